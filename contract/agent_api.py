@@ -1,0 +1,38 @@
+"""The agent's socket as a module sees it: HTTP over a Unix socket mounted into its container.
+
+========  ==========================  ==================================================================
+method    path                        meaning
+========  ==========================  ==================================================================
+POST      ``/v1/ready``               the module serves on its socket from now on
+POST      ``/v1/telemetry/{stream}``  `Handover`; 200 means: on this device's disk, the agent's business
+========  ==========================  ==================================================================
+"""
+
+import msgspec
+
+SOCKET_ENV = "HEADLAND_AGENT_SOCKET"
+MODULE_ENV = "HEADLAND_MODULE"
+IMAGE_ENV = "HEADLAND_IMAGE"
+CONTAINER_ENV = "HEADLAND_CONTAINER"
+LISTEN_FD = 3
+READY_PATH = "/v1/ready"
+TELEMETRY_PATH = "/v1/telemetry/"
+
+
+class Handover(msgspec.Struct, frozen=True, kw_only=True):
+    """Samples a module hands to the agent, in order.
+
+    ``producer`` is random for each life of the module and ``number`` counts its hand-overs from 1:
+    the same pair sent again (the answer was lost) is stored once.
+    """
+
+    producer: str
+    number: int
+    sampled_at_us: tuple[int, ...]
+    bodies: tuple[msgspec.Raw, ...]
+
+
+class HandoverAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How many samples were taken in now; 0 where the hand-over was already known."""
+
+    stored: int

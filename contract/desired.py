@@ -1,0 +1,47 @@
+"""The desired document: the whole device on one page, signed by the hub."""
+
+from datetime import datetime
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a module's container may use at most: bytes of memory, CPUs (1.0 is one), processes."""
+
+    memory_bytes: int = 256 * 1024 * 1024
+    cpus: float = 1.0
+    pids: int = 64
+
+
+class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
+    """An image by digest in the hub's registry; ``name`` is for people only."""
+
+    repository: str
+    digest: str
+    name: str
+
+
+class Module(msgspec.Struct, frozen=True, kw_only=True):
+    """One module: a container that serves on a socket that the agent owns."""
+
+    name: str
+    image: ImageRef
+    env: dict[str, str] = {}
+    limits: Limits = Limits()
+    ready_timeout_s: float = 60.0
+    stop_grace_s: float = 10.0
+
+
+class Desired(msgspec.Struct, frozen=True, kw_only=True):
+    """What one device shall run.
+
+    ``generation`` only grows; ``not_after`` ends its use for changes, never a running module.
+    """
+
+    device: str
+    workspace: str
+    generation: int
+    issued_at: datetime
+    not_after: datetime
+    rollout: str
+    modules: tuple[Module, ...]

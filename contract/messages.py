@@ -1,0 +1,104 @@
+"""Messages of the device protocol, version 1, other than the desired document."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+ModuleState = Literal["pulling", "starting", "running", "stopping", "failed", "rolled_back"]
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """Device to hub after each connect: the generation it holds (0: none) and what it is."""
+
+    generation: int
+    agent_version: str
+    driver: str
+
+
+class ModuleReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How one module is: the image that runs (or is tried), and the reason where it is not fine."""
+
+    name: str
+    state: ModuleState
+    image: str
+    digest: str
+    reason: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A desired document the device would not accept: the reason's stable code, and words."""
+
+    code: str
+    reason: str
+
+
+class OutboxReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Samples that wait on the device, and samples it had to drop since its outbox was made."""
+
+    pending: int
+    dropped: int
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True):
+    """Device to hub: the observed state, sent on each change and repeated now and then."""
+
+    generation: int
+    at: datetime
+    converged: bool
+    modules: tuple[ModuleReport, ...]
+    outbox: OutboxReport
+    refused: Refusal | None = None
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive samples of one stream; the stream is in the topic.
+
+    Sample ``i`` has sequence ``first + i``, was taken ``sampled_at_us[i]`` microseconds after the
+    Unix epoch, and has the JSON value ``bodies[i]``. ``after`` is the sequence that the device
+    takes as already sent: a hub whose mark is below it has missed a batch and must not store this
+    one, while what lies between ``after`` and ``first`` was dropped on the device.
+    ``epoch`` names one life of the device's outbox; a new one starts its sequences again.
+    """
+
+    epoch: str
+    after: int
+    first: int
+    sampled_at_us: tuple[int, ...]
+    bodies: tuple[msgspec.Raw, ...]
+
+    @property
+    def last(self) -> int:
+        """Sequence of the last sample; ``first - 1`` where the batch is empty."""
+        return self.first + len(self.bodies) - 1
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
+    """Hub to device, after its commit: every sample of the stream up to ``mark`` is stored."""
+
+    epoch: str
+    stream: str
+    mark: int
+
+
+class InputSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request's input looked like, without the input: its shape and four statistics."""
+
+    shape: tuple[int, ...]
+    mean: float
+    std: float
+    min: float
+    max: float
+
+
+class Inference(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of a sample of stream ``inference``: one scored request."""
+
+    request_id: str
+    module: str
+    model: str
+    model_version: str
+    image: str
+    latency_us: int
+    prediction: msgspec.Raw
+    input: InputSummary

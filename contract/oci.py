@@ -1,0 +1,79 @@
+"""OCI images: the parts of the image specification 1.1 that Headland writes and reads."""
+
+import msgspec
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
+
+
+class Platform(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The platform of an image (Go's names: ``amd64``, ``arm64``)."""
+
+    architecture: str
+    os: str = "linux"
+
+
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Reference to a blob by type, digest and size in bytes."""
+
+    mediaType: str
+    digest: str
+    size: int
+    annotations: dict[str, str] = {}
+    platform: Platform | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Image manifest: the configuration and the layers, lowest first."""
+
+    schemaVersion: int
+    mediaType: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: dict[str, str] = {}
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True):
+    """Image index: one manifest for each platform."""
+
+    schemaVersion: int
+    mediaType: str
+    manifests: tuple[Descriptor, ...]
+    annotations: dict[str, str] = {}
+
+
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a container of the image starts."""
+
+    Entrypoint: tuple[str, ...] = ()
+    Cmd: tuple[str, ...] = ()
+    Env: tuple[str, ...] = ()
+    WorkingDir: str = "/"
+    User: str = ""
+    Labels: dict[str, str] = {}
+    StopSignal: str = ""
+
+
+class RootFs(msgspec.Struct, frozen=True, kw_only=True):
+    """Digests of the layers' uncompressed tars, lowest first."""
+
+    type: str
+    diff_ids: tuple[str, ...]
+
+
+class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Image configuration: platform, how it runs, and its layers' diff ids."""
+
+    architecture: str
+    os: str
+    config: RunConfig
+    rootfs: RootFs
+    created: str = ""
+
+
+def architecture_of(machine: str) -> str:
+    """Return Go's name of a machine as ``platform.machine()`` gives it."""
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
