@@ -74,11 +74,16 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
-    """Hub to device, after its commit: every sample of the stream up to ``mark`` is stored."""
+    """Hub to device, after its commit: every sample of the stream up to ``mark`` is stored.
+
+    ``gap`` says that a batch came whose ``after`` is beyond the mark: it was not stored, and the
+    device shall send again from behind the mark.
+    """
 
     epoch: str
     stream: str
     mark: int
+    gap: bool = False
 
 
 class InputSummary(msgspec.Struct, frozen=True, kw_only=True):

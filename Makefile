@@ -1,0 +1,52 @@
+# The same doors for people and CI. Nothing but python3 (3.11 or newer, with venv), make and git is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
+
+.PHONY: demo test check bench fix soak lock clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(STAMP) ## the main job, end to end, on real parts (ARGS="--driver process" for another driver)
+	$(BIN)/python -m simulators.demo $(ARGS)
+
+test: $(STAMP) ## all tests (ARGS="-k name" for some)
+	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+soak: $(STAMP) ## the long tests
+	$(BIN)/python -m pytest -m soak $(ARGS)
+
+check: $(STAMP) ## style, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: $(STAMP) ## mend style and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## the figures of benchmarks/README.md
+	$(BIN)/python -m benchmarks.main_job
+
+lock: $(STAMP) ## choose versions anew within the ranges of pyproject.toml
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
+	  --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
+	  --python-version 3.11 -c requirements.lock modules/serving/requirements.in -o modules/serving/requirements.lock
+
+clean: ## forget the virtual environment and caches
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(STAMP): requirements.lock pyproject.toml
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "error: python3 has no venv; install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
