@@ -1,0 +1,29 @@
+"""Which driver this device gets, and why."""
+
+from pathlib import Path
+from typing import Literal
+
+from agent.drivers.port import Driver, DriverUnavailableError
+from agent.drivers.process import ProcessDriver
+from agent.drivers.runc import RuncDriver
+from agent.drivers.trial import runc_obstacle
+
+Wanted = Literal["auto", "runc", "process"]
+
+
+def choose_driver(wanted: Wanted, state_dir: Path) -> tuple[Driver, str]:
+    """Return the driver and one line that says which and why.
+
+    ``auto`` takes runc where a trial container starts, else plain processes. Raises
+    `DriverUnavailableError` where ``runc`` is asked for and does not work.
+    """
+    if wanted == "process":
+        return ProcessDriver(state_dir), "process (as set): plain processes, no isolation"
+    obstacle = runc_obstacle(state_dir)
+    if obstacle is None:
+        why = "as set" if wanted == "runc" else "a trial container ran"
+        return RuncDriver(state_dir), f"runc ({why})"
+    if wanted == "runc":
+        fix = "Remove the obstacle, or set driver to auto or process."
+        raise DriverUnavailableError(f"runc cannot be used: {obstacle}", where="driver", fix=fix)
+    return ProcessDriver(state_dir), f"process (no runc: {obstacle}): plain processes, no isolation"

@@ -1,0 +1,71 @@
+"""A container's root file system: its layers stacked by overlayfs.
+
+The kernel takes one page (4 KiB) of mount options in all, and splits them at ``:`` and ``,``. So
+the layers are named by short symbolic links in the bundle, and mounted from there as the working
+folder of the ``mount`` command: a chain of long paths fits, whatever characters they hold.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from agent.drivers.port import DriverError
+
+COMMAND_TIMEOUT_S = 20.0
+# util-linux 2.39 may hand options one by one to a call that takes 256 bytes of each.
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LIBMOUNT_FORCE_MOUNT2": "always"}
+LAYERS_MAX = 500  # the kernel's OVL_MAX_STACK
+
+
+def mount_layers(bundle: Path, layers: tuple[Path, ...]) -> None:
+    """Mount ``layers`` (lowest first) at ``bundle/rootfs``; what is written goes to ``bundle/upper``.
+
+    Raises `DriverError` where the kernel refuses.
+    """
+    if len(layers) > LAYERS_MAX:
+        raise DriverError(
+            f"more than {LAYERS_MAX} layers", where=str(bundle), fix="Join layers of the image."
+        )
+    links = bundle / "l"
+    for folder in (links, bundle / "upper", bundle / "work", bundle / "rootfs"):
+        folder.mkdir()
+        folder.chmod(0o755)  # whatever the umask: upper is the container's root folder
+    # overlayfs refuses one folder twice; the upper one hides all of the lower one anyway.
+    highest_first = list(dict.fromkeys(layer.absolute() for layer in reversed(layers)))
+    for number, layer in enumerate(highest_first):
+        (links / str(number)).symlink_to(layer)
+    lower = ":".join(f"l/{number}" for number in range(len(highest_first)))
+    options = f"lowerdir={lower},upperdir=upper,workdir=work"
+    _run(["mount", "-t", "overlay", "overlay", "-o", options, "rootfs"], bundle, "cannot mount the layers")
+
+
+def unmount_and_delete(bundle: Path) -> None:
+    """Undo `mount_layers` and delete ``bundle``; no error where there is none, or no mount.
+
+    Raises `DriverError` where the mount stays: then nothing is deleted.
+    """
+    rootfs = bundle / "rootfs"
+    while rootfs.is_mount():
+        # Lazily: another process's mount namespace may hold the mount a moment longer.
+        _run(["umount", "-l", str(rootfs)], bundle, "cannot unmount the container's root")
+    if os.path.lexists(bundle):
+        shutil.rmtree(bundle)
+
+
+def _run(command: list[str], folder: Path, what: str) -> None:
+    try:
+        subprocess.run(
+            command,
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        reason = " ".join(error.stderr.decode(errors="replace").split())[-300:]
+        raise DriverError(f"{what}: {reason}", where=str(folder), fix="Check dmesg.") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DriverError(f"{what}: {type(error).__name__}", where=str(folder), fix="Check dmesg.") from error

@@ -1,0 +1,196 @@
+"""The port `Driver` and its values."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Final
+
+from agent.errors import AgentError
+from contract.desired import Limits
+
+CONTAINER_ID: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")
+ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+USER: Final = re.compile(r"(?:[0-9]{1,9}(?::[0-9]{1,9})?)?")
+
+
+class DriverError(AgentError):
+    """A driver could not do what it was asked to."""
+
+    code = "driver-failed"
+
+
+class InvalidContainerError(DriverError):
+    """A container's specification breaks a rule; it will never start as it is."""
+
+    code = "container-invalid"
+
+
+class ContainerRunningError(DriverError):
+    """The container runs, so it cannot be removed, or not be started again."""
+
+    code = "container-running"
+
+
+class DriverTimeoutError(DriverError):
+    """The machine did not do in time what it was asked to."""
+
+    code = "driver-timeout"
+    retriable = True
+
+
+class DriverUnavailableError(DriverError):
+    """The machine cannot run containers the way that was asked for."""
+
+    code = "driver-unavailable"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder or file of the device, seen in the container at the absolute path ``target``."""
+
+    source: Path
+    target: str
+    read_only: bool
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """One container to start.
+
+    ``layers`` are unpacked layer folders, lowest first. ``user`` is ``uid:gid`` or ``uid`` in
+    numbers; empty leaves it to the driver, which then never takes root where it can choose. ``home``
+    is an existing folder of this container's own, where the driver keeps what it needs. Standard
+    output and error are appended to ``log``.
+    """
+
+    id: str
+    layers: tuple[Path, ...]
+    args: tuple[str, ...]
+    env: dict[str, str]
+    cwd: str
+    user: str
+    mounts: tuple[Mount, ...]
+    limits: Limits
+    home: Path
+    log: Path
+
+
+@dataclass(frozen=True)
+class ContainerStatus:
+    """What is known of a container now; ``exit_code`` is None while it runs and where unknown.
+
+    An exit by signal n is ``128 + n``.
+    """
+
+    id: str
+    running: bool
+    pid: int | None
+    exit_code: int | None
+
+
+class Driver(ABC):
+    """Starts, sees, signals and removes the containers of one agent (one state folder).
+
+    Its methods may be called from several threads, but not for one container at the same time.
+    """
+
+    name: ClassVar[str]
+
+    def start(self, spec: ContainerSpec, listener_fd: int) -> None:
+        """Start a container whose descriptor 3 is the listening socket ``listener_fd``.
+
+        Returns when its program runs (it may exit at once). After an error nothing of it is left.
+        Raises `InvalidContainerError`, or another `DriverError`.
+        """
+        check_spec(spec)
+        with _as_driver_error(f"container {spec.id}: start"):
+            self._start(spec, listener_fd)
+
+    def observe(self) -> tuple[ContainerStatus, ...]:
+        """Return every container that was started and not removed, by id, half-made ones too."""
+        with _as_driver_error("containers"):
+            return tuple(sorted(self._observe(), key=lambda status: status.id))
+
+    def signal(self, container_id: str, signal_number: int) -> None:
+        """Send a signal to the container's first process; no error where it is already gone.
+
+        SIGKILL ends all of its processes.
+        """
+        check_id(container_id)
+        with _as_driver_error(f"container {container_id}: signal"):
+            self._signal(container_id, signal_number)
+
+    def remove(self, container_id: str) -> None:
+        """Unmount and delete what the driver made for a stopped or half-made container.
+
+        May be repeated. Raises `ContainerRunningError` for a running one.
+        """
+        check_id(container_id)
+        with _as_driver_error(f"container {container_id}: remove"):
+            self._remove(container_id)
+
+    @abstractmethod
+    def _start(self, spec: ContainerSpec, listener_fd: int) -> None: ...
+
+    @abstractmethod
+    def _observe(self) -> tuple[ContainerStatus, ...]: ...
+
+    @abstractmethod
+    def _signal(self, container_id: str, signal_number: int) -> None: ...
+
+    @abstractmethod
+    def _remove(self, container_id: str) -> None: ...
+
+
+def check_id(container_id: str) -> None:
+    """Raise `InvalidContainerError` unless ``container_id`` is safe as a file name and for runc."""
+    if not CONTAINER_ID.fullmatch(container_id):
+        raise InvalidContainerError(
+            "not a container id", where="container", fix="Use 1 to 128 of a-z, 0-9, '_', '.' and '-'."
+        )
+
+
+def check_spec(spec: ContainerSpec) -> None:
+    """Raise `InvalidContainerError` for the first rule that ``spec`` breaks."""
+    check_id(spec.id)
+    texts = [*spec.args, *spec.env.values(), spec.cwd, *(mount.target for mount in spec.mounts)]
+    problems = {
+        "it has no layers": not spec.layers,
+        "it has no program to run": not spec.args or not spec.args[0],
+        "a text holds a NUL": any("\0" in text for text in texts),
+        "the name of a variable is not made of A-Z, a-z, 0-9 and '_'": not all(
+            ENV_NAME.fullmatch(name) for name in spec.env
+        ),
+        "the working folder is not an absolute path": not _is_plain_path(spec.cwd),
+        "a mount's target is not a plain absolute path below /": any(
+            not _is_plain_path(mount.target) or mount.target == "/" for mount in spec.mounts
+        ),
+        "the user is not uid:gid in numbers": not USER.fullmatch(spec.user),
+    }
+    for problem, found in problems.items():
+        if found:
+            raise InvalidContainerError(
+                problem, where=f"container {spec.id}", fix="Correct the image or the module's settings."
+            )
+
+
+def _is_plain_path(path: str) -> bool:
+    return path.startswith("/") and not path.startswith("//") and ".." not in PurePosixPath(path).parts
+
+
+@contextmanager
+def _as_driver_error(where: str) -> Iterator[None]:
+    try:
+        yield
+    except DriverError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DriverError(reason, where=where, fix="See the agent's log.") from error
+    except Exception as error:
+        raise DriverError(
+            f"unexpected {type(error).__name__}", where=where, fix="See the agent's log and report it."
+        ) from error

@@ -1,0 +1,166 @@
+"""The driver `ProcessDriver`: plain processes, with NO isolation, for a laptop without runc.
+
+A container here is a process of the agent's own user. It sees the device's files, network and
+processes. Its image is found through rewritten paths and its own ELF loader:
+
+* absolute paths among arguments, and in the environment between colons, are turned into the
+  device's where they exist in the image or lie below a mount; paths that a program has built in
+  are not, nor are other ``LD_*`` variables kept than ``LD_LIBRARY_PATH``;
+* ``user`` and the read-only flag of mounts are ignored; nothing stops writes into the image;
+* memory: writable data (RLIMIT_DATA) up to four times the limit, so a runaway ends; CPU and number
+  of processes: not limited; no core files; no new privileges where ``setpriv`` is on the PATH.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from agent.drivers import process_record
+from agent.drivers.port import (
+    ContainerRunningError,
+    ContainerSpec,
+    ContainerStatus,
+    Driver,
+    DriverError,
+    DriverTimeoutError,
+)
+from agent.drivers.proc import in_session
+from agent.drivers.process_command import command_of
+from agent.drivers.register import Register
+from agent.drivers.rootfs import MergedLayers
+from agent.drivers.spawn import POLL_S, reap, spawn
+from contract.agent_api import CONTAINER_ENV
+
+STATE_ENV = "HEADLAND_STATE_DIR"
+OWN = "process"  # the folder in a container's home that is this driver's own
+START_TIMEOUT_S = 10.0
+
+
+class ProcessDriver(Driver):
+    """Processes entered below ``state_dir``; another agent's, in another folder, are never seen."""
+
+    name: ClassVar[str] = "process"
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state = state_dir.absolute()
+        self._register = Register(self._state / "process-homes")
+        self._merged = MergedLayers(self._state / "rootfs")
+        self._children: dict[str, int] = {}
+        self._exit_codes: dict[str, int] = {}
+
+    def _start(self, spec: ContainerSpec, listener_fd: int) -> None:
+        if self._register.home(spec.id) is not None:
+            raise ContainerRunningError(
+                "it exists already", where=f"container {spec.id}", fix="Remove it, or use another id."
+            )
+        own = spec.home.absolute() / OWN
+        try:
+            with self._merged.locked():
+                self._register.add(spec.id, spec.home)
+                (own / "tmp").mkdir(parents=True, mode=0o700)
+                root = self._merged.merge(spec.layers)
+                (own / "rootfs").symlink_to(root)
+            command = command_of(spec, root, own)
+            env = command.env | self._marks(spec.id)
+            pid = spawn(command.words, env, log=spec.log, listener_fd=listener_fd)
+            self._children[spec.id] = pid
+            self._await_record(spec.id, pid, own)
+        except BaseException:
+            self._clear(spec.id)
+            raise
+
+    def _await_record(self, container_id: str, pid: int, own: Path) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        where = f"container {container_id}"
+        while not (own / process_record.FILE).exists():
+            if (code := reap(pid)) is not None:
+                raise DriverError(f"its shell ended with {code}", where=where, fix="See the container's log.")
+            if time.monotonic() > deadline:
+                os.killpg(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise DriverTimeoutError("its shell does not start", where=where, fix="Retry.")
+            time.sleep(POLL_S)
+
+    def _observe(self) -> tuple[ContainerStatus, ...]:
+        self._reap()
+        return tuple(
+            self._status(container_id, home) for container_id, home in self._register.homes().items()
+        )
+
+    def _status(self, container_id: str, home: Path) -> ContainerStatus:
+        record = process_record.recorded(home / OWN)
+        running = record is not None and process_record.still_runs(record)
+        return ContainerStatus(
+            id=container_id,
+            running=running,
+            pid=record.pid if record is not None and running else None,
+            exit_code=None if running else self._exit_codes.get(container_id),
+        )
+
+    def _signal(self, container_id: str, signal_number: int) -> None:
+        self._reap()
+        home = self._register.home(container_id)
+        record = process_record.recorded(home / OWN) if home else None
+        if record is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(record.pid)
+            try:
+                # Looked at after the descriptor is held: it cannot become another process any more.
+                if process_record.still_runs(record):
+                    if signal_number == signal.SIGKILL:
+                        os.killpg(record.pid, signal.SIGKILL)
+                    signal.pidfd_send_signal(descriptor, signal_number)
+            finally:
+                os.close(descriptor)
+
+    def _remove(self, container_id: str) -> None:
+        self._reap()
+        home = self._register.home(container_id)
+        if home is None:
+            return
+        if self._status(container_id, home).running:
+            raise ContainerRunningError(
+                "it runs", where=f"container {container_id}", fix="Stop it by a signal, then remove it."
+            )
+        self._clear(container_id)
+
+    def _clear(self, container_id: str) -> None:
+        home = self._register.home(container_id)
+        if home is None:
+            return
+        record = process_record.recorded(home / OWN)
+        if record is not None:
+            self._kill_left_overs(container_id, record.pid)
+        with self._merged.locked():
+            if os.path.lexists(home / OWN):
+                shutil.rmtree(home / OWN)
+            self._register.drop(container_id)
+            links = [other / OWN / "rootfs" for other in self._register.homes().values()]
+            self._merged.prune(link.readlink() for link in links if link.is_symlink())
+        self._reap()
+        self._children.pop(container_id, None)
+        self._exit_codes.pop(container_id, None)
+
+    def _kill_left_overs(self, container_id: str, session: int) -> None:
+        """End what the first process left behind: it would still take connections of the listener."""
+        for pid in in_session(session, self._marks(container_id)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _marks(self, container_id: str) -> dict[str, str]:
+        return {CONTAINER_ENV: container_id, STATE_ENV: str(self._state)}
+
+    def _reap(self) -> None:
+        for container_id, pid in list(self._children.items()):
+            try:
+                code = reap(pid)
+            except ChildProcessError:  # another thread was faster
+                continue
+            if code is not None:
+                self._exit_codes[container_id] = code
+                self._children.pop(container_id, None)

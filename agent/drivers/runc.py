@@ -1,0 +1,122 @@
+"""The driver `RuncDriver`: containers by runc, with no daemon. Needs root.
+
+A container's root is an overlay of its layers, read-only; it has no capabilities, no new
+privileges, our own seccomp list, namespaces of its own (the network one is empty), a private
+/tmp in memory that counts towards its memory limit, and limits on memory, CPU and processes.
+Exit codes are unknown: nobody stays behind to wait for a detached container.
+"""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+from agent.drivers.bundle import runtime_config
+from agent.drivers.cgroups import swap_accounted
+from agent.drivers.overlay import mount_layers, unmount_and_delete
+from agent.drivers.port import (
+    ContainerRunningError,
+    ContainerSpec,
+    ContainerStatus,
+    Driver,
+    DriverError,
+    DriverUnavailableError,
+)
+from agent.drivers.register import Register
+from agent.drivers.runc_command import ListedContainer, RuncCommand
+from agent.drivers.seccomp import SECCOMP_ARCHITECTURES, seccomp_profile
+from contract.encoding import canonical
+from contract.oci import architecture_of
+
+BUNDLE = "bundle"  # the folder in a container's home that is this driver's own
+
+
+class RuncDriver(Driver):
+    """Containers below ``state_dir/runc``; several agents on one device keep apart by that folder.
+
+    Every call of runc may take ``timeout_s`` seconds. Raises `DriverUnavailableError` without runc.
+    """
+
+    name: ClassVar[str] = "runc"
+
+    def __init__(self, state_dir: Path, *, timeout_s: float = 30.0) -> None:
+        program = shutil.which("runc")
+        if program is None:
+            raise DriverUnavailableError("runc is not on the PATH", where="driver", fix="Install runc.")
+        self._state = state_dir.absolute()
+        self._register = Register(self._state / "runc-homes")
+        self._runc = RuncCommand(program, self._state / "runc", timeout_s=timeout_s)
+        self._scope = hashlib.sha256(os.fsencode(self._state.resolve())).hexdigest()[:12]
+
+    def _start(self, spec: ContainerSpec, listener_fd: int) -> None:
+        if self._register.home(spec.id) is not None:
+            raise ContainerRunningError(
+                "it exists already", where=f"container {spec.id}", fix="Remove it, or use another id."
+            )
+        self._register.add(spec.id, spec.home)
+        bundle = spec.home.absolute() / BUNDLE
+        try:
+            bundle.mkdir(mode=0o700)
+            mount_layers(bundle, spec.layers)
+            (bundle / "config.json").write_bytes(canonical(self._config(spec)))
+            self._runc.run(spec.id, bundle, log=spec.log, listener_fd=listener_fd)
+        except BaseException:
+            self._clear(spec.id, spec.home, listed=None)
+            raise
+
+    def _config(self, spec: ContainerSpec) -> dict[str, object]:
+        machine = architecture_of(os.uname().machine)
+        if machine not in SECCOMP_ARCHITECTURES:
+            raise DriverUnavailableError(
+                f"no list of system calls for {machine}", where="driver", fix="Use the process driver."
+            )
+        return runtime_config(
+            spec,
+            cgroups_path=f"/headland/{self._scope}-{spec.id}",
+            swap_accounted=swap_accounted(),
+            seccomp=seccomp_profile(machine),
+        )
+
+    def _observe(self) -> tuple[ContainerStatus, ...]:
+        listed = self._runc.list()
+        ids = listed.keys() | self._register.homes().keys()
+        return tuple(_status(container_id, listed.get(container_id)) for container_id in ids)
+
+    def _signal(self, container_id: str, signal_number: int) -> None:
+        if not self._is_running(container_id):
+            return
+        try:
+            self._runc.kill(container_id, signal_number)
+        except DriverError:
+            # It may have ended between the look and the kill: that is no error.
+            if self._is_running(container_id):
+                raise
+
+    def _remove(self, container_id: str) -> None:
+        listed = self._runc.list().get(container_id)
+        if listed is not None and listed.running:
+            raise ContainerRunningError(
+                "it runs", where=f"container {container_id}", fix="Stop it by a signal, then remove it."
+            )
+        home = self._register.home(container_id)
+        if listed is not None or home is not None:
+            self._clear(container_id, home, listed=listed)
+
+    def _clear(self, container_id: str, home: Path | None, *, listed: ListedContainer | None) -> None:
+        # Without force runc itself refuses a container that runs after all; what runc left half
+        # made (created, or a folder without a state) it only deletes by force.
+        self._runc.delete(container_id, force=listed is None or listed.status != "stopped")
+        if home is not None:
+            unmount_and_delete(home / BUNDLE)
+        self._register.drop(container_id)
+
+    def _is_running(self, container_id: str) -> bool:
+        listed = self._runc.list().get(container_id)
+        return listed is not None and listed.running
+
+
+def _status(container_id: str, listed: ListedContainer | None) -> ContainerStatus:
+    running = listed is not None and listed.running
+    pid = listed.pid if listed is not None and running else None
+    return ContainerStatus(id=container_id, running=running, pid=pid, exit_code=None)

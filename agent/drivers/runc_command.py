@@ -1,0 +1,107 @@
+"""Calls of the ``runc`` command, each with a time limit."""
+
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from agent.drivers.port import DriverError, DriverTimeoutError
+from agent.drivers.spawn import reap_within, spawn
+
+RUNC_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+REASON_MAX = 300
+
+
+class ListedContainer(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of ``runc list --format json``; ``pid`` is 0 for a stopped container."""
+
+    id: str
+    pid: int
+    status: str
+
+    @property
+    def running(self) -> bool:
+        """Whether its first process is alive and was started."""
+        return self.status in {"running", "paused"}
+
+
+class _LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    level: str = ""
+    msg: str = ""
+
+
+class RuncCommand:
+    """``runc --root <root>``, with its own log beside each bundle."""
+
+    def __init__(self, program: str, root: Path, *, timeout_s: float) -> None:
+        self._program = program
+        self._root = root
+        self._timeout_s = timeout_s
+
+    def run(self, container_id: str, bundle: Path, *, log: Path, listener_fd: int) -> None:
+        """Create and start the bundle's container; raises `DriverError` with runc's own reason."""
+        own_log = bundle / "runc.log"
+        command = [self._program, "--root", str(self._root), "--log", str(own_log), "--log-format", "json"]
+        command += ["run", "--detach", "--preserve-fds", "1", "--bundle", str(bundle)]
+        command += ["--pid-file", str(bundle / "pid"), container_id]
+        pid = spawn(command, RUNC_ENVIRONMENT, log=log, listener_fd=listener_fd)
+        code = reap_within(pid, self._timeout_s)
+        where = f"container {container_id}"
+        if code is None:
+            raise DriverTimeoutError(f"runc run took over {self._timeout_s:g} s", where=where, fix="Retry.")
+        if code != 0:
+            fix = "Check the image's program, the module's limits, and that runc runs as root."
+            raise DriverError(f"runc refused: {_last_reason(own_log)}", where=where, fix=fix)
+
+    def list(self) -> dict[str, ListedContainer]:
+        """Return the containers below this root, by id."""
+        output = self._call("list", "--format", "json")
+        try:
+            listed = msgspec.json.decode(output, type=tuple[ListedContainer, ...] | None)
+        except msgspec.DecodeError as error:
+            raise DriverError(f"cannot read runc's list: {error}", where="runc list") from error
+        return {container.id: container for container in listed or ()}
+
+    def kill(self, container_id: str, signal_number: int) -> None:
+        """Send a signal to the container's first process."""
+        self._call("kill", container_id, str(signal_number))
+
+    def delete(self, container_id: str, *, force: bool) -> None:
+        """Delete what runc holds of a container; with ``force`` kill it first, and no error if unknown."""
+        self._call("delete", *(["--force"] if force else []), container_id)
+
+    def _call(self, *arguments: str) -> bytes:
+        where = f"runc {arguments[0]}"
+        try:
+            done = subprocess.run(
+                [self._program, "--root", str(self._root), *arguments],
+                env=RUNC_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=self._timeout_s,
+                check=True,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise DriverTimeoutError(f"took over {self._timeout_s:g} s", where=where, fix="Retry.") from error
+        except subprocess.CalledProcessError as error:
+            raise DriverError(_shorten(error.stderr), where=where, fix="See the agent's log.") from error
+        return done.stdout
+
+
+def _last_reason(own_log: Path) -> str:
+    try:
+        lines = own_log.read_bytes().splitlines()
+    except FileNotFoundError:
+        return "it said nothing"
+    for line in reversed(lines):
+        try:
+            entry = msgspec.json.decode(line, type=_LogLine)
+        except msgspec.DecodeError:
+            continue
+        if entry.level in {"error", "fatal"}:
+            return _shorten(entry.msg.encode())
+    return "it said nothing"
+
+
+def _shorten(text: bytes) -> str:
+    return " ".join(text.decode(errors="replace").split())[-REASON_MAX:] or "it said nothing"

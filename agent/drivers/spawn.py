@@ -1,0 +1,63 @@
+"""Starts a process without forking Python: `os.posix_spawn` is safe beside other threads."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from contract.agent_api import LISTEN_FD
+
+POLL_S = 0.003
+
+
+def spawn(command: Sequence[str], env: Mapping[str, str], *, log: Path, listener_fd: int) -> int:
+    """Start ``command`` (an absolute path first) in a session of its own; return its process id.
+
+    Descriptors: 0 is /dev/null, 1 and 2 append to ``log``, 3 is ``listener_fd``, no others.
+    """
+    spare = os.dup(listener_fd)  # the actions below must not overwrite it before it is copied
+    try:
+        actions = [
+            (os.POSIX_SPAWN_DUP2, spare, LISTEN_FD),
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
+        return os.posix_spawn(
+            command[0],
+            list(command),
+            env,
+            file_actions=actions,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+        )
+    finally:
+        os.close(spare)
+
+
+def reap(pid: int) -> int | None:
+    """Return how our child ``pid`` ended (128 + n for signal n), or None while it runs.
+
+    Raises `ChildProcessError` where it is not our child, or was reaped already.
+    """
+    done, status = os.waitpid(pid, os.WNOHANG)
+    if done == 0:
+        return None
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def reap_within(pid: int, timeout_s: float) -> int | None:
+    """Wait for our child ``pid``; None, and its whole session killed, when it takes too long."""
+    deadline = time.monotonic() + timeout_s
+    while (code := reap(pid)) is None:
+        if time.monotonic() > deadline:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return None
+        time.sleep(POLL_S)
+    return code

@@ -1,0 +1,121 @@
+"""Enrolment: a key made here, a one-time token, and the hub known by its CA's fingerprint.
+
+The hub's CA certificate is fetched without trust, believed only if its SHA-256 is the one in the
+invitation, and then the only CA that the request with the token is sent under.
+"""
+
+import hashlib
+import http.client
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from agent.errors import EnrolmentError, HubUnreachableError
+from agent.identity import store
+from contract.encoding import decode, encode
+from contract.enrolment import CA_PATH, ENROL_PATH, EnrolAnswer, EnrolRequest, Invitation
+from contract.errors import Problem
+
+TIMEOUT_S = 30.0
+
+
+def read_invitation(path: Path) -> Invitation:
+    """Read the file that `headland device invite` wrote."""
+    try:
+        return decode(path.read_bytes(), Invitation, what="invitation")
+    except OSError as error:
+        raise EnrolmentError(
+            f"cannot read the invitation ({error.strerror})", where=str(path), fix="Check --invitation."
+        ) from error
+
+
+def enrol(invitation: Invitation, folder: Path) -> store.Identity:
+    """Get this device its identity and keep it in ``folder``; the key never leaves the device."""
+    if (folder / "device.json").exists():
+        raise EnrolmentError(
+            "this device is enrolled already",
+            where=str(folder),
+            fix="Remove that folder first if it shall become another device.",
+        )
+    ca_pem = _fetch_ca(invitation)
+    key_pem, csr_pem = _make_key_and_request()
+    answer = _request_certificate(invitation, ca_pem, csr_pem)
+    facts = store.DeviceFacts(
+        device=answer.device,
+        workspace=answer.workspace,
+        hub=invitation.hub,
+        mqtt_host=answer.mqtt_host,
+        mqtt_port=answer.mqtt_port,
+        desired_keys=answer.desired_keys,
+    )
+    return store.save(
+        folder, facts, key_pem=key_pem, certificate_pem=answer.certificate_pem, ca_pem=answer.ca_pem
+    )
+
+
+def _make_key_and_request() -> tuple[bytes, str]:
+    # Imported here: x509 costs memory that the daemon need not carry.
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return key_pem, request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _fetch_ca(invitation: Invitation) -> str:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # believed only by its fingerprint, below
+    status, body = _call(invitation.hub, context, "GET", CA_PATH, None)
+    if status != http.client.OK:
+        raise EnrolmentError(f"the hub answered {status} for its CA certificate", where=invitation.hub)
+    try:
+        der = ssl.PEM_cert_to_DER_cert(body.decode("ascii"))
+    except ValueError as error:
+        raise EnrolmentError("what the hub sent is no certificate", where=invitation.hub) from error
+    if hashlib.sha256(der).hexdigest() != invitation.ca_sha256:
+        raise EnrolmentError(
+            "the hub's CA certificate is not the one of the invitation: this may be another machine",
+            where=invitation.hub,
+            fix="Make a new invitation on the hub and check the address.",
+        )
+    return body.decode("ascii")
+
+
+def _request_certificate(invitation: Invitation, ca_pem: str, csr_pem: str) -> EnrolAnswer:
+    context = ssl.create_default_context(cadata=ca_pem)
+    body = encode(EnrolRequest(token=invitation.token, csr_pem=csr_pem))
+    status, answer = _call(invitation.hub, context, "POST", ENROL_PATH, body)
+    if status == http.client.OK:
+        return decode(answer, EnrolAnswer, what="enrolment answer")
+    try:
+        problem = msgspec.json.decode(answer, type=Problem)
+    except msgspec.DecodeError as error:
+        raise EnrolmentError(f"the hub answered {status}", where=invitation.hub) from error
+    raise EnrolmentError(f"{problem.detail} [{problem.code}]", where=invitation.hub, fix=problem.fix)
+
+
+def _call(hub: str, context: ssl.SSLContext, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+    address = urlsplit(hub)
+    if address.scheme != "https" or not address.hostname:
+        raise EnrolmentError("the hub's address is not an https URL", where="invitation field hub")
+    connection = http.client.HTTPSConnection(
+        address.hostname, address.port, context=context, timeout=TIMEOUT_S
+    )
+    try:
+        connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+        response = connection.getresponse()
+        return response.status, response.read(1 << 20)
+    except (OSError, http.client.HTTPException) as error:
+        raise HubUnreachableError(
+            f"no answer from the hub ({error})", where=hub, fix="Is `headland hub up` running there?"
+        ) from error
+    finally:
+        connection.close()

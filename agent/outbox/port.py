@@ -1,0 +1,55 @@
+"""The port `Outbox`."""
+
+from typing import Protocol
+
+import msgspec
+
+from contract.errors import HeadlandError
+from contract.messages import Batch, OutboxReport
+
+
+class OutboxError(HeadlandError):
+    """The outbox could not take or give samples (disk full, damaged file)."""
+
+    code = "outbox-failed"
+    retriable = True
+
+
+class Outbox(Protocol):
+    """Samples between modules and the hub; safe to use from several threads."""
+
+    @property
+    def epoch(self) -> str:
+        """Name of this life of the outbox; a lost disk starts a new one."""
+
+    def put(
+        self,
+        stream: str,
+        producer: str,
+        number: int,
+        sampled_at_us: tuple[int, ...],
+        bodies: tuple[msgspec.Raw, ...],
+    ) -> int:
+        """Store a hand-over durably; return how many samples were new to the outbox.
+
+        The same ``(producer, number)`` again, or a lower number, stores nothing and returns 0.
+        Raises `OutboxError` where nothing could be stored; then nothing was.
+        """
+
+    def streams(self) -> tuple[str, ...]:
+        """Streams that ever had a sample."""
+
+    def batch(self, stream: str, after: int, most: int) -> Batch | None:
+        """Return up to ``most`` samples beyond sequence ``after``, or none if there are none."""
+
+    def mark(self, stream: str) -> int:
+        """Return the highest sequence that the hub is known to have stored (0: none)."""
+
+    def acknowledge(self, stream: str, mark: int) -> None:
+        """Forget every sample of ``stream`` up to ``mark``."""
+
+    def report(self) -> OutboxReport:
+        """Return how much waits, and how much was dropped."""
+
+    def close(self) -> None:
+        """Free the file."""

@@ -1,0 +1,138 @@
+"""The loop: observe, plan, act, report; woken by events, and by a timer in case one is missed."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from agent.outbox.port import Outbox
+from agent.reconcile.executor import Executor
+from agent.reconcile.planner import plan
+from agent.reconcile.records import AgentRecords
+from agent.reconcile.report import converged, module_reports
+from agent.reconcile.state import Context, Observed
+from contract.desired import Desired
+from contract.errors import HeadlandError
+from contract.messages import Refusal, Reported
+
+log = logging.getLogger(__name__)
+
+MAX_ROUNDS_IN_A_ROW = 50
+
+
+class Reconciler:
+    """Brings the device to what is desired, and says what it sees.
+
+    ``report`` is called with each report; it must not block.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        records: AgentRecords,
+        outbox: Outbox,
+        *,
+        interval_s: float,
+        report_interval_s: float,
+        report: Callable[[Reported], None],
+    ) -> None:
+        self._executor = executor
+        self._records = records
+        self._outbox = outbox
+        self._interval_s = interval_s
+        self._report_interval_s = report_interval_s
+        self._report = report
+        self._desired = records.load_desired()
+        self._refused: Refusal | None = None
+        self._wake = threading.Event()
+        self._stopping = False
+        self._last_report: tuple[object, ...] = ()
+        self._reported_at = float("-inf")
+        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+
+    @property
+    def desired(self) -> Desired | None:
+        """The document in force."""
+        return self._desired
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the round in hand."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    def wake(self) -> None:
+        """Something changed: do not wait for the timer."""
+        self._wake.set()
+
+    def report_again(self) -> None:
+        """Report in the next round even if nothing changed."""
+        self._reported_at = float("-inf")
+        self._wake.set()
+
+    def accept(self, desired: Desired) -> None:
+        """Put an accepted document in force: persisted first, then acted on."""
+        self._records.save_desired(desired)
+        self._desired = desired
+        self._refused = None
+        self._wake.set()
+
+    def desire_nothing(self) -> None:
+        """Take down all modules; the document on disk stays as it is."""
+        if self._desired is not None:
+            self._desired = msgspec.structs.replace(self._desired, modules=())
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Report that a document was refused."""
+        self._refused = refusal
+        self.report_again()
+
+    def round(self) -> bool:
+        """Observe, plan, act once, report; return whether anything was done."""
+        desired, executor = self._desired, self._executor
+        observed = executor.observe(desired)
+        context = executor.context()
+        steps = plan(desired, observed, executor.memory, context)
+        failures = executor.pull_failures(desired.generation) if desired else []
+        self._say(observed, context)
+        for step in (*failures, *steps):
+            executor.carry_out(step)
+        return bool(steps or failures)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                for _ in range(MAX_ROUNDS_IN_A_ROW):
+                    if not self.round() or self._stopping:
+                        break
+            except (HeadlandError, OSError):
+                log.exception("a round failed; the next one plans anew")
+            self._wake.wait(timeout=self._interval_s)
+            self._wake.clear()
+
+    def _say(self, observed: Observed, context: Context) -> None:
+        desired = self._desired
+        modules = module_reports(desired, observed, self._executor.memory, context)
+        settled = converged(desired, observed, modules)
+        content = (desired.generation if desired else 0, settled, modules, self._refused)
+        now = time.monotonic()
+        if content == self._last_report and now - self._reported_at < self._report_interval_s:
+            return
+        self._last_report, self._reported_at = content, now
+        self._report(
+            Reported(
+                generation=content[0],
+                at=datetime.now(UTC),
+                converged=settled,
+                modules=modules,
+                outbox=self._outbox.report(),
+                refused=self._refused,
+            )
+        )

@@ -1,0 +1,55 @@
+"""What the device says of itself: a pure function of the same values that the planner sees."""
+
+from agent.reconcile.state import Context, Memory, Observed, spec_digest, wanted_modules
+from contract.desired import Desired, Module
+from contract.messages import ModuleReport, ModuleState
+
+
+def module_reports(
+    desired: Desired | None, observed: Observed, memory: Memory, context: Context
+) -> tuple[ModuleReport, ...]:
+    """Return one line for each desired module, and for each that is on its way out."""
+    if desired is None:
+        return ()
+    wanted = wanted_modules(desired)
+    lines = [
+        _wanted_line(module, desired.generation, observed, memory, context)
+        for _, module in sorted(wanted.items())
+    ]
+    leaving = {c.module.name: c.module for c in observed.containers if c.module.name not in wanted}
+    lines += [_line(module, "stopping") for _, module in sorted(leaving.items())]
+    return tuple(lines)
+
+
+def converged(desired: Desired | None, observed: Observed, reports: tuple[ModuleReport, ...]) -> bool:
+    """Does exactly what is desired run, and nothing else?"""
+    if desired is None:
+        return False
+    specs = {spec_digest(module) for module in desired.modules}
+    return all(report.state == "running" for report in reports) and all(
+        c.spec in specs and c.phase == "ready" for c in observed.containers
+    )
+
+
+def _wanted_line(
+    module: Module, generation: int, observed: Observed, memory: Memory, context: Context
+) -> ModuleReport:
+    spec = spec_digest(module)
+    containers = observed.of(module.name)
+    failure = memory.failed.get(module.name)
+    if failure is not None and failure.generation == generation:
+        running = next((c.module for c in containers if c.phase == "ready"), None)
+        if running is not None:
+            return _line(running, "rolled_back", failure.reason)
+        return _line(module, "failed", failure.reason)
+    if any(c.phase == "ready" and c.spec == spec for c in containers):
+        return _line(module, "running")
+    if module.image.digest in context.pulling:
+        return _line(module, "pulling")
+    return _line(module, "starting")
+
+
+def _line(module: Module, state: ModuleState, reason: str = "") -> ModuleReport:
+    return ModuleReport(
+        name=module.name, state=state, image=module.image.name, digest=module.image.digest, reason=reason
+    )

@@ -1,0 +1,140 @@
+"""Values of the planner: what was observed, what is remembered, what shall be done next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from contract.desired import Desired, Module
+from contract.digests import sha256
+from contract.encoding import canonical
+
+Phase = Literal["starting", "ready", "draining", "exited", "lost"]
+"""``lost``: not running, and not by its own doing (never started, or the machine rebooted)."""
+
+
+def spec_digest(module: Module) -> str:
+    """Return what tells two specifications of a module apart; the same for equal ones."""
+    return sha256(canonical(module))
+
+
+@dataclass(frozen=True)
+class ContainerSeen:
+    """A container of ours as observed now; ``age_s`` counts from its start or the agent's."""
+
+    id: str
+    module: Module
+    phase: Phase
+    age_s: float
+    draining_s: float = 0.0
+
+    @property
+    def spec(self) -> str:
+        """Digest of the specification it was started from."""
+        return spec_digest(self.module)
+
+    @property
+    def alive(self) -> bool:
+        """May it be serving, now or soon?"""
+        return self.phase in {"starting", "ready"}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is on the device: containers, and the digests of images that are whole on its disk."""
+
+    containers: tuple[ContainerSeen, ...] = ()
+    staged: frozenset[str] = frozenset()
+
+    def of(self, module: str) -> tuple[ContainerSeen, ...]:
+        """Return the containers of one module."""
+        return tuple(c for c in self.containers if c.module.name == module)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A module's version that did not pass, in the generation that asked for it."""
+
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What survives a restart: the version of each module that last passed, and what failed."""
+
+    committed: Mapping[str, Module] = field(default_factory=dict)
+    failed: Mapping[str, Failure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is in flight: images being pulled, and modules whose next start has to wait."""
+
+    pulling: frozenset[str] = frozenset()
+    backing_off: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Download and check the module's image; nothing that runs is touched."""
+
+    module: Module
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start a container on the module's socket."""
+
+    module: Module
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The version passed: it is the one to go back to from now on."""
+
+    module: Module
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The version did not pass: do not try it again in this generation."""
+
+    module: str
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Drain:
+    """Ask a container to finish its requests and stop."""
+
+    container_id: str
+
+
+@dataclass(frozen=True)
+class Kill:
+    """End a container that did not stop in its grace."""
+
+    container_id: str
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Clear away a container that no longer runs."""
+
+    container_id: str
+    crashed: bool
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Drop a module that is neither desired nor running: its socket and its memory."""
+
+    module: str
+
+
+Step = Pull | Start | Commit | Fail | Drain | Kill | Remove | Forget
+
+
+def wanted_modules(desired: Desired | None) -> dict[str, Module]:
+    """Return the desired modules by name."""
+    return {module.name: module for module in desired.modules} if desired else {}

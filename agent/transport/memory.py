@@ -1,0 +1,48 @@
+"""A transport that goes nowhere: what was sent is kept, what comes is said by hand."""
+
+from agent.transport.port import Events
+from contract.messages import Batch, Hello, Reported
+
+
+class MemoryTransport:
+    """`Transport` for tests and simulators; ``online`` may be switched."""
+
+    def __init__(self) -> None:
+        self.online = False
+        self.events: Events | None = None
+        self.hellos: list[Hello] = []
+        self.reports: list[Reported] = []
+        self.batches: list[tuple[str, Batch]] = []
+
+    def start(self, events: Events) -> None:
+        """Keep whom to tell; connected only when `connect` is called."""
+        self.events = events
+
+    def stop(self) -> None:
+        """Go offline."""
+        self.online = False
+
+    def connect(self) -> None:
+        """Come online, as a network would."""
+        self.online = True
+        if self.events is not None:
+            self.events.connected()
+
+    def is_connected(self) -> bool:
+        """Is it online?"""
+        return self.online
+
+    def send_hello(self, hello: Hello) -> None:
+        """Keep it."""
+        if self.online:
+            self.hellos.append(hello)
+
+    def send_reported(self, reported: Reported) -> None:
+        """Keep it."""
+        if self.online:
+            self.reports.append(reported)
+
+    def send_batch(self, stream: str, batch: Batch) -> None:
+        """Keep it."""
+        if self.online:
+            self.batches.append((stream, batch))

@@ -1,0 +1,117 @@
+"""MQTT 3.1.1 over mutual TLS with paho-mqtt, as DESIGN.md's "The broker" lays down.
+
+Clean session, QoS 0 subscriptions, QoS 1 publications: the broker keeps no state for a device.
+"Not authorized" (5) is what a broker says while its hub is away, so it is temporary like any
+other failure: the identity is kept and the connection tried again.
+"""
+
+import logging
+import random
+import ssl
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.transport.port import Events
+from contract import topics
+from contract.encoding import decode, encode
+from contract.errors import ContractError
+from contract.messages import Ack, Batch, Hello, Reported
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE_S = 30
+RECONNECT_MIN_S = (1, 3)
+RECONNECT_MAX_S = (40, 60)
+MAX_QUEUED = 200
+
+
+class MqttTransport:
+    """`Transport` to a Headland hub."""
+
+    def __init__(self, device: str, host: str, port: int, context: ssl.SSLContext) -> None:
+        self._device = device
+        self._address = (host, port)
+        self._events: Events | None = None
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=device, clean_session=True, protocol=paho.MQTTv311
+        )
+        client.tls_set_context(context)
+        # Not all devices at once: each draws its own bounds of the exponential back-off.
+        client.reconnect_delay_set(random.randint(*RECONNECT_MIN_S), random.randint(*RECONNECT_MAX_S))  # noqa: S311  not a secret
+        client.max_queued_messages_set(MAX_QUEUED)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        self._client = client
+
+    def start(self, events: Events) -> None:
+        """Connect in a thread of paho's, and keep connecting."""
+        self._events = events
+        self._client.connect_async(*self._address, keepalive=KEEPALIVE_S)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Disconnect and end paho's thread."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def is_connected(self) -> bool:
+        """Is there a connection now?"""
+        return self._client.is_connected()
+
+    def send_hello(self, hello: Hello) -> None:
+        """Publish on ``hello``."""
+        self._publish(topics.hello(self._device), encode(hello))
+
+    def send_reported(self, reported: Reported) -> None:
+        """Publish on ``reported``."""
+        self._publish(topics.reported(self._device), encode(reported))
+
+    def send_batch(self, stream: str, batch: Batch) -> None:
+        """Publish on ``telemetry/{stream}``."""
+        self._publish(topics.telemetry(self._device, stream), encode(batch))
+
+    def _publish(self, topic: str, payload: bytes) -> None:
+        # Without a connection paho would queue: our own protocol says it again after a connect.
+        if self._client.is_connected():
+            self._client.publish(topic, payload, qos=1)
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        _data: object,
+        _flags: paho.ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            log.warning("the broker refused the connection for now: %s", reason)
+            return
+        client.subscribe([(topic, 0) for topic in topics.device_reads(self._device)])
+        log.info("connected to the hub at %s:%d", *self._address)
+        if self._events is not None:
+            self._events.connected()
+
+    def _on_disconnect(
+        self,
+        _client: paho.Client,
+        _data: object,
+        _flags: paho.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        log.info("disconnected from the hub: %s", reason)
+
+    def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        if self._events is None:
+            return
+        if message.topic == topics.desired(self._device):
+            self._events.desired_arrived(bytes(message.payload))
+        elif message.topic == topics.ack(self._device):
+            try:
+                self._events.ack_arrived(decode(message.payload, Ack, what="ack"))
+            except ContractError:
+                log.warning("the hub sent an acknowledgement that cannot be read", exc_info=True)

@@ -1,0 +1,86 @@
+"""The rule by which a desired document is accepted or refused.
+
+A document is accepted only if a known key signed exactly these bytes, it names this device and
+workspace, its generation is above the floor, and its time is not over. Order matters: nothing of
+the payload is read before its signature is known to be good.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from contract.desired import Desired
+from contract.dsse import (
+    DESIRED_TYPE,
+    Envelope,
+    payload_of,
+    pre_authentication_encoding,
+    signature_of,
+)
+from contract.encoding import decode
+from contract.errors import ContractError
+
+ALREADY_HELD = "already-held"
+
+Verify = Callable[[bytes, bytes, bytes], bool]
+"""``verify(public_key, signature, signed_bytes)``: is it a signature of that key?"""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a document was not accepted: a stable code, and words for people."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an acceptable document must match; ``floor`` is the generation held now."""
+
+    device: str
+    workspace: str
+    floor: int
+    keys: Mapping[str, bytes]
+    now: datetime
+
+
+def judge(data: bytes, expected: Expected, verify: Verify) -> Desired | Refused:
+    """Return the desired document in the envelope ``data``, or why it is refused."""
+    try:
+        envelope = decode(data, Envelope, what="DSSE envelope")
+        payload = payload_of(envelope)
+        if envelope.payloadType != DESIRED_TYPE:
+            return Refused("wrong-payload-type", "the envelope holds something else than a desired document")
+        if not _signed(envelope, payload, expected.keys, verify):
+            return Refused("bad-signature", "no key that this device trusts signed the document")
+        desired = decode(payload, Desired, what="desired document")
+    except ContractError as error:
+        return Refused("malformed", str(error))
+    return _judge_content(desired, expected)
+
+
+def _signed(envelope: Envelope, payload: bytes, keys: Mapping[str, bytes], verify: Verify) -> bool:
+    signed = pre_authentication_encoding(envelope.payloadType, payload)
+    return any(
+        verify(keys[signature.keyid], signature_of(signature), signed)
+        for signature in envelope.signatures
+        if signature.keyid in keys
+    )
+
+
+def _judge_content(desired: Desired, expected: Expected) -> Desired | Refused:
+    if desired.device != expected.device:
+        return Refused("wrong-device", "the document is for another device")
+    if desired.workspace != expected.workspace:
+        return Refused("wrong-workspace", "the document is of another workspace")
+    if desired.generation == expected.floor:
+        return Refused(ALREADY_HELD, "this generation is in force already")
+    if desired.generation < expected.floor:
+        return Refused("old-generation", f"generation {desired.generation} is below {expected.floor}")
+    if desired.not_after.tzinfo is None or desired.not_after <= expected.now:
+        return Refused("expired", "the document's time is over")
+    names = [module.name for module in desired.modules]
+    if len(set(names)) != len(names):
+        return Refused("malformed", "two modules have the same name")
+    return desired
