@@ -1,0 +1,1 @@
+"""Who may do what: tokens of people and services, and the roles they carry."""

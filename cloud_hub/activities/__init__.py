@@ -1,0 +1,1 @@
+"""Long operations: state, progress, log, result."""

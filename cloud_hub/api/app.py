@@ -1,0 +1,53 @@
+"""The HTTP application: every domain's routes, problems for errors, and a bound on bodies."""
+
+from fastapi import FastAPI, Request, Response
+from starlette.middleware.base import RequestResponseEndpoint
+
+from cloud_hub.activities.routes import router as activities
+from cloud_hub.api import problems
+from cloud_hub.blobs.routes import router as blobs
+from cloud_hub.devices.enrolment_routes import router as enrolment
+from cloud_hub.devices.routes import router as devices
+from cloud_hub.errors import TooLargeError
+from cloud_hub.experiments.routes import router as experiments
+from cloud_hub.images.routes import router as images
+from cloud_hub.models.routes import router as models
+from cloud_hub.registry.routes import router as registry
+from cloud_hub.rollouts.routes import router as rollouts
+from cloud_hub.services import Services
+from cloud_hub.telemetry.routes import router as telemetry
+from cloud_hub.version import VERSION
+from cloud_hub.workspaces.routes import router as workspaces
+
+API = "/api/v1"
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the application over ``services``."""
+    app = FastAPI(
+        title="Headland hub",
+        version=VERSION,
+        docs_url="/api/docs",
+        openapi_url="/api/openapi.json",
+        redoc_url=None,
+    )
+    app.state.services = services
+    problems.install(app)
+    app.middleware("http")(_bounded)
+    for router in (workspaces, blobs, experiments, models, images, devices, rollouts, telemetry, activities):
+        app.include_router(router, prefix=API)
+    app.include_router(enrolment)
+    app.include_router(registry)
+    return app
+
+
+async def _bounded(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Refuse large bodies everywhere but where files are uploaded, which has its own bound."""
+    length = request.headers.get("Content-Length", "0")
+    chunked = "Transfer-Encoding" in request.headers
+    small = length.isdigit() and int(length) <= MAX_BODY_BYTES and not chunked
+    if small or (request.method == "PUT" and "/blobs/" in request.url.path):
+        return await call_next(request)
+    error = TooLargeError(f"a request's body may have {MAX_BODY_BYTES} bytes and must say its length")
+    return problems.to_response(error)

@@ -1,0 +1,136 @@
+"""Errors at the HTTP edge: RFC 9457 problems, from one table of statuses."""
+
+import logging
+import uuid
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from cloud_hub import errors
+from cloud_hub.broker.errors import BrokerError
+from cloud_hub.pki.errors import CsrRefusedError
+from contract.digests import InvalidDigestError
+from contract.encoding import encode
+from contract.errors import ContractError, FieldProblem, HeadlandError, Problem
+from contract.ids import InvalidNameError
+
+log = logging.getLogger(__name__)
+
+# The most special class of an error counts, along its bases.
+STATUS: dict[type[HeadlandError], HTTPStatus] = {
+    HeadlandError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    ContractError: HTTPStatus.BAD_REQUEST,
+    InvalidNameError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvalidDigestError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    CsrRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    BrokerError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NotFoundError: HTTPStatus.NOT_FOUND,
+    errors.ConflictError: HTTPStatus.CONFLICT,
+    errors.InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    errors.ForbiddenError: HTTPStatus.FORBIDDEN,
+    errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.TokenUsedError: HTTPStatus.CONFLICT,
+    errors.TokenExpiredError: HTTPStatus.FORBIDDEN,
+    errors.TokenUnknownError: HTTPStatus.FORBIDDEN,
+}
+
+
+def status_of(error: HeadlandError) -> HTTPStatus:
+    """Return the status that an error is told with."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem."""
+    app.add_exception_handler(HeadlandError, _headland)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _answer(
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    *,
+    where: str = "",
+    fix: str = "",
+    retriable: bool = False,
+    errors: tuple[FieldProblem, ...] = (),
+    request_id: str = "",
+) -> Response:
+    problem = Problem(
+        type=f"urn:headland:error:{code}",
+        title=status.phrase,
+        status=status.value,
+        detail=detail,
+        code=code,
+        where=where,
+        fix=fix,
+        request_id=request_id or uuid.uuid4().hex,
+        retriable=retriable,
+        errors=errors,
+    )
+    headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else {}
+    return Response(encode(problem), status.value, headers, "application/problem+json")
+
+
+def _headland(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HeadlandError):
+        raise TypeError("the handler of HeadlandError got another error")
+    return to_response(error)
+
+
+def to_response(error: HeadlandError) -> Response:
+    """Return the problem that tells of ``error``."""
+    status = status_of(error)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("a request failed: %s", error, exc_info=error)
+    problems = error.errors if isinstance(error, errors.InvalidInputError) else ()
+    return _answer(
+        status,
+        error.code,
+        error.what,
+        where=error.where,
+        fix=error.fix,
+        retriable=error.retriable,
+        errors=problems,
+    )
+
+
+def _validation(_: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise TypeError("the handler of RequestValidationError got another error")
+    problems = tuple(
+        FieldProblem(field=".".join(map(str, fault["loc"])), reason=str(fault["msg"]))
+        for fault in error.errors()
+    )
+    return _answer(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid-request",
+        "the request is not valid",
+        fix="See the API's description at /api/docs.",
+        errors=problems,
+    )
+
+
+def _http(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise TypeError("the handler of HTTPException got another error")
+    status = HTTPStatus(error.status_code)
+    return _answer(status, status.phrase.lower().replace(" ", "-"), str(error.detail))
+
+
+def _unexpected(_: Request, error: Exception) -> Response:
+    request_id = uuid.uuid4().hex
+    log.error("request %s failed unexpectedly", request_id, exc_info=error)
+    return _answer(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal",
+        "an unexpected error",
+        fix="The hub's log has the reason under the request id.",
+        request_id=request_id,
+    )

@@ -1,0 +1,91 @@
+"""`ObjectStore` in a folder: write beside, fsync, rename, fsync the folder."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+
+class FolderStore:
+    """Objects as files below ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._beside = root / ".incoming"
+        self._beside.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def put_bytes(self, key: str, data: bytes) -> None:
+        """Write an object, replacing what is there."""
+        with self._incoming(key) as file:
+            file.write(data)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write an object from a local file."""
+        with path.open("rb") as source, self._incoming(key) as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+
+    def open(self, key: str, offset: int = 0) -> BinaryIO:
+        """Read from ``offset``."""
+        file = self.path(key).open("rb")
+        file.seek(offset)
+        return file
+
+    def size(self, key: str) -> int:
+        """Return the bytes of an object."""
+        return self.path(key).stat().st_size
+
+    def exists(self, key: str) -> bool:
+        """Is there such an object?"""
+        return self.path(key).is_file()
+
+    def delete(self, key: str) -> None:
+        """Delete an object; no error where there is none."""
+        self.path(key).unlink(missing_ok=True)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys below a prefix."""
+        folder = self.path(prefix)
+        for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+            if path.is_file():
+                yield path.relative_to(self._root).as_posix()
+
+    def path(self, key: str) -> Path:
+        """Where the object is, for what reads files itself; refuses a key that leads outside."""
+        parts = key.split("/")
+        if not all(parts) or any(part in {".", ".."} or part.startswith(".") for part in parts):
+            raise ValueError("not a key of the object store")
+        return self._root.joinpath(*parts)
+
+    def _incoming(self, key: str) -> "_Incoming":
+        return _Incoming(self._beside, self.path(key))
+
+
+class _Incoming:
+    """A file that becomes the object when the block ends well, and nothing otherwise."""
+
+    def __init__(self, beside: Path, target: Path) -> None:
+        self._target = target
+        descriptor, name = tempfile.mkstemp(dir=beside)
+        self._temporary = Path(name)
+        self._file = os.fdopen(descriptor, "wb")
+
+    def __enter__(self) -> BinaryIO:
+        return self._file
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
+            return
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary.replace(self._target)
+        folder = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

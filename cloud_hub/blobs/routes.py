@@ -1,0 +1,27 @@
+"""HTTP: upload bytes by digest."""
+
+from fastapi import APIRouter, Request
+
+from cloud_hub.api.auth import Contributor, Hub
+from cloud_hub.api.schemas import Answer
+from cloud_hub.blobs.service import uploads_of
+from contract.digests import check_digest
+
+router = APIRouter(prefix="/workspaces/{workspace}/blobs", tags=["blobs"])
+
+
+class BlobAnswer(Answer):
+    """An uploaded blob."""
+
+    digest: str
+    size_bytes: int
+
+
+@router.put("/{digest}", status_code=201)
+async def upload(digest: str, request: Request, hub: Hub, who: Contributor) -> BlobAnswer:
+    """Take the body in; it must have the digest that the path says."""
+    check_digest(digest, where="digest in the path")
+    size = await hub.blobs.upload(
+        uploads_of(who.workspace), digest, request.stream(), hub.settings.max_model_bytes
+    )
+    return BlobAnswer(digest=digest, size_bytes=size)

@@ -1,0 +1,111 @@
+"""Answers the server's question, for each connection, who it is and what it may do."""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from cloud_hub.broker.access import Identity, Refusal, grant_for, identify
+from cloud_hub.broker.claims import AuthRequest, Grant, granted, read_request, refused
+from cloud_hub.broker.errors import AuthRequestError
+from cloud_hub.broker.keys import NatsKey
+
+log = logging.getLogger(__name__)
+
+AUTH_SUBJECT: Final = "$SYS.REQ.USER.AUTH"
+# More at once would only queue for the database; the server itself refuses what waits too long.
+_CONCURRENT: Final = 64
+
+# Whether the device's certificate with this serial is known and not revoked. A plain function runs
+# in a thread. What it raises refuses the connection: the device tries again.
+Lookup = Callable[[str, str], bool | Awaitable[bool]]
+Grants = Callable[[Identity], Grant]
+
+
+class AuthCallout:
+    """Judges connections; several hubs share the work through one queue group."""
+
+    def __init__(self, lookup: Lookup, issuer: NatsKey, *, grants: Grants = grant_for) -> None:
+        self._lookup = lookup
+        self._issuer = issuer
+        self._grants = grants
+        self._kicks: Counter[str] = Counter()
+        self._places = asyncio.Semaphore(_CONCURRENT)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self, client: Client) -> None:
+        """Answer on ``client``'s connection, which must be the auth user's, until it is closed."""
+        await client.subscribe(AUTH_SUBJECT, queue="hub", cb=self._take)
+
+    async def stop(self) -> None:
+        """Drop the questions under way; the server refuses those connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def invalidate(self, device: str) -> None:
+        """Refuse the device's connections that are being judged now: their look-up may be outdated."""
+        self._kicks[device] += 1
+
+    async def judge(self, request: AuthRequest) -> Grant | Refusal:
+        """Return what the connection may do, or why it is refused."""
+        identity = identify(request)
+        if isinstance(identity, Refusal):
+            return identity
+        kicks = self._kicks[identity.device]
+        try:
+            known = await self._known(identity)
+        except Exception:
+            # Whatever the device table's trouble is, it must end in a refusal and in the log.
+            log.exception("the device table could not be asked about %s", identity.device)
+            return Refusal("the device table cannot be asked now")
+        if not known:
+            return Refusal("the certificate is not known, or revoked")
+        if self._kicks[identity.device] != kicks:
+            return Refusal("the device was disconnected meanwhile")
+        return self._grants(identity)
+
+    async def _known(self, identity: Identity) -> bool:
+        is_async = inspect.iscoroutinefunction(self._lookup)
+        if is_async:
+            answer = self._lookup(identity.device, identity.serial)
+        else:
+            answer = await asyncio.to_thread(self._lookup, identity.device, identity.serial)
+        # `is True`: an unexpected kind of answer (a row, a mock of one) must not open the door.
+        return (await answer if inspect.isawaitable(answer) else answer) is True
+
+    async def _take(self, message: Msg) -> None:
+        task = asyncio.create_task(self._answer(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, message: Msg) -> None:
+        try:
+            request = read_request(message.data)
+        except AuthRequestError as error:
+            log.warning("%s", error)
+            return
+        async with self._places:
+            if request.expires_at and time.time() > request.expires_at:
+                return
+            verdict = await self.judge(request)
+        sealed = (self._issuer.public, self._issuer.sign, int(time.time()))
+        try:
+            await message.respond(_encode(request, verdict, *sealed))
+        except NatsError as error:
+            log.warning("an authorization answer was not sent (%s); the device tries again", error)
+
+
+def _encode(
+    request: AuthRequest, verdict: Grant | Refusal, issuer: str, sign: Callable[[bytes], bytes], now_s: int
+) -> bytes:
+    if isinstance(verdict, Refusal):
+        return refused(request, verdict.reason, issuer=issuer, sign=sign, now_s=now_s)
+    return granted(request, verdict, issuer=issuer, sign=sign, now_s=now_s)

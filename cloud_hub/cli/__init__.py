@@ -1,0 +1,1 @@
+"""The admin CLI `headland`, built on the SDK."""

@@ -1,0 +1,61 @@
+"""`headland`: the admin CLI."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cloud_hub.cli import activities, devices, hub, login, registries, rollouts, runs, telemetry, workspaces
+from cloud_hub.cli.output import show_error
+from cloud_hub.version import VERSION
+from contract.errors import HeadlandError
+
+app = typer.Typer(
+    name="headland",
+    help="Puts machine-learning models to work on fleets of edge devices.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for group, name in (
+    (hub.app, "hub"),
+    (workspaces.app, "workspace"),
+    (workspaces.token_app, "token"),
+    (runs.app, "run"),
+    (registries.model_app, "model"),
+    (registries.image_app, "image"),
+    (devices.app, "device"),
+    (rollouts.app, "rollout"),
+    (telemetry.app, "telemetry"),
+    (activities.app, "activity"),
+):
+    app.add_typer(group, name=name)
+app.command(
+    epilog="Example: headland login https://hub.example.org:8443 --ca-file ca.pem --token-file my.token"
+)(login.login)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"headland {VERSION}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def headland(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Puts machine-learning models to work on fleets of edge devices."""
+
+
+def main() -> None:
+    """Run a command; an error prints one clear message and gives exit code 1 (usage: 2)."""
+    try:
+        app()
+    except HeadlandError as error:
+        show_error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

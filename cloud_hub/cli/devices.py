@@ -1,0 +1,79 @@
+"""`headland device`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cloud_hub.cli.output import Format, Output, show, show_table, size
+from cloud_hub.cli.session import WorkspaceOption, group
+from cloud_hub.cli.session import workspace as connect
+from cloud_hub.sdk import Device, SdkError
+from contract.encoding import encode
+
+app = group("Devices of the fleet.")
+
+
+@app.command(epilog="Example: headland device invite cam-1 --file cam-1.json")
+def invite(
+    device: str,
+    file: Annotated[Path, typer.Option(help="Where to write the invitation; carry it to the device.")],
+    hours: Annotated[int, typer.Option(help="How long the token works.")] = 24,
+    workspace: WorkspaceOption = "",
+    output: Output = Format.TEXT,
+) -> None:
+    """Pre-register a device and write its invitation, which holds a one-time token."""
+    try:
+        # Before the hub is asked: a token that cannot be written down would be lost.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise SdkError(
+            f"cannot write the invitation ({error.strerror})", where=str(file), fix="Choose another --file."
+        ) from error
+    try:
+        with os.fdopen(descriptor, "wb") as target, connect(workspace) as ws:
+            target.write(encode(ws.invite_device(device, hours)))
+    except BaseException:
+        file.unlink()
+        raise
+    show(
+        {"device": device, "file": str(file)},
+        f"invitation of {device} is in {file}; it works once, for {hours} h.\n"
+        f"On the device: headland-agent enroll --invitation {file.name}",
+    )
+
+
+@app.command("list", epilog="Example: headland device list")
+def list_(workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """Show the devices and what they run."""
+    with connect(workspace) as ws:
+        devices = ws.devices()
+    rows = [(d.id, d.state, _runs(d), d.last_seen_at) for d in devices]
+    show_table(devices, ["device", "state", "runs", "last seen"], rows)
+
+
+@app.command("show", epilog="Example: headland device show cam-1")
+def show_(device: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """Show a device: modules, outbox, what it pulled."""
+    with connect(workspace) as ws:
+        info, pulled = ws.device(device), ws.pulled(device)
+    reported, hello = info.reported or {}, info.hello or {}
+    lines = [
+        f"{info.id}: {info.state}, last seen {info.last_seen_at or 'never'}",
+        f"  agent {hello.get('agent_version', '-')}, driver {hello.get('driver', '-')}",
+        f"  generation {reported.get('generation', 0)}, converged: {reported.get('converged', False)}",
+        f"  pulled {size(pulled.sent_bytes)} in {pulled.answers} answers",
+    ]
+    for module in reported.get("modules", ()):
+        lines.append(
+            f"  module {module['name']}: {module['image']} {module['state']} {module['reason']}".rstrip()
+        )
+    outbox = reported.get("outbox", {})
+    lines.append(f"  outbox: {outbox.get('pending', 0)} pending, {outbox.get('dropped', 0)} dropped")
+    show(info, "\n".join(lines))
+
+
+def _runs(device: Device) -> str:
+    modules = (device.reported or {}).get("modules", ())
+    return ", ".join(f"{module['image']} ({module['state']})" for module in modules) or "-"

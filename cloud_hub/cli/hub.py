@@ -1,0 +1,60 @@
+"""`headland hub`: make a hub and run it. The only commands that need the hub's own packages."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cloud_hub.cli.output import Format, Output, show
+from cloud_hub.cli.session import group
+from cloud_hub.sdk.context import Context, save_context
+
+app = group("Make a hub, and run it.")
+
+DataDir = Annotated[Path, typer.Option("--data-dir", help="Where the hub keeps everything.")]
+DEFAULT_DATA_DIR = Path("headland-data")
+
+
+@app.command(epilog="Example: headland hub init --data-dir ./headland-data --host hub.example.org")
+def init(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    host: Annotated[str, typer.Option(help="Name that people and devices reach it by.")] = "localhost",
+    listen: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    https_port: Annotated[int, typer.Option(help="Port of the API, enrolment and registry.")] = 8443,
+    mqtt_port: Annotated[int, typer.Option(help="Port of MQTT over TLS.")] = 8883,
+    output: Output = Format.TEXT,
+) -> None:
+    """Make a new hub in a folder, and log this user in as its administrator."""
+    from cloud_hub.init import PKI, initialise  # noqa: PLC0415  the CLI starts without the hub's packages
+    from cloud_hub.settings import Settings  # noqa: PLC0415
+
+    settings = Settings(
+        data_dir=data_dir.resolve(), host=host, listen=listen, https_port=https_port, mqtt_port=mqtt_port
+    )
+    token = initialise(settings)
+    ca_pem = (settings.data_dir / PKI / "ca.pem").read_text()
+    path = save_context(Context(hub=settings.url, ca_pem=ca_pem, token=token))
+    show(
+        {"hub": settings.url, "data_dir": str(settings.data_dir), "context": str(path)},
+        f"A new hub is in {settings.data_dir}; it will be at {settings.url}.\n"
+        f"You are logged in as its administrator ({path}).\n"
+        f"Start it: headland hub up --data-dir {data_dir}",
+    )
+
+
+@app.command(epilog="Example: headland hub up --data-dir ./headland-data")
+def up(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Run the hub until it is told to stop (SIGTERM or Ctrl-C)."""
+    from cloud_hub.app import run  # noqa: PLC0415
+    from cloud_hub.init import SETTINGS_FILE, require_initialised  # noqa: PLC0415
+    from cloud_hub.settings import load  # noqa: PLC0415
+
+    require_initialised(data_dir)
+    settings = load(data_dir / SETTINGS_FILE, data_dir=data_dir.resolve())
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("alembic").setLevel("WARNING")
+    asyncio.run(run(settings))

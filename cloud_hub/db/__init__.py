@@ -1,0 +1,1 @@
+"""Rows: SQLAlchemy 2 on SQLite (WAL, synchronous=FULL), migrated by Alembic."""

@@ -1,0 +1,1 @@
+"""Devices: invitation, enrolment, what they say of themselves."""

@@ -1,0 +1,88 @@
+"""HTTP: devices as their owners see them."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from cloud_hub.api.auth import Contributor, Hub, Reader
+from cloud_hub.api.schemas import Answer, Ask
+from cloud_hub.devices.rows import DeviceRow
+
+router = APIRouter(prefix="/workspaces/{workspace}/devices", tags=["devices"])
+
+
+class InviteAsk(Ask):
+    """A device to invite."""
+
+    device: str
+    hours: int = Field(default=24, ge=1, le=24 * 30)
+
+
+class InvitationAnswer(Answer):
+    """What the device needs to enrol (`contract.enrolment.Invitation`); the token is shown this once."""
+
+    hub: str
+    ca_sha256: str
+    device: str
+    token: str
+
+
+class DeviceAnswer(Answer):
+    """A device, and what it last said."""
+
+    id: str
+    state: str
+    created_at: datetime
+    certificate_not_after: datetime | None
+    last_seen_at: datetime | None
+    hello: dict[str, Any] | None
+    reported: dict[str, Any] | None
+
+
+class PulledAnswer(Answer):
+    """What the registry sent to a device."""
+
+    sent_bytes: int
+    answers: int
+
+
+@router.post("", status_code=201)
+def invite(ask: InviteAsk, hub: Hub, who: Contributor) -> InvitationAnswer:
+    """Pre-register a device and make its one-time token."""
+    invitation = hub.devices.invite(who.workspace, ask.device, timedelta(hours=ask.hours))
+    return InvitationAnswer.model_validate(invitation)
+
+
+@router.get("")
+def devices(hub: Hub, who: Reader) -> list[DeviceAnswer]:
+    """Return the workspace's devices."""
+    return [_answer(row) for row in hub.devices.all_in(who.workspace)]
+
+
+@router.get("/{device}")
+def show(device: str, hub: Hub, who: Reader) -> DeviceAnswer:
+    """Return a device."""
+    return _answer(hub.devices.get(who.workspace, device))
+
+
+@router.get("/{device}/pulled")
+def pulled(device: str, hub: Hub, who: Reader, since: datetime | None = None) -> PulledAnswer:
+    """Return how much the registry sent to a device, since a time if one is given."""
+    hub.devices.get(who.workspace, device)
+    sent_bytes, answers = hub.registry.pulled(device, since)
+    return PulledAnswer(sent_bytes=sent_bytes, answers=answers)
+
+
+def _answer(row: DeviceRow) -> DeviceAnswer:
+    state = "invited" if row.certificate_serial is None else "enrolled"
+    return DeviceAnswer(
+        id=row.id,
+        state="revoked" if row.revoked_at is not None else state,
+        created_at=row.created_at,
+        certificate_not_after=row.certificate_not_after,
+        last_seen_at=row.last_seen_at,
+        hello=row.hello,
+        reported=row.reported,
+    )

@@ -1,0 +1,162 @@
+"""Devices: invited by an owner, enrolled once, heard from ever after."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud_hub.access.service import secret_digest
+from cloud_hub.db.engine import Database
+from cloud_hub.devices.rows import DeviceRow, InvitationRow
+from cloud_hub.errors import (
+    ConflictError,
+    NotFoundError,
+    TokenExpiredError,
+    TokenUnknownError,
+    TokenUsedError,
+)
+from cloud_hub.pki.authority import Authority
+from contract.enrolment import EnrolAnswer, EnrolRequest, Invitation
+from contract.ids import check_device_id
+from contract.messages import Hello, Reported
+
+INVITE_AGAIN = "Make a new one with `headland device invite`."
+
+
+@dataclass(frozen=True)
+class HubFacts:
+    """What a device is told of its hub."""
+
+    url: str
+    mqtt_host: str
+    mqtt_port: int
+    desired_keys: dict[str, str]
+
+
+class Devices:
+    """The devices of all workspaces; ids are unique in the hub."""
+
+    def __init__(self, database: Database, authority: Authority, facts: HubFacts) -> None:
+        self._database = database
+        self._authority = authority
+        self._facts = facts
+
+    def invite(self, workspace: str, device: str, lifetime: timedelta) -> Invitation:
+        """Pre-register a device and make its one-time token, or a new token for one not yet enrolled."""
+        check_device_id(device)
+        token, now = secrets.token_urlsafe(32), datetime.now(UTC)
+        with self._database.transaction() as session:
+            row = session.get(DeviceRow, device)
+            if row is None:
+                session.add(_new_device(workspace, device, now))
+                session.flush()
+            elif row.workspace != workspace or row.certificate_serial is not None:
+                raise ConflictError("the device id is taken", where=device, fix="Choose another id.")
+            session.add(
+                InvitationRow(
+                    token_sha256=secret_digest(token), device=device, expires_at=now + lifetime, used_at=None
+                )
+            )
+        return Invitation(
+            hub=self._facts.url, ca_sha256=self._authority.fingerprint, device=device, token=token
+        )
+
+    def enrol(self, request: EnrolRequest) -> EnrolAnswer:
+        """Turn a token and a certificate request into an identity; a token works once.
+
+        The token is spent only together with the certificate's serial: one transaction.
+        """
+        now = datetime.now(UTC)
+        with self._database.transaction() as session:
+            invitation = _usable(session.get(InvitationRow, secret_digest(request.token)), now)
+            device = session.get_one(DeviceRow, invitation.device)
+            if device.certificate_serial is not None:
+                raise TokenUsedError("the device is enrolled already", fix=INVITE_AGAIN)
+            issued = self._authority.issue_device(request.csr_pem, device.id, now)
+            invitation.used_at = now
+            device.certificate_serial = issued.serial
+            device.certificate_not_after = issued.not_after
+            workspace = device.workspace
+        return EnrolAnswer(
+            device=invitation.device,
+            workspace=workspace,
+            certificate_pem=issued.certificate_pem.decode(),
+            ca_pem=self._authority.ca_pem.decode(),
+            desired_keys=self._facts.desired_keys,
+            mqtt_host=self._facts.mqtt_host,
+            mqtt_port=self._facts.mqtt_port,
+        )
+
+    def recognise(self, device: str, serial: str) -> DeviceRow | None:
+        """Return the device whose certificate this is, or none where it is unknown or revoked."""
+        with self._database.transaction() as session:
+            row = session.get(DeviceRow, device)
+        if row is None or row.revoked_at is not None or row.certificate_serial != serial:
+            return None
+        return row
+
+    def said_hello(self, device: str, hello: Hello) -> None:
+        """Keep what the device said after it connected."""
+        self._keep(device, hello=msgspec.to_builtins(hello))
+
+    def reported(self, device: str, reported: Reported) -> None:
+        """Keep what the device says of itself."""
+        self._keep(device, reported=msgspec.to_builtins(reported))
+
+    def get(self, workspace: str, device: str) -> DeviceRow:
+        """Return a device; raises `NotFoundError`."""
+        with self._database.transaction() as session:
+            return find_device(session, workspace, device)
+
+    def all_in(self, workspace: str) -> list[DeviceRow]:
+        """Return the workspace's devices by id."""
+        query = select(DeviceRow).where(DeviceRow.workspace == workspace).order_by(DeviceRow.id)
+        with self._database.transaction() as session:
+            return list(session.scalars(query).all())
+
+    def _keep(self, device: str, **values: Any) -> None:  # noqa: ANN401  columns differ
+        with self._database.transaction() as session:
+            row = session.get(DeviceRow, device)
+            if row is None:
+                return
+            for name, value in values.items():
+                setattr(row, name, value)
+            row.last_seen_at = datetime.now(UTC)
+
+
+def find_device(session: Session, workspace: str, device: str) -> DeviceRow:
+    """Return a device within a transaction; raises `NotFoundError`."""
+    row = session.get(DeviceRow, device)
+    if row is None or row.workspace != workspace:
+        raise NotFoundError(
+            "no such device in this workspace", where=device, fix="`headland device list` shows them."
+        )
+    return row
+
+
+def _new_device(workspace: str, device: str, now: datetime) -> DeviceRow:
+    return DeviceRow(
+        id=device,
+        workspace=workspace,
+        created_at=now,
+        certificate_serial=None,
+        certificate_not_after=None,
+        revoked_at=None,
+        last_seen_at=None,
+        hello=None,
+        reported=None,
+    )
+
+
+def _usable(invitation: InvitationRow | None, now: datetime) -> InvitationRow:
+    if invitation is None:
+        raise TokenUnknownError("this hub never made that token", fix=INVITE_AGAIN)
+    if invitation.used_at is not None:
+        raise TokenUsedError("the token was used before; a token works once", fix=INVITE_AGAIN)
+    if invitation.expires_at <= now:
+        raise TokenExpiredError("the token's time is over", fix=INVITE_AGAIN)
+    return invitation

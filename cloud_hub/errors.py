@@ -1,0 +1,111 @@
+"""The hub's error tree. Codes are stable; HTTP status codes appear only in `cloud_hub.api.problems`."""
+
+from contract.errors import FieldProblem, HeadlandError
+
+
+class HubError(HeadlandError):
+    """Root of the hub's errors."""
+
+    code = "hub-error"
+
+
+class NotFoundError(HubError):
+    """It does not exist, or the caller may not know that it does."""
+
+    code = "not-found"
+
+
+class ConflictError(HubError):
+    """It cannot be done in the present state."""
+
+    code = "conflict"
+
+
+class InvalidInputError(HubError):
+    """What the caller sent is wrong; ``errors`` lists every field."""
+
+    code = "invalid-input"
+
+    def __init__(
+        self, what: str, *, where: str = "", fix: str = "", errors: tuple[FieldProblem, ...] = ()
+    ) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.errors = errors
+
+
+class UnauthenticatedError(HubError):
+    """The caller did not show a valid credential."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(HubError):
+    """The caller's role does not allow it."""
+
+    code = "forbidden"
+
+
+class TooLargeError(HubError):
+    """A body or file is larger than allowed."""
+
+    code = "too-large"
+
+
+class NotOnnxError(InvalidInputError):
+    """A model file is not a self-contained ONNX model."""
+
+    code = "not-onnx"
+
+
+class ManifestError(InvalidInputError):
+    """A manifest is not valid; ``errors`` has field, line and reason of each fault."""
+
+    code = "manifest-invalid"
+
+
+class TokenUsedError(HubError):
+    """A one-time token was used before."""
+
+    code = "token-used"
+
+
+class TokenExpiredError(HubError):
+    """A one-time token's time is over."""
+
+    code = "token-expired"
+
+
+class TokenUnknownError(HubError):
+    """A one-time token that this hub never made."""
+
+    code = "token-unknown"
+
+
+class HubSettingsError(HubError):
+    """The hub's settings file is missing, unreadable or wrong."""
+
+    code = "hub-settings-invalid"
+
+
+class NotInitialisedError(HubError):
+    """There is no hub in the data folder yet."""
+
+    code = "hub-not-initialised"
+
+
+class AlreadyInitialisedError(HubError):
+    """The data folder holds a hub already."""
+
+    code = "hub-already-initialised"
+
+
+class HubRunningError(HubError):
+    """Another hub process works on the same data folder, or holds a port."""
+
+    code = "hub-already-running"
+
+
+class QueryError(InvalidInputError):
+    """A telemetry query cannot be run."""
+
+    code = "query-invalid"

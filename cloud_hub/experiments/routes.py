@@ -1,0 +1,133 @@
+"""HTTP: experiments and runs."""
+
+import math
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import AfterValidator, Field
+
+from cloud_hub.api.auth import Contributor, Hub, Reader
+from cloud_hub.api.schemas import Answer, Ask
+from cloud_hub.experiments.rows import MetricRow, RunRow
+
+router = APIRouter(prefix="/workspaces/{workspace}", tags=["experiments"])
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+class ParametersAsk(Ask):
+    """Parameters by name."""
+
+    parameters: dict[str, str | int | float | bool | None]
+
+
+class MetricAsk(Ask):
+    """One value of a metric."""
+
+    name: str = Field(min_length=1, max_length=200)
+    value: Annotated[float, AfterValidator(_finite)]
+    step: int = 0
+
+
+class OutputAsk(Ask):
+    """An uploaded blob under a name."""
+
+    name: str = Field(min_length=1, max_length=200)
+    digest: str
+
+
+class FinishAsk(Ask):
+    """How the run ended."""
+
+    status: Literal["completed", "failed"]
+
+
+class OutputAnswer(Answer):
+    """An output's bytes."""
+
+    digest: str
+    size_bytes: int
+
+
+class MetricAnswer(Answer):
+    """One value of a metric."""
+
+    name: str
+    step: int
+    value: float
+    at: datetime
+
+
+class RunAnswer(Answer):
+    """A run."""
+
+    id: str
+    experiment: str
+    status: str
+    parameters: dict[str, str | int | float | bool | None]
+    outputs: dict[str, OutputAnswer]
+    metrics: list[MetricAnswer]
+    created_by: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@router.post("/experiments/{experiment}/runs", status_code=201)
+def start(experiment: str, hub: Hub, who: Contributor) -> RunAnswer:
+    """Start a run."""
+    return _answer(hub.experiments.start(who.workspace, experiment, who.caller.principal))
+
+
+@router.get("/runs")
+def runs(hub: Hub, who: Reader, experiment: str | None = None) -> list[RunAnswer]:
+    """Return runs, newest first, without their metrics."""
+    return [_answer(row) for row in hub.experiments.all_in(who.workspace, experiment)]
+
+
+@router.get("/runs/{run}")
+def show(run: str, hub: Hub, who: Reader) -> RunAnswer:
+    """Return a run with its metrics."""
+    return _answer(*hub.experiments.get(who.workspace, run))
+
+
+@router.post("/runs/{run}/parameters")
+def log_parameters(run: str, ask: ParametersAsk, hub: Hub, who: Contributor) -> RunAnswer:
+    """Add parameters."""
+    return _answer(hub.experiments.log_parameters(who.workspace, run, ask.parameters))
+
+
+@router.post("/runs/{run}/metrics", status_code=204)
+def log_metric(run: str, ask: MetricAsk, hub: Hub, who: Contributor) -> None:
+    """Add one value of a metric."""
+    hub.experiments.log_metric(who.workspace, run, ask.name, ask.value, ask.step)
+
+
+@router.post("/runs/{run}/outputs")
+def log_output(run: str, ask: OutputAsk, hub: Hub, who: Contributor) -> RunAnswer:
+    """Name an uploaded blob as an output."""
+    return _answer(hub.experiments.log_output(who.workspace, run, ask.name, ask.digest))
+
+
+@router.post("/runs/{run}/finish")
+def finish(run: str, ask: FinishAsk, hub: Hub, who: Contributor) -> RunAnswer:
+    """End a run."""
+    return _answer(hub.experiments.finish(who.workspace, run, ask.status))
+
+
+def _answer(row: RunRow, metrics: list[MetricRow] | None = None) -> RunAnswer:
+    return RunAnswer(
+        id=row.id,
+        experiment=row.experiment,
+        status=row.status,
+        parameters=row.parameters,
+        outputs={name: OutputAnswer(**output) for name, output in row.outputs.items()},
+        metrics=[MetricAnswer.model_validate(metric) for metric in metrics or ()],
+        created_by=row.created_by,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )

@@ -1,0 +1,39 @@
+"""Rows of runs. An experiment is the name its runs share."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cloud_hub.db.base import Base
+
+
+class RunRow(Base):
+    """A run: ``parameters`` by name, ``outputs`` by name as digests."""
+
+    __tablename__ = "runs"
+    __table_args__ = (Index("ix_runs_experiment", "workspace", "experiment"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    workspace: Mapped[str] = mapped_column(ForeignKey("workspaces.name"))
+    experiment: Mapped[str]
+    status: Mapped[str]
+    parameters: Mapped[dict[str, Any]]
+    outputs: Mapped[dict[str, Any]]
+    created_by: Mapped[str]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class MetricRow(Base):
+    """One value of a metric at a step."""
+
+    __tablename__ = "metrics"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    run: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    name: Mapped[str]
+    step: Mapped[int]
+    value: Mapped[float]
+    at: Mapped[datetime]

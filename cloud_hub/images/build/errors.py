@@ -1,0 +1,46 @@
+"""Everything that can go wrong while an image is built; a closed tree under `BuildError`."""
+
+from contract.errors import HeadlandError
+
+
+class BuildError(HeadlandError):
+    """An image could not be built; root of this package's errors."""
+
+    code = "image-build-failed"
+
+
+class BuildCancelledError(BuildError):
+    """Somebody asked for the build to stop, and it did; nothing is left in the work folder."""
+
+    code = "image-build-cancelled"
+
+
+class HostRuntimeError(BuildError):
+    """The Python or the shared libraries of this machine cannot become a base layer."""
+
+    code = "image-base-unusable"
+
+
+class ModelChangedError(BuildError):
+    """A file is not, or is no longer, the one that its digest names."""
+
+    code = "image-input-changed"
+
+
+class ScriptRefusedError(BuildError):
+    """The scoring script is too large or is not Python."""
+
+    code = "scoring-script-refused"
+
+
+class WheelDownloadError(BuildError):
+    """pip could not fetch the Python dependencies; a later try may work."""
+
+    code = "wheel-download-failed"
+    retriable = True
+
+
+class WheelRefusedError(BuildError):
+    """A wheel is damaged, or holds what must never be unpacked."""
+
+    code = "wheel-refused"

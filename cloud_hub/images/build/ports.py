@@ -1,0 +1,93 @@
+"""What a build is given, what it gives back, and the ports it works through."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A gzip-compressed layer: its digest, the digest of its tar, its compressed size and what it holds."""
+
+    digest: str
+    diff_id: str
+    size_bytes: int
+    title: str
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel on disk, with the name it was published under and its digest."""
+
+    filename: str
+    path: Path
+    digest: str
+
+
+@dataclass(frozen=True)
+class BuildInputs:
+    """The model to build an image of.
+
+    ``model_file`` is an ONNX file whose bytes have ``model_digest``; validating the model is done
+    elsewhere. ``script`` is a scoring script with ``init()`` and ``run(raw_data)``, or None.
+    """
+
+    model_name: str
+    model_version: int
+    model_file: Path
+    model_digest: str
+    script: Path | None = None
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """A finished image: all its blobs are in the layer store.
+
+    ``size_bytes`` is everything that a device without any layer pulls. ``new_layers`` counts the
+    layers that were not in the store before.
+    """
+
+    index_digest: str
+    manifest_digest: str
+    config_digest: str
+    layers: tuple[Layer, ...]
+    size_bytes: int
+    new_layers: int
+
+
+class LayerStore(Protocol):
+    """Where blobs go, and the memory of which inputs gave which layer.
+
+    Implementations may raise any `HeadlandError` or `OSError`.
+    """
+
+    def cached(self, key: str) -> Layer | None:
+        """Return the layer built earlier for ``key``, if its blob is still in the store."""
+        ...
+
+    def save(self, key: str, layer: Layer, compressed: Path) -> None:
+        """Keep the gzip file as the blob ``layer.digest`` and remember it for ``key``.
+
+        The file may be moved away. The blob is durable before the key is remembered.
+        """
+        ...
+
+    def save_blob(self, data: bytes) -> str:
+        """Keep a small blob (a configuration, manifest or index) and return its digest."""
+        ...
+
+
+class WheelSource(Protocol):
+    """Where the Python dependencies of the scoring server come from."""
+
+    def wheels(self) -> tuple[Wheel, ...]:
+        """Return the wheels to install, in any order; raises `WheelDownloadError`."""
+        ...
+
+
+class Progress(Protocol):
+    """Told how far a build is."""
+
+    def __call__(self, fraction: float, message: str) -> None:
+        """Take note: ``fraction`` is 0.0 to 1.0 and never falls; ``message`` says what comes next."""
+        ...

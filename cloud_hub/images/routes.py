@@ -1,0 +1,64 @@
+"""HTTP: images and their builds."""
+
+from datetime import datetime
+
+from fastapi import APIRouter
+
+from cloud_hub.activities.routes import ActivityAnswer
+from cloud_hub.api.auth import Contributor, Hub, Reader
+from cloud_hub.api.schemas import Answer, Ask
+from contract.ids import split_versioned
+
+router = APIRouter(prefix="/workspaces/{workspace}/images", tags=["images"])
+
+
+class BuildAsk(Ask):
+    """What to build: a registered model, and a scoring script's digest where there is one."""
+
+    name: str
+    model: str
+    script_digest: str | None = None
+
+
+class LayerAnswer(Answer):
+    """A layer: what it holds, its digest and compressed bytes."""
+
+    title: str
+    digest: str
+    size_bytes: int
+
+
+class ImageAnswer(Answer):
+    """One version of an image."""
+
+    name: str
+    version: int
+    repository: str
+    digest: str
+    size_bytes: int
+    layers: list[LayerAnswer]
+    model: str
+    created_by: str
+    created_at: datetime
+
+
+@router.post("/builds", status_code=202)
+def build(ask: BuildAsk, hub: Hub, who: Contributor) -> ActivityAnswer:
+    """Start a build; its activity's result names the image."""
+    row = hub.images.start_build(
+        who.workspace, ask.name, ask.model, script_digest=ask.script_digest, principal=who.caller.principal
+    )
+    return ActivityAnswer.model_validate(row)
+
+
+@router.get("")
+def images(hub: Hub, who: Reader) -> list[ImageAnswer]:
+    """Return all versions."""
+    return [ImageAnswer.model_validate(image) for image in hub.images.all_in(who.workspace)]
+
+
+@router.get("/{image}")
+def show(image: str, hub: Hub, who: Reader) -> ImageAnswer:
+    """Return ``name`` (its newest version) or ``name:version``."""
+    name, version = split_versioned(image, where="image")
+    return ImageAnswer.model_validate(hub.images.get(who.workspace, name, version))

@@ -1,0 +1,194 @@
+"""The image registry, and builds as activities."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from cloud_hub.activities.rows import ActivityRow
+from cloud_hub.activities.service import Activities, Progress
+from cloud_hub.blobs.service import OCTETS, Blobs, uploads_of
+from cloud_hub.db.engine import Database
+from cloud_hub.errors import NotFoundError
+from cloud_hub.images.build.build import build_image
+from cloud_hub.images.build.ports import BuildInputs, BuiltImage
+from cloud_hub.images.build.pip_wheels import PipWheelSource
+from cloud_hub.images.layer_store import HubLayerStore
+from cloud_hub.images.rows import ImageRow
+from cloud_hub.models.rows import ModelRow
+from cloud_hub.models.service import Models
+from cloud_hub.registry.names import repository_of
+from contract import oci
+from contract.digests import check_digest
+from contract.ids import check_name, split_versioned
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """An image with the names of its repository and its model."""
+
+    name: str
+    version: int
+    repository: str
+    digest: str
+    size_bytes: int
+    layers: list[dict[str, Any]]
+    model: str
+    created_by: str
+    created_at: datetime
+
+
+class Images:
+    """Images of all workspaces."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        models: Models,
+        activities: Activities,
+        *,
+        work_dir: Path,
+        cache_dir: Path,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._models = models
+        self._activities = activities
+        self._work_dir = work_dir
+        self._layers = HubLayerStore(database, blobs)
+        self._wheels = PipWheelSource(cache_dir / "wheels")
+
+    def start_build(
+        self, workspace: str, name: str, model: str, *, script_digest: str | None, principal: str
+    ) -> ActivityRow:
+        """Queue the build of the next version of ``name``; what is not there is refused at once."""
+        check_name(name, where="image name")
+        model_row = self._models.get(workspace, *split_versioned(model, where="model"))
+        if script_digest is not None:
+            check_digest(script_digest, where="script_digest")
+            with self._database.transaction() as session:
+                self._blobs.find(session, uploads_of(workspace), script_digest)
+
+        def work(progress: Progress) -> dict[str, Any]:
+            return self._build(workspace, name, model_row, script_digest, principal, progress)
+
+        return self._activities.start(workspace, "image-build", principal, work)
+
+    def get(self, workspace: str, name: str, version: int | None) -> ImageView:
+        """Return a version, or the newest; raises `NotFoundError`."""
+        query = _select().where(ImageRow.workspace == workspace, ImageRow.name == name)
+        if version is not None:
+            query = query.where(ImageRow.version == version)
+        with self._database.transaction() as session:
+            found = session.execute(query.order_by(ImageRow.version.desc()).limit(1)).first()
+        if found is None:
+            raise NotFoundError(
+                "no such image in this workspace",
+                where=name if version is None else f"{name}:{version}",
+                fix="`headland image list` shows what is registered.",
+            )
+        return _view(found[0], found[1])
+
+    def all_in(self, workspace: str) -> list[ImageView]:
+        """Return all versions by name."""
+        query = _select().where(ImageRow.workspace == workspace)
+        with self._database.transaction() as session:
+            rows = session.execute(query.order_by(ImageRow.name, ImageRow.version)).all()
+        return [_view(row[0], row[1]) for row in rows]
+
+    def _build(
+        self,
+        workspace: str,
+        name: str,
+        model: ModelRow,
+        script_digest: str | None,
+        principal: str,
+        progress: Progress,
+    ) -> dict[str, Any]:
+        with TemporaryDirectory(dir=self._work_dir) as folder:
+            work_dir = Path(folder)
+            model_file = work_dir / "model.onnx"
+            self._blobs.copy_to(model.digest, model_file)
+            script = None
+            if script_digest is not None:
+                script = work_dir / "score.py"
+                self._blobs.copy_to(script_digest, script)
+            inputs = BuildInputs(
+                model_name=model.name,
+                model_version=model.version,
+                model_file=model_file,
+                model_digest=model.digest,
+                script=script,
+            )
+            built = build_image(
+                inputs,
+                layers=self._layers,
+                wheels=self._wheels,
+                work_dir=work_dir,
+                progress=progress,
+                cancelled=lambda: False,
+            )
+        row = self._register(workspace, name, model, built, principal)
+        return {"image": f"{row.name}:{row.version}", "digest": row.digest}
+
+    def _register(
+        self, workspace: str, name: str, model: ModelRow, built: BuiltImage, principal: str
+    ) -> ImageRow:
+        repository = repository_of(workspace, name)
+        with self._database.transaction() as session:
+            self._link(session, repository, built)
+            newest = session.scalar(
+                select(func.max(ImageRow.version)).where(
+                    ImageRow.workspace == workspace, ImageRow.name == name
+                )
+            )
+            row = ImageRow(
+                workspace=workspace,
+                name=name,
+                version=(newest or 0) + 1,
+                digest=built.index_digest,
+                size_bytes=built.size_bytes,
+                layers=[
+                    {"title": layer.title, "digest": layer.digest, "size_bytes": layer.size_bytes}
+                    for layer in built.layers
+                ],
+                model=model.id,
+                created_by=principal,
+                created_at=datetime.now(UTC),
+            )
+            session.add(row)
+        return row
+
+    def _link(self, session: Session, repository: str, built: BuiltImage) -> None:
+        for digest, media_type in (
+            (built.index_digest, oci.INDEX),
+            (built.manifest_digest, oci.MANIFEST),
+            (built.config_digest, oci.CONFIG),
+        ):
+            size_bytes = len(self._blobs.read_small(digest))
+            self._blobs.link(session, repository, digest, size_bytes, media_type)
+        for layer in built.layers:
+            self._blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
+
+
+def _select() -> Select[ImageRow, ModelRow]:
+    return select(ImageRow, ModelRow).join(ModelRow, ModelRow.id == ImageRow.model)
+
+
+def _view(image: ImageRow, model: ModelRow) -> ImageView:
+    return ImageView(
+        name=image.name,
+        version=image.version,
+        repository=repository_of(image.workspace, image.name),
+        digest=image.digest,
+        size_bytes=image.size_bytes,
+        layers=image.layers,
+        model=f"{model.name}:{model.version}",
+        created_by=image.created_by,
+        created_at=image.created_at,
+    )

@@ -1,0 +1,1 @@
+"""The model registry: name and version, content by digest, lineage to the run."""

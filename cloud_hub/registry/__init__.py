@@ -1,0 +1,1 @@
+"""The OCI Distribution API, over blobs that the hub keeps."""

@@ -1,0 +1,1 @@
+"""Rollout manifests, and the signed desired documents made of them."""

@@ -1,0 +1,79 @@
+"""HTTP: rollouts."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from cloud_hub.api.auth import Contributor, Hub, Reader
+from cloud_hub.api.schemas import Answer
+from cloud_hub.errors import ManifestError
+from cloud_hub.rollouts.rows import RolloutRow
+from cloud_hub.services import Services
+
+router = APIRouter(prefix="/workspaces/{workspace}/rollouts", tags=["rollouts"])
+
+
+class DeviceProgress(Answer):
+    """Where one device is: waiting, rolling, running, failed or superseded, and why."""
+
+    device: str
+    generation: int
+    state: str
+    reason: str = ""
+
+
+class RolloutAnswer(Answer):
+    """A rollout in one revision."""
+
+    name: str
+    revision: int
+    images: dict[str, str]
+    created_by: str
+    created_at: datetime
+    devices: list[DeviceProgress]
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra={"requestBody": {"content": {"application/yaml": {"schema": {"type": "string"}}}}},
+)
+async def apply(request: Request, hub: Hub, who: Contributor) -> RolloutAnswer:
+    """Apply a rollout manifest (YAML in the body)."""
+    try:
+        text = (await request.body()).decode()
+    except UnicodeDecodeError as error:
+        raise ManifestError("not UTF-8 text", fix="Save the file as UTF-8.") from error
+    row = await run_in_threadpool(hub.rollouts.apply, who.workspace, text, who.caller.principal)
+    return await run_in_threadpool(_answer, hub, row)
+
+
+@router.get("")
+def rollouts(hub: Hub, who: Reader) -> list[RolloutAnswer]:
+    """Return every revision, newest first."""
+    return [_answer(hub, row) for row in hub.rollouts.all_in(who.workspace)]
+
+
+@router.get("/{rollout}")
+def show(rollout: str, hub: Hub, who: Reader) -> RolloutAnswer:
+    """Return the newest revision of a rollout."""
+    return _answer(hub, hub.rollouts.get(who.workspace, rollout))
+
+
+def _answer(hub: Services, row: RolloutRow) -> RolloutAnswer:
+    devices = []
+    for device, generation, state, reported in hub.rollouts.progress(row):
+        reasons = [module.reason for module in reported.modules if module.reason] if reported else []
+        if reported is not None and reported.refused is not None:
+            reasons.append(reported.refused.reason)
+        reason = "; ".join(reasons) if state == "failed" else ""
+        devices.append(DeviceProgress(device=device, generation=generation, state=state, reason=reason))
+    return RolloutAnswer(
+        name=row.name,
+        revision=row.revision,
+        images=row.images,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        devices=devices,
+    )

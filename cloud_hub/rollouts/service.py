@@ -1,0 +1,213 @@
+"""Rollouts: a manifest becomes one signed desired document for each of its devices.
+
+In this release a rollout replaces whatever its devices had before: the last one applied counts.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cloud_hub.db.engine import Database
+from cloud_hub.devices.rows import DeviceRow
+from cloud_hub.errors import ManifestError, NotFoundError
+from cloud_hub.images.rows import ImageRow
+from cloud_hub.pki.signer import DesiredSigner
+from cloud_hub.registry.names import repository_of
+from cloud_hub.rollouts.manifest import Manifest, ModuleSpec, read_manifest
+from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
+from cloud_hub.rollouts.yaml_source import Source
+from contract.desired import Desired, ImageRef, Limits, Module
+from contract.encoding import encode
+from contract.errors import FieldProblem
+from contract.ids import split_versioned
+from contract.messages import Reported
+
+LIFETIME = timedelta(days=30)
+Push = Callable[[str, bytes], None]
+"""``push(device, envelope)``: tell a device now; one that is offline asks when it comes back."""
+
+
+class Rollouts:
+    """Rollouts of all workspaces."""
+
+    def __init__(self, database: Database, signer: DesiredSigner, push: Push) -> None:
+        self._database = database
+        self._signer = signer
+        self._push = push
+
+    def apply(self, workspace: str, text: str, principal: str) -> RolloutRow:
+        """Check a manifest whole, then give every device its next generation: all or nothing."""
+        manifest, source = read_manifest(text)
+        now = datetime.now(UTC)
+        with self._database.transaction() as session:
+            modules = _resolve(session, workspace, manifest, source)
+            newest = session.scalar(
+                select(func.max(RolloutRow.revision)).where(
+                    RolloutRow.workspace == workspace, RolloutRow.name == manifest.metadata.name
+                )
+            )
+            row = RolloutRow(
+                workspace=workspace,
+                name=manifest.metadata.name,
+                revision=(newest or 0) + 1,
+                manifest=text,
+                images={module.name: module.image.name for module in modules},
+                created_by=principal,
+                created_at=now,
+            )
+            session.add(row)
+            session.flush()
+            envelopes = [
+                self._next_generation(session, workspace, device, row, modules)
+                for device in manifest.spec.target.devices
+            ]
+        for device, envelope in envelopes:
+            self._push(device, envelope)
+        return row
+
+    def newer_than(self, device: str, generation: int) -> bytes | None:
+        """Return the newest envelope for a device where its generation is above ``generation``."""
+        with self._database.transaction() as session:
+            row = _newest(session, device)
+        return row.envelope if row is not None and row.generation > generation else None
+
+    def get(self, workspace: str, name: str) -> RolloutRow:
+        """Return the newest revision; raises `NotFoundError`."""
+        query = select(RolloutRow).where(RolloutRow.workspace == workspace, RolloutRow.name == name)
+        with self._database.transaction() as session:
+            row = session.scalars(query.order_by(RolloutRow.revision.desc()).limit(1)).first()
+        if row is None:
+            raise NotFoundError(
+                "no such rollout in this workspace", where=name, fix="`headland rollout list` shows them."
+            )
+        return row
+
+    def all_in(self, workspace: str) -> list[RolloutRow]:
+        """Return every revision, newest first."""
+        query = select(RolloutRow).where(RolloutRow.workspace == workspace).order_by(RolloutRow.id.desc())
+        with self._database.transaction() as session:
+            return list(session.scalars(query).all())
+
+    def progress(self, rollout: RolloutRow) -> list[tuple[str, int, str, Reported | None]]:
+        """Return (device, generation, state, last report) for each device of a rollout.
+
+        ``superseded``: the device was given something newer since; ``waiting``: it has not
+        reported this generation yet; then ``running``, ``rolling`` or ``failed``.
+        """
+        with self._database.transaction() as session:
+            rows = session.execute(
+                select(DesiredRow.device, DesiredRow.generation, DeviceRow.reported)
+                .join(DeviceRow, DeviceRow.id == DesiredRow.device)
+                .where(DesiredRow.rollout == rollout.id)
+                .order_by(DesiredRow.device)
+            ).all()
+            newest = {device: _newest(session, device) for device, _, _ in rows}
+        progress = []
+        for device, generation, last in rows:
+            reported = msgspec.convert(last, Reported) if last else None
+            current = newest[device]
+            superseded = current is not None and current.generation > generation
+            state = "superseded" if superseded else _state(generation, reported)
+            progress.append((device, generation, state, reported))
+        return progress
+
+    def _next_generation(
+        self, session: Session, workspace: str, device: str, rollout: RolloutRow, modules: list[Module]
+    ) -> tuple[str, bytes]:
+        newest = _newest(session, device)
+        generation = newest.generation + 1 if newest else 1
+        now = datetime.now(UTC)
+        desired = Desired(
+            device=device,
+            workspace=workspace,
+            generation=generation,
+            issued_at=now,
+            not_after=now + LIFETIME,
+            rollout=f"{rollout.name}:{rollout.revision}",
+            modules=tuple(modules),
+        )
+        envelope = encode(self._signer.sign(encode(desired)))
+        session.add(
+            DesiredRow(
+                device=device, generation=generation, rollout=rollout.id, envelope=envelope, created_at=now
+            )
+        )
+        return device, envelope
+
+
+def _state(generation: int, reported: Reported | None) -> str:
+    if reported is None or reported.generation < generation:
+        refused = reported is not None and reported.refused is not None
+        return "failed" if refused else "waiting"
+    if any(module.state in {"failed", "rolled_back"} for module in reported.modules):
+        return "failed"
+    return "running" if reported.converged else "rolling"
+
+
+def _newest(session: Session, device: str) -> DesiredRow | None:
+    query = select(DesiredRow).where(DesiredRow.device == device)
+    return session.scalars(query.order_by(DesiredRow.generation.desc()).limit(1)).first()
+
+
+def _resolve(session: Session, workspace: str, manifest: Manifest, source: Source) -> list[Module]:
+    """Turn names into digests; every name that is not there is reported with its line."""
+    problems = list(_unknown_devices(session, workspace, manifest, source))
+    modules = []
+    for name, spec in manifest.spec.modules.items():
+        image = _find_image(session, workspace, spec.image)
+        path = ("spec", "modules", name, "image")
+        wanted_digest = spec.image.partition("@")[2]
+        if image is None:
+            problems.append(source.problem(path, "no such image in this workspace"))
+        elif wanted_digest and wanted_digest != image.digest:
+            problems.append(source.problem(path, "the registered image has another digest"))
+        else:
+            modules.append(_module(workspace, name, spec, image))
+    if problems:
+        raise ManifestError(
+            "the manifest names what is not there",
+            fix="`headland image list` and `headland device list` show what is.",
+            errors=tuple(problems),
+        )
+    return modules
+
+
+def _unknown_devices(
+    session: Session, workspace: str, manifest: Manifest, source: Source
+) -> Iterable[FieldProblem]:
+    seen: set[str] = set()
+    for index, device in enumerate(manifest.spec.target.devices):
+        path = ("spec", "target", "devices", index)
+        row = session.get(DeviceRow, device)
+        if row is None or row.workspace != workspace:
+            yield source.problem(path, "no such device in this workspace")
+        elif device in seen:
+            yield source.problem(path, "the device stands twice")
+        seen.add(device)
+
+
+def _find_image(session: Session, workspace: str, image: str) -> ImageRow | None:
+    name, version = split_versioned(image.partition("@")[0], where="image")
+    return session.scalars(
+        select(ImageRow).where(
+            ImageRow.workspace == workspace, ImageRow.name == name, ImageRow.version == version
+        )
+    ).first()
+
+
+def _module(workspace: str, name: str, spec: ModuleSpec, image: ImageRow) -> Module:
+    return Module(
+        name=name,
+        image=ImageRef(
+            repository=repository_of(workspace, image.name),
+            digest=image.digest,
+            name=f"{image.name}:{image.version}",
+        ),
+        env=dict(spec.env),
+        limits=Limits(memory_bytes=spec.limits.memory, cpus=spec.limits.cpus, pids=spec.limits.pids),
+        ready_timeout_s=spec.ready_timeout_seconds,
+        stop_grace_s=spec.stop_grace_seconds,
+    )

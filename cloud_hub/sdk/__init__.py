@@ -1,0 +1,33 @@
+"""The typed Python SDK.
+
+    from cloud_hub.sdk import Hub
+
+    with Hub.connect() as hub, hub.workspace("shop").start_run("digits") as run:
+        run.log_metric("accuracy", 0.97)
+
+Always true here: the hub is known only over HTTPS; nothing of the hub's other rooms is imported.
+"""
+
+from cloud_hub.sdk.context import Context
+from cloud_hub.sdk.errors import ActivityFailedError, HubRefusedError, HubUnreachableError, SdkError
+from cloud_hub.sdk.hub import Hub
+from cloud_hub.sdk.run import Run
+from cloud_hub.sdk.types import Activity, Device, Image, Model, Rollout, RunInfo
+from cloud_hub.sdk.workspace import Workspace
+
+__all__ = [
+    "Activity",
+    "ActivityFailedError",
+    "Context",
+    "Device",
+    "Hub",
+    "HubRefusedError",
+    "HubUnreachableError",
+    "Image",
+    "Model",
+    "Rollout",
+    "Run",
+    "RunInfo",
+    "SdkError",
+    "Workspace",
+]

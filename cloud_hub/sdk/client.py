@@ -1,0 +1,97 @@
+"""HTTPS to the hub: one method, typed answers, problems as exceptions."""
+
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from cloud_hub.sdk.context import Context
+from cloud_hub.sdk.errors import HubRefusedError, HubUnreachableError, SdkError
+from contract.errors import Problem
+
+T = TypeVar("T")
+
+API = "/api/v1"
+TIMEOUT_S = 60.0
+CHUNK_BYTES = 1 << 20
+
+
+class Client:
+    """A connection to one hub as one caller; close it, or use it as a context manager."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        try:
+            tls = ssl.create_default_context(cadata=context.ca_pem)
+        except ssl.SSLError as error:
+            raise SdkError("the context's CA certificate cannot be read", fix="Log in again.") from error
+        self._http = httpx.Client(
+            base_url=context.hub + API,
+            verify=tls,
+            timeout=TIMEOUT_S,
+            headers={"Authorization": f"Bearer {context.token}"},
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def get(self, path: str, kind: type[T], **query: Any) -> T:  # noqa: ANN401  query values differ
+        """GET and read the answer as ``kind``."""
+        params = {name: value for name, value in query.items() if value is not None}
+        return self._read(self._send("GET", path, params=params), kind)
+
+    def post(self, path: str, body: Mapping[str, Any], kind: type[T]) -> T:
+        """POST JSON and read the answer as ``kind``."""
+        return self._read(self._send("POST", path, json=body), kind)
+
+    def post_nothing(self, path: str, body: Mapping[str, Any]) -> None:
+        """POST JSON where no answer is expected."""
+        self._send("POST", path, json=body)
+
+    def post_text(self, path: str, text: str, media_type: str, kind: type[T]) -> T:
+        """POST a text and read the answer as ``kind``."""
+        headers = {"Content-Type": media_type}
+        return self._read(self._send("POST", path, content=text.encode(), headers=headers), kind)
+
+    def put_file(self, path: str, file: Path) -> None:
+        """PUT a file's bytes, streamed."""
+        headers = {"Content-Length": str(file.stat().st_size), "Content-Type": "application/octet-stream"}
+        self._send("PUT", path, content=_chunks(file), headers=headers)
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  httpx's own
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise HubUnreachableError(
+                f"no answer from the hub ({error})",
+                where=self.context.hub,
+                fix="Is `headland hub up` running there?",
+            ) from error
+        if response.is_success:
+            return response
+        try:
+            problem = msgspec.json.decode(response.content, type=Problem)
+        except msgspec.DecodeError as error:
+            raise SdkError(f"the hub answered {response.status_code}", where=self.context.hub) from error
+        raise HubRefusedError(problem)
+
+    def _read(self, response: httpx.Response, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(response.content, type=kind)
+        except msgspec.DecodeError as error:
+            raise SdkError(
+                f"the hub's answer is not what this SDK expects: {error}",
+                where=self.context.hub,
+                fix="Use the same release of SDK and hub.",
+            ) from error
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as source:
+        while chunk := source.read(CHUNK_BYTES):
+            yield chunk

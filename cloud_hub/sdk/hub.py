@@ -1,0 +1,61 @@
+"""A hub: the door to its workspaces."""
+
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from cloud_hub.sdk.client import Client
+from cloud_hub.sdk.context import Context, load_context, save_context
+from cloud_hub.sdk.errors import NotConnectedError
+from cloud_hub.sdk.types import WorkspaceInfo
+from cloud_hub.sdk.workspace import Workspace
+
+
+class Hub:
+    """A connection to a hub; use it as a context manager."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._client = Client(context)
+
+    @classmethod
+    def connect(cls) -> Self:
+        """Connect to the hub of the current context."""
+        return cls(load_context())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def create_workspace(self, name: str) -> WorkspaceInfo:
+        """Make a workspace; the hub's administrator may."""
+        return self._client.post("/workspaces", {"name": name}, WorkspaceInfo)
+
+    def workspaces(self) -> list[WorkspaceInfo]:
+        """Return the workspaces that you may see."""
+        return self._client.get("/workspaces", list[WorkspaceInfo])
+
+    def workspace(self, name: str = "") -> Workspace:
+        """Return a workspace by name, or the context's."""
+        chosen = name or self.context.workspace
+        if not chosen:
+            raise NotConnectedError(
+                "no workspace is chosen", fix="Give --workspace, or run `headland workspace use NAME`."
+            )
+        return Workspace(self._client, chosen)
+
+    def use_workspace(self, name: str) -> None:
+        """Make a workspace the context's own."""
+        self._client.get(f"/workspaces/{name}", WorkspaceInfo)
+        self.context = msgspec.structs.replace(self.context, workspace=name)
+        save_context(self.context)
+
+    def create_token(self, workspace: str, principal: str, role: str, days: int) -> str:
+        """Make a token for a person or service; it is shown this once."""
+        body = {"principal": principal, "role": role, "days": days}
+        return self._client.post(f"/workspaces/{workspace}/tokens", body, dict[str, str])["token"]

@@ -1,0 +1,161 @@
+"""What the hub answers, typed. Unknown fields are skipped, so an older SDK reads a newer hub."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """An output's bytes."""
+
+    digest: str
+    size_bytes: int
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """One value of a metric."""
+
+    name: str
+    step: int
+    value: float
+    at: datetime
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as the hub knows it."""
+
+    id: str
+    experiment: str
+    status: str
+    parameters: dict[str, Any]
+    outputs: dict[str, Output]
+    metrics: list[Metric]
+    created_by: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a model."""
+
+    name: str
+    version: int
+    digest: str
+    size_bytes: int
+    framework: str
+    signature: dict[str, Any]
+    tags: dict[str, str]
+    run: str | None
+    created_by: str
+    created_at: datetime
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer: what it holds, its digest and compressed bytes."""
+
+    title: str
+    digest: str
+    size_bytes: int
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of an image."""
+
+    name: str
+    version: int
+    repository: str
+    digest: str
+    size_bytes: int
+    layers: list[Layer]
+    model: str
+    created_by: str
+    created_at: datetime
+
+
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """A long operation; ``progress`` from 0 to 1."""
+
+    id: str
+    kind: str
+    state: str
+    progress: float
+    log: list[dict[str, str]]
+    result: dict[str, Any] | None
+    error: dict[str, str] | None
+    created_by: str
+    created_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """Is it over, well or not?"""
+        return self.state in {"completed", "failed"}
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A device, and what it last said (`contract.messages.Hello`, `Reported`)."""
+
+    id: str
+    state: str
+    created_at: datetime
+    certificate_not_after: datetime | None
+    last_seen_at: datetime | None
+    hello: dict[str, Any] | None
+    reported: dict[str, Any] | None
+
+
+class Pulled(msgspec.Struct, frozen=True, kw_only=True):
+    """What the registry sent to a device."""
+
+    sent_bytes: int
+    answers: int
+
+
+class DeviceProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one device of a rollout is."""
+
+    device: str
+    generation: int
+    state: str
+    reason: str = ""
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """A rollout in one revision."""
+
+    name: str
+    revision: int
+    images: dict[str, str]
+    created_by: str
+    created_at: datetime
+    devices: list[DeviceProgress]
+
+    @property
+    def settled(self) -> bool:
+        """Does every device run it, or has it failed or been superseded?"""
+        return all(device.state in {"running", "failed", "superseded"} for device in self.devices)
+
+
+class QueryResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of a telemetry query; ``truncated`` where there were more."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+    truncated: bool
+
+
+class Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """A telemetry stream and what is stored of it."""
+
+    stream: str
+    rows: int
+    size_bytes: int
+    files: int
+
+
+class WorkspaceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A workspace as the hub knows it."""
+
+    name: str
+    created_at: datetime

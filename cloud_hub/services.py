@@ -1,0 +1,36 @@
+"""The services that the HTTP edge calls, as `cloud_hub.app` builds them."""
+
+from dataclasses import dataclass
+
+from cloud_hub.access.service import Access
+from cloud_hub.activities.service import Activities
+from cloud_hub.blobs.service import Blobs
+from cloud_hub.devices.service import Devices
+from cloud_hub.experiments.service import Experiments
+from cloud_hub.images.service import Images
+from cloud_hub.models.service import Models
+from cloud_hub.pki.authority import Authority
+from cloud_hub.registry.service import Registry
+from cloud_hub.rollouts.service import Rollouts
+from cloud_hub.settings import Settings
+from cloud_hub.telemetry.query import Telemetry
+from cloud_hub.workspaces.service import Workspaces
+
+
+@dataclass(frozen=True)
+class Services:
+    """One of each."""
+
+    settings: Settings
+    authority: Authority
+    access: Access
+    workspaces: Workspaces
+    experiments: Experiments
+    models: Models
+    images: Images
+    registry: Registry
+    devices: Devices
+    rollouts: Rollouts
+    telemetry: Telemetry
+    activities: Activities
+    blobs: Blobs

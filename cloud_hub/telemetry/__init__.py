@@ -1,0 +1,1 @@
+"""Samples from devices: stored exactly once, read back with SQL."""

@@ -1,0 +1,110 @@
+"""Parquet files from stored batches; a file counts once its row is committed, and not before.
+
+Layout: ``telemetry/{workspace}/{stream}/{date}/{first}-{last}.parquet``, named by the batches it
+was made of, date in UTC of the first receipt. A file without a row is from a crash between
+writing and committing: it is swept at the next start, and its batches are still there.
+"""
+
+import io
+import logging
+import threading
+from collections import defaultdict
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import delete, select
+
+from cloud_hub.blobs.port import ObjectStore
+from cloud_hub.db.engine import Database
+from cloud_hub.telemetry.rows import FileRow, PendingRow
+from contract.encoding import decode
+from contract.messages import Batch
+
+log = logging.getLogger(__name__)
+
+PREFIX = "telemetry"
+MAX_BATCHES_AT_ONCE = 2_000
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+SCHEMA = pa.schema(
+    [
+        ("device", pa.string()),
+        ("epoch", pa.string()),
+        ("seq", pa.int64()),
+        ("sampled_at", TIMESTAMP),
+        ("received_at", TIMESTAMP),
+        ("body", pa.string()),
+    ]
+)
+
+
+class Files:
+    """Makes files of pending batches, one flush at a time."""
+
+    def __init__(self, database: Database, store: ObjectStore) -> None:
+        self._database = database
+        self._store = store
+        self._lock = threading.Lock()
+
+    def sweep(self) -> int:
+        """Delete files that do not count; return how many. Only before flushing starts."""
+        with self._database.transaction() as session:
+            counted = set(session.scalars(select(FileRow.key)).all())
+        orphans = [key for key in self._store.keys(PREFIX) if key not in counted]
+        for key in orphans:
+            self._store.delete(key)
+        return len(orphans)
+
+    def flush(self) -> int:
+        """Move all pending batches into files; return how many rows were moved."""
+        moved = 0
+        with self._lock:
+            while count := self._flush_some():
+                moved += count
+        return moved
+
+    def _flush_some(self) -> int:
+        query = select(PendingRow).order_by(PendingRow.id).limit(MAX_BATCHES_AT_ONCE)
+        with self._database.transaction() as session:
+            pending = list(session.scalars(query).all())
+        groups: dict[tuple[str, str], list[PendingRow]] = defaultdict(list)
+        for row in pending:
+            groups[row.workspace, row.stream].append(row)
+        files = [self._write(workspace, stream, rows) for (workspace, stream), rows in groups.items()]
+        with self._database.transaction() as session:
+            session.add_all(files)
+            session.execute(delete(PendingRow).where(PendingRow.id.in_([row.id for row in pending])))
+        return sum(file.rows for file in files)
+
+    def _write(self, workspace: str, stream: str, rows: list[PendingRow]) -> FileRow:
+        table = to_table(rows)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        day = rows[0].received_at.date().isoformat()
+        key = f"{PREFIX}/{workspace}/{stream}/{day}/{rows[0].id}-{rows[-1].id}.parquet"
+        self._store.put_bytes(key, buffer.getvalue())
+        return FileRow(
+            key=key,
+            workspace=workspace,
+            stream=stream,
+            rows=table.num_rows,
+            size_bytes=buffer.tell(),
+            created_at=datetime.now(UTC),
+        )
+
+
+def to_table(rows: list[PendingRow]) -> pa.Table:
+    """Return the samples of stored batches as columns, in their order."""
+    columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+    for row in rows:
+        batch = decode(row.payload, Batch, what="stored batch")
+        count = len(batch.bodies)
+        columns["device"] += [row.device] * count
+        columns["epoch"] += [batch.epoch] * count
+        columns["seq"] += range(batch.first, batch.first + count)
+        columns["sampled_at"] += batch.sampled_at_us
+        columns["received_at"] += [row.received_at] * count
+        columns["body"] += [bytes(body).decode() for body in batch.bodies]
+    return pa.table(
+        {name: pa.array(values, type=SCHEMA.field(name).type) for name, values in columns.items()}
+    )

@@ -1,0 +1,58 @@
+"""Rows of telemetry: marks, batches not yet in a file, and the files that count."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cloud_hub.db.base import Base
+
+
+class MarkRow(Base):
+    """How far a device's stream is stored, in one epoch of its outbox."""
+
+    __tablename__ = "telemetry_marks"
+
+    device: Mapped[str] = mapped_column(primary_key=True)
+    epoch: Mapped[str] = mapped_column(primary_key=True)
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    mark: Mapped[int] = mapped_column(BigInteger)
+
+
+class PendingRow(Base):
+    """A stored batch that is in no file yet; ``payload`` is its `contract.messages.Batch`."""
+
+    __tablename__ = "telemetry_pending"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    workspace: Mapped[str] = mapped_column(ForeignKey("workspaces.name"))
+    device: Mapped[str]
+    stream: Mapped[str]
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    received_at: Mapped[datetime]
+
+
+class FileRow(Base):
+    """A Parquet file that counts: one that is not listed here is swept away."""
+
+    __tablename__ = "telemetry_files"
+    __table_args__ = (Index("ix_telemetry_files_stream", "workspace", "stream"),)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    workspace: Mapped[str] = mapped_column(ForeignKey("workspaces.name"))
+    stream: Mapped[str]
+    rows: Mapped[int] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+
+
+class RejectRow(Base):
+    """A message that could not be read: kept aside with the reason, so that nothing hits the floor."""
+
+    __tablename__ = "telemetry_rejects"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    subject: Mapped[str]
+    reason: Mapped[str]
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    received_at: Mapped[datetime]

@@ -1,0 +1,1 @@
+"""What a team shares: a workspace owns all else."""
