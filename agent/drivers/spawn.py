@@ -19,11 +19,12 @@ def spawn(command: Sequence[str], env: Mapping[str, str], *, log: Path, listener
     """
     spare = os.dup(listener_fd)  # the actions below must not overwrite it before it is copied
     try:
-        actions = [
+        actions: list[tuple[object, ...]] = [
             (os.POSIX_SPAWN_DUP2, spare, LISTEN_FD),
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _handed_down()),
         ]
         return os.posix_spawn(
             command[0],
@@ -36,6 +37,17 @@ def spawn(command: Sequence[str], env: Mapping[str, str], *, log: Path, listener
         )
     finally:
         os.close(spare)
+
+
+def _handed_down() -> list[int]:
+    """Return the descriptors that whoever started the agent left open for its children."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        descriptor = int(entry.name)
+        with contextlib.suppress(OSError):  # closed since, by another thread or as the listing's own
+            if descriptor > LISTEN_FD and os.get_inheritable(descriptor):
+                found.append(descriptor)
+    return found
 
 
 def reap(pid: int) -> int | None:

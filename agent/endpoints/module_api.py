@@ -23,6 +23,7 @@ from contract.ids import InvalidNameError, check_stream
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_SAMPLE_BYTES = 256 * 1024
 READ_TIMEOUT_S = 60.0
 
 
@@ -106,6 +107,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         handover = decode(body, Handover, what="hand-over")
         if len(handover.sampled_at_us) != len(handover.bodies):
             raise ContractError("sampled_at_us and bodies differ in length", where="hand-over")
+        if any(len(bytes(body)) > MAX_SAMPLE_BYTES for body in handover.bodies):
+            raise ContractError(f"a sample may have {MAX_SAMPLE_BYTES} bytes", where="hand-over")
         hooks = self.server.hooks
         stored = hooks.outbox.put(
             stream, handover.producer, handover.number, handover.sampled_at_us, handover.bodies

@@ -19,6 +19,8 @@ from contract.messages import Batch, OutboxReport
 
 PAGE_BYTES = 4096
 KEPT_PRODUCERS = 256
+# Half of what the broker takes: a message that it refuses would come back for ever.
+MAX_BATCH_BYTES = 512 * 1024
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL,
     pending INTEGER NOT NULL, pending_bytes INTEGER NOT NULL, dropped INTEGER NOT NULL);
@@ -107,7 +109,7 @@ class SqliteOutbox:
         if not rows:
             return None
         first = rows[0][0]
-        run = [row for position, row in enumerate(rows) if row[0] == first + position]
+        run = _run_from(first, rows)
         return Batch(
             epoch=self._epoch,
             after=after,
@@ -198,3 +200,14 @@ class SqliteOutbox:
                 raise OutboxError(
                     f"the outbox failed ({error})", fix="Check the disk's free space."
                 ) from error
+
+
+def _run_from(first: int, rows: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+    """Return the rows that follow each other without a hole and fit into one message."""
+    run, size = [], 0
+    for position, row in enumerate(rows):
+        size += len(row[2])
+        if row[0] != first + position or (run and size > MAX_BATCH_BYTES):
+            break
+        run.append(row)
+    return run

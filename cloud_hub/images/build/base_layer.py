@@ -157,4 +157,4 @@ class _Runtime:
             if stream.read(len(elf.MAGIC)) != elf.MAGIC:
                 return None
         program = elf.trimmed(source.read_bytes())
-        return elf.relocated(program, self._prefix, PYTHON_HOME) if self._prefix else program
+        return elf.without_prefix(program, self._prefix) if self._prefix else program

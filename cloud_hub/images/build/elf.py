@@ -10,17 +10,19 @@ _HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT: Final = struct.Struct("<IIQQQQQQ")
 
 
-def relocated(program: bytes, old: str, new: str) -> bytes:
-    """Return ``program`` with the path ``old`` in its strings replaced by ``new``, unless that is longer.
+def without_prefix(program: bytes, prefix: str) -> bytes:
+    """Return ``program`` with the folder that holds the install ``prefix`` overwritten by slashes.
 
-    It stands in run paths and in defaults that Python does not need, as it finds itself by its landmarks.
-    Each string keeps its length, padded with zero bytes, as in conda's packages.
+    The prefix stands in run paths and in defaults that Python does not need, as it finds itself by its
+    landmarks. ``/home/ann/pythons/3.11.7`` becomes ``//////////////////3.11.7``: every string keeps its
+    length and its end, because linkers let a shorter string ("3.11.7", which is Python's version) point
+    into the end of a longer one.
     """
-    source, target = old.encode(), new.encode()
-    if len(target) > len(source) or source not in program:
+    folder, slash, name = prefix.encode().rpartition(b"/")
+    if not folder or not name:
         return program
-    strings = re.compile(re.escape(source) + rb"(?=[/:\0])[^\0]*\0")
-    return strings.sub(lambda match: match[0].replace(source, target).ljust(len(match[0]), b"\0"), program)
+    places = re.compile(re.escape(folder) + rb"(?=" + re.escape(slash + name) + rb"[/:\0])")
+    return places.sub(lambda match: b"/" * len(match[0]), program)
 
 
 def trimmed(program: bytes) -> bytes:

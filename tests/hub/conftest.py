@@ -1,0 +1,41 @@
+"""A database and a device for tests of the hub's services, without a server."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cloud_hub.db.engine import Database
+from cloud_hub.devices.rows import DeviceRow
+from cloud_hub.workspaces.service import Workspaces
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A migrated database with workspaces shop and lab, and the devices cam-1 (shop) and mill-1 (lab)."""
+    database = Database(f"sqlite:///{tmp_path / 'hub.db'}")
+    database.migrate()
+    for workspace, device in (("shop", "cam-1"), ("lab", "mill-1")):
+        Workspaces(database).create(workspace)
+        add_device(database, workspace, device)
+    yield database
+    database.close()
+
+
+def add_device(database: Database, workspace: str, device: str) -> None:
+    """Add a device as if it had enrolled."""
+    with database.transaction() as session:
+        session.add(
+            DeviceRow(
+                id=device,
+                workspace=workspace,
+                created_at=datetime.now(UTC),
+                certificate_serial="1",
+                certificate_not_after=None,
+                revoked_at=None,
+                last_seen_at=None,
+                hello=None,
+                reported=None,
+            )
+        )
