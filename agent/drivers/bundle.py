@@ -111,7 +111,7 @@ def _system_mounts(user: tuple[int, int]) -> list[dict[str, object]]:
     tmp = [*guarded, "mode=1777", f"uid={uid}", f"gid={gid}", f"size={TMP_SIZE}"]
     return [
         _mount("/proc", "proc", guarded),
-        _mount("/dev", "tmpfs", ["nosuid", "noexec", "strictatime", "mode=755", "size=64k"]),
+        _mount("/dev", "tmpfs", ["nosuid", "noexec", "strictatime", "mode=755", "size=64k", "ro"]),
         _mount("/dev/shm", "tmpfs", [*guarded, "mode=1777", f"size={SHM_SIZE}"]),  # noqa: S108  in the container
         _mount("/sys", "sysfs", [*guarded, "ro"]),
         _mount("/tmp", "tmpfs", tmp),  # noqa: S108  in the container

@@ -37,6 +37,7 @@ from contract.agent_api import CONTAINER_ENV
 
 STATE_ENV = "HEADLAND_STATE_DIR"
 OWN = "process"  # the folder in a container's home that is this driver's own
+GONE = "process.gone"  # the same, on its way out
 START_TIMEOUT_S = 10.0
 
 
@@ -124,21 +125,27 @@ class ProcessDriver(Driver):
         if home is None:
             return
         if self._status(container_id, home).running:
-            raise ContainerRunningError(
-                "it runs", where=f"container {container_id}", fix="Stop it by a signal, then remove it."
-            )
+            raise _running(container_id)
         self._clear(container_id)
 
     def _clear(self, container_id: str) -> None:
         home = self._register.home(container_id)
         if home is None:
             return
-        record = process_record.recorded(home / OWN)
+        own, gone = home / OWN, home / GONE
+        with contextlib.suppress(FileNotFoundError):
+            own.rename(gone)
+        # A shell that a killed agent left behind may have been about to write its record. From here
+        # on it cannot, and ends; if it did just before, its program runs after all.
+        record = process_record.recorded(gone)
+        if record is not None and process_record.still_runs(record):
+            gone.rename(own)
+            raise _running(container_id)
         if record is not None:
             self._kill_left_overs(container_id, record.pid)
         with self._merged.locked():
-            if os.path.lexists(home / OWN):
-                shutil.rmtree(home / OWN)
+            if gone.exists():
+                shutil.rmtree(gone)
             self._register.drop(container_id)
             links = [other / OWN / "rootfs" for other in self._register.homes().values()]
             self._merged.prune(link.readlink() for link in links if link.is_symlink())
@@ -164,3 +171,8 @@ class ProcessDriver(Driver):
             if code is not None:
                 self._exit_codes[container_id] = code
                 self._children.pop(container_id, None)
+
+
+def _running(container_id: str) -> ContainerRunningError:
+    where = f"container {container_id}"
+    return ContainerRunningError("it runs", where=where, fix="Stop it by a signal, then remove it.")

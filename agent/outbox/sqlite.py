@@ -204,7 +204,8 @@ class SqliteOutbox:
 
 def _run_from(first: int, rows: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
     """Return the rows that follow each other without a hole and fit into one message."""
-    run, size = [], 0
+    run: list[tuple[int, int, bytes]] = []
+    size = 0
     for position, row in enumerate(rows):
         size += len(row[2])
         if row[0] != first + position or (run and size > MAX_BATCH_BYTES):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import assert_never
 
 from agent.artifacts.fetch import Registry
-from agent.artifacts.pull import StagedImage, pull_image, staged_image
+from agent.artifacts.pull import StagedImage, pull_image, staged_image, sweep
 from agent.artifacts.store import ContentStore
 from agent.drivers.port import ContainerSpec, ContainerStatus, Driver, Mount
 from agent.endpoints.listeners import Listeners
@@ -297,7 +297,7 @@ class Executor:
         ]
         keep = {m.image.digest for m in modules}
         self._staged = {digest: image for digest, image in self._staged.items() if digest in keep}
-        self._device.store.sweep_images([m.image for m in modules])
+        sweep([m.image for m in modules], self._device.store)
 
 
 def last_line(log_file: Path) -> str:

@@ -20,6 +20,7 @@ from cloud_hub.telemetry.rows import FileRow
 MAX_ROWS = 100_000
 TIMEOUT_S = 30.0
 MEMORY_LIMIT = "1GB"
+ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Telemetry:
 
 def _lock(connection: duckdb.DuckDBPyConnection, folder: str) -> None:
     connection.execute("SET threads = 2")
+    connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
     connection.execute("SET allowed_directories = ?", [[folder]])
     connection.execute("SET enable_external_access = false")
@@ -94,9 +96,14 @@ def _run(connection: duckdb.DuckDBPyConnection, sql: str, most_rows: int) -> Res
     timer = threading.Timer(TIMEOUT_S, connection.interrupt)
     timer.start()
     try:
-        cursor = connection.execute(statements[0])
-        columns = [column[0] for column in cursor.description or ()]
-        rows = cursor.fetchmany(most_rows + 1)
+        # By Arrow, not by Python rows: those would need a package more for times with a zone.
+        reader = connection.sql(statements[0].query).to_arrow_reader(ROWS_AT_ONCE)
+        rows: list[tuple[Any, ...]] = []
+        for batch in reader:
+            rows += zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            if len(rows) > most_rows:
+                break
+        columns = reader.schema.names
     finally:
         timer.cancel()
     return Result(columns, rows[:most_rows], truncated=len(rows) > most_rows)

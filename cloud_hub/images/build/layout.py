@@ -19,7 +19,12 @@ FORMAT: Final = 1
 
 def check_member(path: str) -> str:
     """Return ``path`` if it is a plain absolute path that stays where it says, else raise `BuildError`."""
-    plain = path.startswith("/") and posixpath.normpath(path) == path and not path.startswith("//")
+    plain = (
+        path.startswith("/")
+        and path != "/"
+        and posixpath.normpath(path) == path
+        and not path.startswith("//")
+    )
     if not plain or not path.isprintable() or "\\" in path:
         raise BuildError("a path for the image is not plain", where="layer", fix="Rename the file.")
     return path

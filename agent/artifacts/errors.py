@@ -1,0 +1,40 @@
+"""What can go wrong with images on a device."""
+
+from agent.errors import AgentError
+
+
+class ArtifactError(AgentError):
+    """Root of this room's errors."""
+
+    code = "artifact-error"
+
+
+class FetchError(ArtifactError):
+    """The registry was not there, or broke off; a later try may work."""
+
+    code = "fetch-failed"
+    retriable = True
+
+
+class FetchRefusedError(ArtifactError):
+    """The registry does not have it, or does not give it to this device."""
+
+    code = "fetch-refused"
+
+
+class DigestMismatchError(ArtifactError):
+    """Bytes do not have the digest or size that the signed document leads to."""
+
+    code = "digest-mismatch"
+
+
+class ImageInvalidError(ArtifactError):
+    """An image cannot run here: not for this platform, or not as the specification says."""
+
+    code = "image-invalid"
+
+
+class LayerRefusedError(ArtifactError):
+    """A layer holds what may not be unpacked."""
+
+    code = "layer-refused"

@@ -1,0 +1,121 @@
+"""Reads a registry: the OCI Distribution API 1.1, pull side, over HTTPS with the device's certificate.
+
+No redirect is followed: the certificate and the request are for the hub alone.
+"""
+
+import hashlib
+import http.client
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from agent.artifacts.errors import DigestMismatchError, FetchError, FetchRefusedError
+from contract import oci
+from contract.digests import sha256
+
+TIMEOUT_S = 30.0
+CHUNK_BYTES = 256 * 1024
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+ACCEPT = f"{oci.INDEX}, {oci.MANIFEST}"
+
+
+class Registry(Protocol):
+    """Where images come from."""
+
+    def manifest(self, repository: str, digest: str) -> bytes:
+        """Return an index or manifest whose digest was checked."""
+
+    def blob(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int:
+        """Bring ``target`` to the whole blob, going on from what it holds; return the bytes received.
+
+        Size and digest were checked when this returns; where they are wrong ``target`` is deleted.
+        """
+
+
+class HttpsRegistry:
+    """A registry at ``base_url`` (scheme, host, port)."""
+
+    def __init__(self, base_url: str, context: ssl.SSLContext, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._address = urlsplit(base_url)
+        self._context = context
+        self._timeout_s = timeout_s
+
+    def manifest(self, repository: str, digest: str) -> bytes:
+        """GET ``/v2/{repository}/manifests/{digest}``."""
+        path = f"/v2/{repository}/manifests/{digest}"
+        with self._get(path, {"Accept": ACCEPT}) as response:
+            _expect(response, {HTTPStatus.OK}, path)
+            data = response.read(MAX_MANIFEST_BYTES)
+        if sha256(data) != digest:
+            raise DigestMismatchError("the registry sent another manifest", where=digest)
+        return data
+
+    def blob(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int:
+        """GET ``/v2/{repository}/blobs/{digest}``, from where an earlier try broke off."""
+        path = f"/v2/{repository}/blobs/{descriptor.digest}"
+        have = target.stat().st_size if target.exists() else 0
+        received = 0
+        if have < descriptor.size:
+            headers = {"Range": f"bytes={have}-"} if have else {}
+            with self._get(path, headers) as response:
+                _expect(response, {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}, path)
+                resumed = response.status == HTTPStatus.PARTIAL_CONTENT
+                received = _receive(response, target, have if resumed else 0, descriptor.size)
+        _check(target, descriptor)
+        return received
+
+    @contextmanager
+    def _get(self, path: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
+        host = self._address.hostname or ""
+        connection = http.client.HTTPSConnection(
+            host, self._address.port, context=self._context, timeout=self._timeout_s
+        )
+        try:
+            connection.request("GET", path, headers=headers)
+            yield connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise FetchError(
+                f"the registry broke off ({error})", where=path, fix="It is tried again."
+            ) from error
+        finally:
+            connection.close()
+
+
+def _expect(response: http.client.HTTPResponse, good: set[HTTPStatus], path: str) -> None:
+    if response.status in good:
+        return
+    words = f"the registry answered {response.status}"
+    if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status in {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.REQUEST_TIMEOUT,
+    }:
+        raise FetchError(words, where=path, fix="It is tried again.")
+    raise FetchRefusedError(words, where=path, fix="Is the image still registered in the hub?")
+
+
+def _receive(response: http.client.HTTPResponse, target: Path, offset: int, size_bytes: int) -> int:
+    """Append the body at ``offset``; never write more than the blob may have."""
+    received = 0
+    with target.open("r+b" if target.exists() else "wb") as file:
+        file.truncate(offset)
+        file.seek(offset)
+        while chunk := response.read(CHUNK_BYTES):
+            received += len(chunk)
+            if offset + received > size_bytes:
+                raise DigestMismatchError("the registry sent more than the blob's size", where=target.name)
+            file.write(chunk)
+    if offset + received < size_bytes:
+        raise FetchError(f"{size_bytes - offset - received} bytes are missing", fix="It is tried again.")
+    return received
+
+
+def _check(target: Path, descriptor: oci.Descriptor) -> None:
+    with target.open("rb") as file:
+        digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    if digest != descriptor.digest:
+        target.unlink()
+        raise DigestMismatchError("the bytes pulled do not have their digest", where=descriptor.digest)

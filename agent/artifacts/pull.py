@@ -1,0 +1,138 @@
+"""From an image's digest in the signed document to layers on disk.
+
+Everything is proved by digest: index, manifest, configuration, each layer as it came, and each
+layer unpacked. What is here already is not pulled again.
+"""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from agent.artifacts.errors import DigestMismatchError, ImageInvalidError
+from agent.artifacts.fetch import Registry
+from agent.artifacts.store import ContentStore
+from agent.artifacts.unpack import unpack
+from contract import oci
+from contract.desired import ImageRef
+from contract.digests import sha256
+from contract.encoding import decode
+
+MAX_CONFIG_BYTES = 4 * 1024 * 1024
+
+
+class _Typed(msgspec.Struct, frozen=True):
+    mediaType: str
+
+
+@dataclass(frozen=True)
+class StagedImage:
+    """An image that is whole on disk: how it runs, and its layers' folders, lowest first."""
+
+    config: oci.ImageConfig
+    layers: tuple[Path, ...]
+    blobs: frozenset[str]
+
+
+def pull_image(ref: ImageRef, registry: Registry, store: ContentStore) -> StagedImage:
+    """Bring an image to this device; raises `ArtifactError`, retriable or not."""
+    index_or_manifest = _document(ref, ref.digest, registry, store)
+    digest = _manifest_digest(index_or_manifest)
+    manifest_bytes = index_or_manifest if digest is None else _document(ref, digest, registry, store)
+    manifest = decode(manifest_bytes, oci.Manifest, what="image manifest")
+    config = _config(ref, manifest.config, registry, store)
+    if len(config.rootfs.diff_ids) != len(manifest.layers):
+        raise ImageInvalidError("the configuration has another number of layers", where=ref.name)
+    for descriptor, diff_id in zip(manifest.layers, config.rootfs.diff_ids, strict=True):
+        if store.layer(diff_id) is None:
+            _layer(ref, descriptor, diff_id, registry, store)
+    staged = staged_image(ref, store)
+    if staged is None:
+        raise ImageInvalidError("the image is not whole after its pull", where=ref.name)
+    return staged
+
+
+def staged_image(ref: ImageRef, store: ContentStore) -> StagedImage | None:
+    """Return the image if all of it is on disk; no network is asked."""
+    data = store.read_blob(ref.digest)
+    if data is None:
+        return None
+    digest = _manifest_digest(data)
+    if digest is not None:
+        data = store.read_blob(digest)
+    if data is None:
+        return None
+    manifest = decode(data, oci.Manifest, what="image manifest")
+    config_data = store.read_blob(manifest.config.digest)
+    if config_data is None:
+        return None
+    config = decode(config_data, oci.ImageConfig, what="image configuration")
+    layers = [store.layer(diff_id) for diff_id in config.rootfs.diff_ids]
+    found = tuple(layer for layer in layers if layer is not None)
+    if len(found) != len(layers):
+        return None
+    blobs = {ref.digest, manifest.config.digest} | ({digest} if digest else set())
+    return StagedImage(config, found, frozenset(blobs))
+
+
+def sweep(images: list[ImageRef], store: ContentStore) -> list[str]:
+    """Delete all that none of ``images`` needs; return the names of what went."""
+    staged = [image for ref in images if (image := staged_image(ref, store)) is not None]
+    return store.sweep(
+        blobs={digest for image in staged for digest in image.blobs},
+        diff_ids={diff_id for image in staged for diff_id in image.config.rootfs.diff_ids},
+    )
+
+
+def _document(ref: ImageRef, digest: str, registry: Registry, store: ContentStore) -> bytes:
+    data = store.read_blob(digest)
+    if data is None:
+        data = registry.manifest(ref.repository, digest)
+        if sha256(data) != digest:
+            raise DigestMismatchError("the registry sent another manifest", where=digest)
+        store.save_blob(digest, data)
+    return data
+
+
+def _manifest_digest(data: bytes) -> str | None:
+    """Return the manifest for this platform that an index leads to, or none where it is a manifest."""
+    kind = decode(data, _Typed, what="image index or manifest")
+    if kind.mediaType != oci.INDEX:
+        return None
+    index = decode(data, oci.Index, what="image index")
+    mine = oci.Platform(architecture=oci.architecture_of(platform.machine()), os="linux")
+    for descriptor in index.manifests:
+        if descriptor.platform == mine:
+            return descriptor.digest
+    raise ImageInvalidError(f"the image is not for {mine.os}/{mine.architecture}")
+
+
+def _config(
+    ref: ImageRef, descriptor: oci.Descriptor, registry: Registry, store: ContentStore
+) -> oci.ImageConfig:
+    data = store.read_blob(descriptor.digest)
+    if data is None:
+        if descriptor.size > MAX_CONFIG_BYTES:
+            raise ImageInvalidError("the configuration is too large", where=ref.name)
+        partial = store.partial_file(descriptor.digest)
+        registry.blob(ref.repository, descriptor, partial)
+        data = partial.read_bytes()
+        store.save_blob(descriptor.digest, data)
+        partial.unlink()
+    return decode(data, oci.ImageConfig, what="image configuration")
+
+
+def _layer(
+    ref: ImageRef, descriptor: oci.Descriptor, diff_id: str, registry: Registry, store: ContentStore
+) -> None:
+    partial = store.partial_file(descriptor.digest)
+    registry.blob(ref.repository, descriptor, partial)
+    with store.new_layer(diff_id) as folder:
+        found = unpack(partial, folder)
+        if found != diff_id:
+            partial.unlink()
+            raise DigestMismatchError(
+                "the unpacked layer is another than the configuration says", where=diff_id
+            )
+    partial.unlink()

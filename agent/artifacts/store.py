@@ -1,0 +1,98 @@
+"""The content store: small blobs, partial downloads, and layers unpacked by their diff id.
+
+``blobs/sha256/{hex}``, ``partial/{hex}``, ``layers/{hex}``. A layer is unpacked beside and
+becomes visible by one rename after the file system was synced, so a power cut leaves it whole or
+absent.
+"""
+
+import ctypes
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.durable import sync_folder, write_durably
+from contract.digests import hex_of
+
+UNPACKING = ".unpacking-"
+
+
+class ContentStore:
+    """What this device holds of images."""
+
+    def __init__(self, root: Path) -> None:
+        self._blobs = root / "blobs" / "sha256"
+        self._partial = root / "partial"
+        self._layers = root / "layers"
+        for folder in (self._blobs, self._partial, self._layers):
+            folder.mkdir(parents=True, exist_ok=True)
+        for left in self._layers.glob(f"{UNPACKING}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def read_blob(self, digest: str) -> bytes | None:
+        """Return a manifest or configuration, or none where it is not here."""
+        try:
+            return (self._blobs / hex_of(digest)).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def save_blob(self, digest: str, data: bytes) -> None:
+        """Keep a blob whose digest was checked."""
+        write_durably(self._blobs / hex_of(digest), data)
+
+    def partial_file(self, digest: str) -> Path:
+        """Where a download goes until it is whole; what is there already is gone on with."""
+        return self._partial / hex_of(digest)
+
+    def layer(self, diff_id: str) -> Path | None:
+        """Return a layer's folder, or none where it is not here."""
+        path = self._layers / hex_of(diff_id)
+        return path if path.is_dir() else None
+
+    @contextmanager
+    def new_layer(self, diff_id: str) -> Iterator[Path]:
+        """Yield an empty folder; it becomes the layer when the block ends well, and nothing otherwise."""
+        beside = self._layers / f"{UNPACKING}{uuid.uuid4().hex}"
+        beside.mkdir()
+        beside.chmod(0o755)
+        try:
+            yield beside
+            _sync_file_system(beside)
+            target = self._layers / hex_of(diff_id)
+            if not target.exists():
+                beside.rename(target)
+                sync_folder(self._layers)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def sweep(self, blobs: Iterable[str], diff_ids: Iterable[str]) -> list[str]:
+        """Delete everything but these blobs and layers; return the names of what went."""
+        keep_blobs, keep_layers = {hex_of(d) for d in blobs}, {hex_of(d) for d in diff_ids}
+        gone = []
+        for folder, keep in ((self._blobs, keep_blobs), (self._partial, set()), (self._layers, keep_layers)):
+            for path in folder.iterdir():
+                if path.name not in keep and not path.name.startswith("."):
+                    gone.append(path.name)
+                    _delete(path)
+        return gone
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        # Out of sight first: a crash half way must not leave half a layer under its name.
+        hidden = path.with_name(f"{UNPACKING}{path.name}")
+        path.rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync_file_system(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            raise OSError(ctypes.get_errno(), "syncfs failed", str(folder))
+    finally:
+        os.close(descriptor)

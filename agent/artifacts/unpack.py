@@ -1,0 +1,160 @@
+"""Unpacks a layer without trusting it (OCI image specification 1.1, "Image Layer Filesystem Changeset").
+
+Only files, folders, symbolic links and hard links within the layer; nothing outside the target is
+touched, since every component is opened without following links. Owners are not restored and
+set-id bits are dropped. Own code, not `tarfile`'s filters: those are absent or broken in Pythons
+that devices have (CVE-2025-4517).
+"""
+
+import gzip
+import hashlib
+import os
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from agent.artifacts.errors import LayerRefusedError
+
+MAX_BYTES = 8 * 1024**3
+MAX_ENTRIES = 200_000
+CHUNK_BYTES = 256 * 1024
+WHITEOUT = ".wh."
+
+
+def unpack(layer: Path, target: Path, *, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> str:
+    """Unpack a tar, gzip-compressed or plain, into the empty folder ``target``; return its diff id.
+
+    Raises `LayerRefusedError`; the target then holds what was unpacked before and is to be deleted.
+    """
+    try:
+        with layer.open("rb") as raw:
+            compressed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            plain: IO[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw  # type: ignore[assignment]
+            stream = _Digesting(plain, max_bytes)
+            _Unpacker(target).run(stream, max_entries)
+            stream.drain()
+            return f"sha256:{stream.digest.hexdigest()}"
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+        raise LayerRefusedError(f"the layer is no tar ({error})") from error
+
+
+class _Digesting:
+    """A stream that is digested as it is read, and ends with an error beyond its bound."""
+
+    def __init__(self, source: IO[bytes], max_bytes: int) -> None:
+        self._source = source
+        self._left = max_bytes
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        """Read as `tarfile` asks."""
+        data = self._source.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise LayerRefusedError("the layer is larger than allowed")
+        self.digest.update(data)
+        return data
+
+    def drain(self) -> None:
+        """Read what stands behind the tar's end: it is part of the diff id too."""
+        while self.read(CHUNK_BYTES):
+            pass
+
+
+class _Unpacker:
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._files: set[tuple[str, ...]] = set()
+        self._seen: set[tuple[str, ...]] = set()
+
+    def run(self, stream: _Digesting, max_entries: int) -> None:
+        with tarfile.open(fileobj=stream, mode="r|", errorlevel=2) as tar:  # type: ignore[call-overload]
+            for count, member in enumerate(tar, start=1):
+                if count > max_entries:
+                    raise LayerRefusedError("the layer has more entries than allowed")
+                self._member(tar, member)
+
+    def _member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        parts = _parts(member.name)
+        if not parts:
+            return
+        if parts in self._seen and not member.isdir():
+            raise LayerRefusedError("an entry stands twice")
+        self._seen.add(parts)
+        if parts[-1].startswith(WHITEOUT):
+            raise LayerRefusedError("whiteouts are not supported yet")
+        with self._folder(parts[:-1]) as folder:
+            self._place(tar, member, parts, folder)
+
+    def _place(
+        self, tar: tarfile.TarFile, member: tarfile.TarInfo, parts: tuple[str, ...], folder: int
+    ) -> None:
+        name = parts[-1]
+        try:
+            if member.isdir():
+                _make_folder(folder, name, member.mode)
+            elif member.isreg():
+                self._write(tar, member, folder, name)
+                self._files.add(parts)
+            elif member.issym():
+                os.symlink(member.linkname, name, dir_fd=folder)
+            elif member.islnk():
+                self._hard_link(_parts(member.linkname), folder, name)
+            else:
+                raise LayerRefusedError("devices and pipes are not allowed")
+        except FileExistsError as error:
+            raise LayerRefusedError("an entry stands twice") from error
+
+    def _write(self, tar: tarfile.TarFile, member: tarfile.TarInfo, folder: int, name: str) -> None:
+        source = tar.extractfile(member)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, 0o600, dir_fd=folder)
+        with os.fdopen(descriptor, "wb") as file:
+            while source is not None and (chunk := source.read(CHUNK_BYTES)):
+                file.write(chunk)
+            os.fchmod(file.fileno(), (member.mode & 0o755) | 0o600)
+
+    def _hard_link(self, source: tuple[str, ...], folder: int, name: str) -> None:
+        if source not in self._files:
+            raise LayerRefusedError("a hard link leads out of the layer")
+        with self._folder(source[:-1]) as source_folder:
+            os.link(source[-1], name, src_dir_fd=source_folder, dst_dir_fd=folder, follow_symlinks=False)
+
+    @contextmanager
+    def _folder(self, parts: tuple[str, ...]) -> Iterator[int]:
+        """Open a folder below the target, component by component, making what is missing."""
+        current = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in parts:
+                _make_folder(current, part, 0o755)
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                try:
+                    deeper = os.open(part, flags, dir_fd=current)
+                except OSError as error:
+                    raise LayerRefusedError("an entry leads through a link or a file") from error
+                os.close(current)
+                current = deeper
+            yield current
+        finally:
+            os.close(current)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    if name.startswith("/") or "\0" in name:
+        raise LayerRefusedError("an entry has an absolute name")
+    parts = tuple(part for part in name.split("/") if part not in {"", "."})
+    if ".." in parts:
+        raise LayerRefusedError("an entry leads out of the layer")
+    return parts
+
+
+def _make_folder(folder: int, name: str, mode: int) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=folder)
+    except FileExistsError:
+        return
+    # Not by mkdir: the daemon's umask must not decide what a container's user can read.
+    os.chmod(name, (mode & 0o755) | 0o700, dir_fd=folder)

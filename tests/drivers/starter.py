@@ -1,0 +1,24 @@
+"""An agent of its own for one test: starts a container from a pickled specification, then waits."""
+
+import pickle
+import sys
+import time
+from pathlib import Path
+
+from agent.drivers.port import ContainerSpec, Driver
+from agent.drivers.process import ProcessDriver
+from agent.drivers.runc import RuncDriver
+
+
+def main(kind: str, state: str, pickled: str, listener_fd: str) -> None:
+    """Start the container; say so; live until killed."""
+    driver: Driver = RuncDriver(Path(state)) if kind == "runc" else ProcessDriver(Path(state))
+    spec: ContainerSpec = pickle.loads(Path(pickled).read_bytes())
+    print("starting", flush=True)
+    driver.start(spec, int(listener_fd))
+    print("started", flush=True)
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,222 @@
+"""What every driver owes, over each of them."""
+
+import dataclasses
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from agent.drivers.port import ContainerRunningError, DriverError, InvalidContainerError, Mount
+from tests.drivers.rig import Rig, exited, printed, status
+
+RUNC = pytest.param("runc", marks=pytest.mark.system)
+every = pytest.mark.parametrize("rig", ["fake", "process", RUNC], indirect=True)
+every_real = pytest.mark.parametrize("rig", ["process", RUNC], indirect=True)
+
+
+@every
+def test_a_started_container_runs_and_is_seen_by_another_driver(rig: Rig) -> None:
+    assert rig.driver().observe() == ()
+    rig.start(rig.spec("serve"))
+    seen = status(rig.driver(), "one")
+    assert seen is not None
+    assert seen.running
+    assert seen.pid is not None
+    assert seen.exit_code is None
+
+
+@every
+def test_term_ends_it_and_removal_may_be_repeated(rig: Rig) -> None:
+    spec = rig.spec("serve")
+    driver = rig.start(spec)
+    if rig.kind != "fake":
+        printed(spec, "serving")
+    driver.signal("one", signal.SIGTERM)
+    ended = exited(driver, "one")
+    assert ended.pid is None
+    assert ended.exit_code == {"fake": 0, "process": 7, "runc": None}[rig.kind]
+    driver.signal("one", signal.SIGTERM)  # already gone: no error
+    driver.remove("one")
+    driver.remove("one")
+    assert driver.observe() == ()
+    driver.signal("one", signal.SIGKILL)  # never heard of: no error
+
+
+@every
+def test_removal_of_a_running_container_is_refused(rig: Rig) -> None:
+    driver = rig.start(rig.spec("serve"))
+    with pytest.raises(ContainerRunningError):
+        driver.remove("one")
+    seen = status(driver, "one")
+    assert seen is not None
+    assert seen.running
+
+
+@every
+def test_an_id_in_use_is_refused_and_its_container_left_alone(rig: Rig) -> None:
+    driver = rig.start(rig.spec("serve"))
+    with pytest.raises(ContainerRunningError):
+        rig.start(rig.spec("serve"))
+    seen = status(driver, "one")
+    assert seen is not None
+    assert seen.running
+
+
+@every
+def test_a_removed_id_can_be_started_again(rig: Rig) -> None:
+    driver = rig.start(rig.spec("exit", "3"))
+    driver.signal("one", signal.SIGKILL)
+    exited(driver, "one")
+    driver.remove("one")
+    rig.start(rig.spec("serve"), driver)
+    seen = status(driver, "one")
+    assert seen is not None
+    assert seen.running
+
+
+@every
+def test_a_missing_program_is_an_error_that_leaves_nothing(rig: Rig) -> None:
+    spec = rig.spec(args=("/opt/no-such-program",))
+    with pytest.raises(DriverError) as caught:
+        rig.start(spec)
+    assert "one" in str(caught.value)
+    assert rig.driver().observe() == ()
+    assert list(spec.home.iterdir()) == []
+
+
+@every
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "../one"},
+        {"layers": ()},
+        {"args": ()},
+        {"cwd": "app"},
+        {"cwd": "/../app"},
+        {"user": "root"},
+        {"env": {"A=B": "c"}},
+        {"env": {"A": "b\0c"}},
+        {"mounts": (Mount(Path("/x"), "/", read_only=True),)},
+        {"mounts": (Mount(Path("/x"), "/a/../..", read_only=True),)},
+    ],
+)
+def test_a_specification_that_breaks_a_rule_is_refused(rig: Rig, change: dict[str, object]) -> None:
+    spec = dataclasses.replace(rig.spec("serve"), **change)  # type: ignore[arg-type]
+    with pytest.raises(InvalidContainerError):
+        rig.start(spec)
+    assert rig.driver().observe() == ()
+
+
+@every
+def test_another_agents_containers_are_not_seen(rig: Rig, tmp_path: Path) -> None:
+    rig.start(rig.spec("serve"))
+    with socket.socket(socket.AF_UNIX) as unused:
+        other = Rig(rig.kind, tmp_path / "other", rig.layers, unused)
+        assert other.driver().observe() == ()
+        other.driver().signal("one", signal.SIGKILL)
+        other.driver().remove("one")
+    seen = status(rig.driver(), "one")
+    assert seen is not None
+    assert seen.running
+
+
+@every_real
+def test_it_serves_on_descriptor_3_with_its_environment_and_log(rig: Rig) -> None:
+    spec = rig.spec("serve", "two words", "", "$HOME `id`", env={"TEXT": "a 'b' \"c\" $d\ne", "EMPTY": ""})
+    left_open, theirs = os.pipe()
+    os.set_inheritable(theirs, True)  # as whoever starts an agent may do
+    try:
+        rig.start(spec)
+    finally:
+        os.close(left_open)
+        os.close(theirs)
+    facts = rig.ask()
+    assert facts["env"]["LISTEN_FDS"] == "1"
+    assert facts["env"]["LISTEN_PID"] == str(facts["pid"])
+    assert facts["env"]["TEXT"] == "a 'b' \"c\" $d\ne"
+    assert facts["env"]["EMPTY"] == ""
+    assert "PYTEST_CURRENT_TEST" in os.environ
+    assert "PYTEST_CURRENT_TEST" not in facts["env"]
+    assert facts["args"][2:] == ["two words", "", "$HOME `id`"]
+    assert facts["fds"] == ["0", "1", "2", "3", "4", "5"]  # 4 the connection, 5 the listing itself
+    assert facts["status"]["NoNewPrivs"] == "1"
+    log = printed(spec, "a word on stderr")
+    assert log.startswith("serving\n")
+
+
+@every_real
+def test_the_log_is_appended_to(rig: Rig) -> None:
+    spec = rig.spec("serve")
+    spec.log.write_text("before\n")
+    rig.start(spec)
+    assert printed(spec, "serving").startswith("before\n")
+
+
+@every_real
+def test_two_containers_share_one_listener_and_the_second_serves_on(rig: Rig) -> None:
+    first, second = rig.spec("serve", name="first"), rig.spec("serve", name="second")
+    driver = rig.start(first)
+    assert rig.ask()["env"]["HEADLAND_CONTAINER"] == "first"
+    rig.start(second, driver)
+    printed(second, "serving")
+    driver.signal("first", signal.SIGTERM)
+    exited(driver, "first")
+    driver.remove("first")
+    assert [rig.ask()["env"]["HEADLAND_CONTAINER"] for _ in range(5)] == ["second"] * 5
+
+
+@every_real
+def test_a_container_that_ignores_term_is_ended_by_kill(rig: Rig) -> None:
+    spec = rig.spec("stubborn")
+    driver = rig.start(spec)
+    printed(spec, "serving")
+    driver.signal("one", signal.SIGTERM)
+    driver.signal("one", signal.SIGTERM)
+    seen = status(driver, "one")
+    assert seen is not None
+    assert seen.running
+    driver.signal("one", signal.SIGKILL)
+    assert exited(driver, "one").exit_code == {"process": 137, "runc": None}[rig.kind]
+
+
+@every_real
+def test_nothing_serves_on_after_removal(rig: Rig) -> None:
+    spec = rig.spec("abandon")
+    driver = rig.start(spec)
+    printed(spec, "abandoned")
+    exited(driver, "one")
+    driver.remove("one")
+    rig.listener.settimeout(5)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(rig.listener.getsockname())
+        accepted, _ = rig.listener.accept()  # nobody else is there to take it
+        accepted.close()
+
+
+@every_real
+def test_a_mount_is_seen_and_written_through(rig: Rig, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    run.chmod(0o777)
+    spec = rig.spec(
+        "write", "/run/headland/file", "/tmp/file", mounts=(Mount(run, "/run/headland", read_only=False),)
+    )
+    assert set(rig.run(spec).values()) == {"written"}
+    assert (run / "file").read_text() == "x"
+    assert not Path("/tmp/file").exists()
+
+
+@every_real
+def test_memory_is_limited(rig: Rig) -> None:
+    limits = rig.spec().limits
+    small = dataclasses.replace(rig.spec("eat", "600", name="small"))
+    small = dataclasses.replace(small, limits=type(limits)(memory_bytes=64 * 1024 * 1024))
+    large = rig.spec("eat", "100", name="large", limits=type(limits)(memory_bytes=1024**3))
+    driver = rig.start(small)
+    rig.start(large, driver)
+    exited(driver, "small")
+    exited(driver, "large")
+    assert "ate 600" not in small.log.read_text()
+    assert "ate 100" in large.log.read_text()

@@ -1,0 +1,154 @@
+"""Two images of the same model, each built from nothing in a process and an environment of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from cloud_hub.images.build import (
+    BuildInputs,
+    BuiltImage,
+    FolderLayerStore,
+    Layer,
+    PipWheelSource,
+    build_image,
+)
+from contract.digests import sha256
+
+ROOT = Path(__file__).parents[2]
+SURROUNDINGS: tuple[dict[str, Any], ...] = (
+    {
+        "umask": 0o077,
+        "cwd": "/",
+        "env": {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONHASHSEED": "1", "SOURCE_DATE_EPOCH": "7"},
+    },
+    {
+        "umask": 0o002,
+        "cwd": str(ROOT),
+        "env": {
+            "TZ": "America/St_Johns",
+            "LC_ALL": "C.UTF-8",
+            "PYTHONHASHSEED": "4242",
+            "LANG": "de_DE.UTF-8",
+        },
+    },
+)
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image on disk: the folder of its store, the model in it, and what the build said."""
+
+    root: Path
+    model: Path
+    wheels: Path
+    image: BuiltImage
+    left_over: tuple[str, ...]
+
+    def store(self) -> FolderLayerStore:
+        return FolderLayerStore(self.root)
+
+    def document(self, digest: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.store().blob(digest).read_bytes())
+        return found
+
+    def open_layer(self, layer: Layer) -> tarfile.TarFile:
+        return tarfile.open(self.store().blob(layer.digest), "r:gz")
+
+    def copied_store(self, folder: Path) -> FolderLayerStore:
+        """Return a store with the same blobs, to change at will."""
+        shutil.copytree(self.root, folder, copy_function=os.link)
+        return FolderLayerStore(folder)
+
+    def rebuild(
+        self, folder: Path, model: Path, *, store: FolderLayerStore | None = None, script: Path | None = None
+    ) -> tuple[BuiltImage, FolderLayerStore]:
+        """Build again over a copy of the store, and return the store that counted."""
+        store = store or self.copied_store(folder / "store")
+        image = build_image(
+            BuildInputs("pump-wear", 3, model, sha256(model.read_bytes()), script),
+            layers=store,
+            wheels=PipWheelSource(self.wheels),
+            work_dir=folder,
+            progress=lambda fraction, message: None,
+            cancelled=lambda: False,
+        )
+        return image, store
+
+
+@pytest.fixture(scope="session")
+def wheels_dir(pytestconfig: pytest.Config) -> Path:
+    """The wheels, downloaded once for as long as pytest's cache lives."""
+    assert pytestconfig.cache is not None
+    folder = Path(pytestconfig.cache.mkdir("headland-wheels"))
+    PipWheelSource(folder).wheels()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real ONNX model: y = x + x, three numbers a row."""
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    shape: list[str | int | None] = ["n", 3]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        "double",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+    )
+    double = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save_model(double, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def twins(tmp_path_factory: pytest.TempPathFactory, wheels_dir: Path, model: Path) -> tuple[Built, Built]:
+    """The same image twice, built at the same time under different surroundings."""
+    folder = tmp_path_factory.mktemp("images")
+    roots = [folder / "one", folder / "a-much-longer-name-for-the-other"]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.images.build_once", str(root), str(wheels_dir), str(model)],
+            stdout=subprocess.PIPE,
+            cwd=around["cwd"],
+            umask=around["umask"],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | around["env"],
+        )
+        for root, around in zip(roots, SURROUNDINGS, strict=True)
+    ]
+    built = []
+    for root, process in zip(roots, running, strict=True):
+        out, _ = process.communicate(timeout=150)
+        assert process.returncode == 0
+        answer = json.loads(out)
+        answer.pop("seconds")
+        left_over = tuple(answer.pop("left_over"))
+        layers = tuple(Layer(**layer) for layer in answer.pop("layers"))
+        built.append(Built(root, model, wheels_dir, BuiltImage(layers=layers, **answer), left_over))
+    return built[0], built[1]
+
+
+@pytest.fixture(scope="session")
+def built(twins: tuple[Built, Built]) -> Built:
+    return twins[0]
+
+
+@pytest.fixture(scope="session")
+def rootfs(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image's layers, unpacked over each other."""
+    folder = tmp_path_factory.mktemp("rootfs")
+    for layer in built.image.layers:
+        with built.open_layer(layer) as tar:
+            tar.extractall(folder, filter="tar")
+    # pytest's folders are for their owner alone; a container's user must be able to pass.
+    folder.chmod(0o755)
+    return folder

@@ -1,0 +1,174 @@
+"""Images run: nothing of this machine is needed but its kernel."""
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.images.conftest import Built
+
+LOOK = """
+import json, sys, os
+import ctypes, decimal, ssl, sqlite3, sysconfig, lzma, bz2, zlib, hashlib, socket, uuid, zoneinfo
+import httptools, msgspec, numpy, onnxruntime, uvloop
+import contract.messages, modules.serving
+assert sysconfig.get_config_var("EXT_SUFFIX") and hashlib.sha256(b"") and ssl.create_default_context()
+assert numpy.linalg.inv(numpy.eye(3)).sum() == 3.0
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+answer = session.run(None, {"x": numpy.ones((2, 3), "float32")})[0].tolist()
+with open("/proc/self/maps") as maps:
+    mapped = sorted({line.split(maxsplit=5)[5].strip() for line in maps if "/" in line})
+compiled = [m.__cached__ for m in list(sys.modules.values()) if getattr(m, "__cached__", None)]
+print(json.dumps({
+    "answer": answer, "version": sys.version, "mapped": mapped, "prefix": sys.prefix, "path": sys.path,
+    "uncompiled": [c for c in compiled if not os.path.exists(c)],
+}))
+"""
+
+
+def _loader(rootfs: Path) -> Path:
+    found = [*rootfs.glob("lib*/ld-linux*.so.*"), *rootfs.glob("lib*/ld-musl*.so.*")]
+    assert len(found) == 1
+    return found[0]
+
+
+def _look(built: Built, rootfs: Path, *loader_options: str) -> dict[str, Any]:
+    """Start the image's Python through the image's loader, and return what it saw."""
+    configured = dict(row.split("=", 1) for row in built.document(built.image.config_digest)["config"]["Env"])
+    moved = {
+        name: value.replace("/opt/", f"{rootfs}/opt/")
+        for name, value in configured.items()
+        if name != "LD_LIBRARY_PATH"  # an option of the loader here
+    }
+    program = [str(rootfs / "opt/python/bin/python3"), "-c", LOOK]
+    done = subprocess.run(
+        [str(_loader(rootfs)), *loader_options, *program, str(rootfs / "var/headland/model/model.onnx")],
+        env=moved,
+        cwd="/",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def _from_outside(said: dict[str, Any], rootfs: Path) -> list[str]:
+    return [path for path in said["mapped"] if ".so" in path and not path.startswith(f"{rootfs}/")]
+
+
+def test_it_runs_through_its_own_loader_with_no_library_from_outside(built: Built, rootfs: Path) -> None:
+    said = _look(built, rootfs, "--library-path", f"{rootfs}/opt/python/lib")
+    assert said["answer"] == [[2.0] * 3] * 2
+    assert _from_outside(said, rootfs) == []
+    assert any("libstdc++" in path for path in said["mapped"])
+    assert not any("/.cache/" in path for path in said["mapped"])  # no telemetry store of onnxruntime
+    assert said["version"] == sys.version
+    assert said["prefix"] == f"{rootfs}/opt/python"
+    assert [path for path in said["path"] if path and not path.startswith(f"{rootfs}/")] == []
+    assert said["uncompiled"] == []
+
+
+def test_a_library_from_outside_would_be_seen(built: Built, rootfs: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "libstdc++.so.6"
+    shutil.copy(rootfs / "opt/python/lib/libstdc++.so.6", moved)
+    said = _look(built, rootfs, "--library-path", f"{tmp_path}:{rootfs}/opt/python/lib")
+    assert _from_outside(said, rootfs) == [str(moved)]
+
+
+@contextmanager
+def _container(
+    built: Built, rootfs: Path, folder: Path, name: str
+) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """Run the image as configured, without any network; yields the socket's folder and the process."""
+    config = built.document(built.image.config_digest)["config"]
+    shared = folder / "shared"
+    shared.mkdir()
+    os.chown(shared, 65532, 65532)
+    uid, gid = map(int, config["User"].split(":"))
+    spec: dict[str, Any] = {
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": uid, "gid": gid},
+            "args": config["Entrypoint"],
+            "env": [*config["Env"], "HEADLAND_LISTEN=unix:/run/headland/score.sock"],
+            "cwd": config.get("WorkingDir", "/"),
+            "noNewPrivileges": True,
+            "capabilities": {},
+        },
+        "root": {"path": str(rootfs), "readonly": True},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+            {
+                "destination": "/run/headland",
+                "type": "bind",
+                "source": str(shared),
+                "options": ["bind", "rw"],
+            },
+        ],
+        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")]},
+    }
+    (folder / "config.json").write_text(json.dumps(spec))
+    runc = ["runc", "--root", str(folder / "state")]
+    log = (folder / "log").open("wb")
+    with log, subprocess.Popen([*runc, "run", "-b", str(folder), name], stdout=log, stderr=log) as running:
+        try:
+            yield shared, running
+        finally:
+            subprocess.run([*runc, "kill", name, "TERM"], check=False, capture_output=True)
+            try:
+                running.wait(20)
+            finally:
+                subprocess.run([*runc, "delete", "-f", name], check=False, capture_output=True)
+
+
+def _ask(path: Path, method: str, url: str, body: str | None = None) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(10)
+    try:
+        connection.sock.connect(str(path))
+        connection.request(method, url, body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def _until_ready(path: Path, running: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while running.poll() is None and time.monotonic() < deadline:
+        try:
+            if _ask(path, "GET", "/v2/health/ready")[0] == 200:
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"never ready: {log.read_text()}")
+
+
+@pytest.mark.system
+def test_it_scores_in_a_container_without_a_network(built: Built, rootfs: Path, tmp_path: Path) -> None:
+    if shutil.which("runc") is None or os.geteuid() != 0:
+        pytest.skip("needs runc and root")
+    for parent in (rootfs.parent, rootfs.parent.parent, rootfs.parent.parent.parent):
+        if parent.stat().st_mode & 0o001 == 0:
+            parent.chmod(parent.stat().st_mode | 0o001)  # the container's user must be able to pass
+    with _container(built, rootfs, tmp_path, f"headland-test-{os.getpid()}") as (shared, running):
+        _until_ready(shared / "score.sock", running, tmp_path / "log")
+        body = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
+        status, answer = _ask(shared / "score.sock", "POST", "/v2/models/pump-wear/infer", json.dumps(body))
+        assert status == 200, answer
+        assert json.loads(answer)["outputs"][0]["data"] == [2.0, 4.0, 6.0]
