@@ -1,13 +1,14 @@
 """Parquet files from stored batches; a file counts once its row is committed, and not before.
 
-Layout: ``telemetry/{workspace}/{stream}/{date}/{first}-{last}.parquet``, named by the batches it
-was made of, date in UTC of the first receipt. A file without a row is from a crash between
-writing and committing: it is swept at the next start, and its batches are still there.
+Layout: ``telemetry/{workspace}/{stream}/{date}/{random}.parquet``, date in UTC of the first receipt.
+A name is never used twice, so no file is ever written over. A file without a row is from a crash
+between writing and committing: it is swept at the next start, and its batches are still there.
 """
 
 import io
 import logging
 import threading
+import uuid
 from collections import defaultdict
 from datetime import UTC, datetime
 
@@ -81,7 +82,7 @@ class Files:
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         day = rows[0].received_at.date().isoformat()
-        key = f"{PREFIX}/{workspace}/{stream}/{day}/{rows[0].id}-{rows[-1].id}.parquet"
+        key = f"{PREFIX}/{workspace}/{stream}/{day}/{uuid.uuid4().hex}.parquet"
         self._store.put_bytes(key, buffer.getvalue())
         return FileRow(
             key=key,

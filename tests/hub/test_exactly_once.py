@@ -166,6 +166,16 @@ def test_what_cannot_be_read_is_put_aside_and_the_rest_is_stored(database: Datab
     assert stored(database, tmp_path) == [1, 2]
 
 
+def test_many_flushes_lose_and_repeat_nothing(database: Database, tmp_path: Path) -> None:
+    """Ids of pending rows may come again once all were moved: no file may be written over by that."""
+    ingest, files = Ingest(database), Files(database, FolderStore(tmp_path / "objects"))
+    for first in range(1, 41, 4):
+        ingest.store([batch(first, first + 3)])
+        if first % 3:
+            files.flush()
+    assert stored(database, tmp_path) == list(range(1, 41))
+
+
 def test_a_file_whose_row_was_never_committed_does_not_count(database: Database, tmp_path: Path) -> None:
     """A crash between writing the file and committing its row: the file is swept, nothing is twice."""
     Ingest(database).store([batch(1, 4)])

@@ -166,9 +166,12 @@ def test_a_second_stop_hurries(servers: Servers, digits: Path, pixels: Pixels, a
     agent.start()
     server = start(servers, digits, agent, HEADLAND_DRAIN_IDLE_S="60", HEADLAND_STOP_GRACE_S="60")
     idle = servers.connect(server)
+    agent.mode = "fail"
     assert idle.ask("POST", INFER, infer_body(pixels[:1], id="last")).status == 200
+    eventually(lambda: len(agent.attempts) >= 4, "repetitions become rare")
     server.process.send_signal(signal.SIGTERM)
     eventually(lambda: "draining" in server.log, "the drain begins")
+    agent.mode = "ok"
     server.process.send_signal(signal.SIGTERM)
     assert server.wait_exit(5) == 0
     assert agent.request_ids == Counter(["last"])
