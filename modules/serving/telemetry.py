@@ -68,8 +68,7 @@ class TelemetrySender:
     async def _run(self) -> None:
         while True:
             await self._some.wait()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), COLLECT_S)
+            await _wait_at_most(self._full, COLLECT_S)
             batch = self._take()
             if batch:
                 await self._hand_over(batch)
@@ -131,8 +130,18 @@ class TelemetrySender:
         if self._closing.is_set():
             await asyncio.sleep(FIRST_BACKOFF_S)
             return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._closing.wait(), seconds)
+        await _wait_at_most(self._closing, seconds)
+
+
+async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:
+    """Wait for ``event``, at most ``seconds``.
+
+    Not `asyncio.wait_for`: before Python 3.12 it swallows a cancellation that comes together with the
+    event, and a sender that cannot be cancelled keeps its server from stopping.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def announce_ready(client: AgentClient, target: str) -> None:

@@ -16,7 +16,7 @@ from rich.table import Table
 from cloud_hub.sdk import Hub, Workspace
 from simulators.demo import digits as data
 from simulators.demo.proof import Check, Sample, VersionFigures, checks, figures, stored_samples
-from simulators.demo.stage import Stage, StageError
+from simulators.demo.stage import Daemon, Device, Stage, StageError
 from simulators.sensors.digits import DigitsSensor, Tally
 
 DEVICE = "cam-1"
@@ -42,8 +42,11 @@ spec:
 class Demo:
     """The steps of the main job, and what they cost."""
 
-    def __init__(self, stage: Stage, console: Console) -> None:
+    device: Device
+
+    def __init__(self, stage: Stage, driver: str, console: Console) -> None:
         self.stage = stage
+        self.driver = driver
         self.console = console
         self.seconds: dict[str, float] = {}
         self.pulled: dict[str, int] = {}
@@ -64,27 +67,21 @@ class Demo:
         """Do the main job and return what must hold."""
         stage = self.stage
         with self.step("start the hub and create a workspace"):
-            stage.headland(
-                "hub", "init", "--data-dir", str(stage.data_dir),
-                "--https-port", str(stage.https_port), "--mqtt-port", str(stage.mqtt_port),
-            )  # fmt: skip
-            stage.start_hub()
+            stage.make_hub()
             stage.headland("workspace", "create", WORKSPACE)
         with Hub.connect() as hub:
             workspace = hub.workspace()
             self._make_image(workspace, "logistic", "1")
             with self.step("enrol the device and start its agent"):
-                invitation = stage.folder / "invitation.json"
-                stage.headland("device", "invite", DEVICE, "--file", str(invitation))
-                stage.agent("enroll", "--invitation", str(invitation))
-                stage.start_agent()
+                self.device = stage.enrol_device(DEVICE, self.driver)
             self._say_parts()
             self._roll_out(workspace, "1")
             tally = self._update_under_load(workspace)
             with self.step("wait for the last samples, and compute the proof from the hub's storage"):
                 samples = self._arrived(workspace, tally)
                 by_version = figures(samples, self.digits, self.model_files)
-        self.rss_bytes = {name: _rss_bytes(stage.pid(name)) for name in ("hub", "agent")}
+        daemons = {"hub": stage.hub, "agent": self.device.daemon}
+        self.rss_bytes = {name: _rss_bytes(daemon.pid) for name, daemon in daemons.items()}
         return checks(samples, tally, by_version), by_version
 
     def _make_image(self, workspace: Workspace, kind: data.Kind, version: str) -> None:
@@ -103,7 +100,7 @@ class Demo:
             self.pulled[version] = workspace.pulled(DEVICE, since).sent_bytes
 
     def _update_under_load(self, workspace: Workspace) -> Tally:
-        endpoint = Path(self.stage.agent("status")["modules"][0]["endpoint"].removeprefix("unix:"))
+        endpoint = self.device.endpoint()
         sensor = DigitsSensor(DEVICE, endpoint, "digits", self.digits.held_out_images, RATE_HZ)
         sensor.start()
         try:
@@ -126,8 +123,8 @@ class Demo:
         return samples
 
     def _say_parts(self) -> None:
-        for name, words in (("agent", "driver: "), ("hub", "broker: ")):
-            for line in self.stage.log(name).splitlines():
+        for daemon, words in ((self.device.daemon, "driver: "), (self.stage.hub, "broker: ")):
+            for line in daemon.log.splitlines():
                 if words in line:
                     self.console.print(f"  [dim]{words}{line.partition(words)[2]}[/]", highlight=False)
 
@@ -136,14 +133,14 @@ def main() -> int:
     """Run the demo and print what it proved."""
     arguments = _arguments()
     console = Console(stderr=arguments.output == "json", width=None if sys.stdout.isatty() else 120)
-    stage = Stage(Path(tempfile.mkdtemp(prefix="headland-")), arguments.driver)
-    demo = Demo(stage, console)
+    stage = Stage(Path(tempfile.mkdtemp(prefix="headland-")))
+    demo = Demo(stage, arguments.driver, console)
     try:
         found, by_version = demo.run()
     except StageError as error:
         console.print(f"[red]the demo failed:[/] {error}", highlight=False)
-        for name in ("hub", "agent"):
-            _show_log(console, stage, name)
+        for daemon in (stage.hub, *(device.daemon for device in stage.devices)):
+            _show_log(console, daemon)
         stage.close(keep=arguments.keep)
         return 1
     with demo.step("stop everything"):
@@ -216,13 +213,9 @@ def _rss_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
-def _show_log(console: Console, stage: Stage, name: str) -> None:
-    try:
-        lines = stage.log(name).splitlines()[-25:]
-    except (KeyError, OSError):
-        return
-    console.print(f"[dim]last lines of {name}:[/]")
-    for line in lines:
+def _show_log(console: Console, daemon: Daemon) -> None:
+    console.print(f"[dim]last lines of {daemon.name}:[/]")
+    for line in daemon.log.splitlines()[-25:]:
         console.print(line, markup=False, highlight=False)
 
 

@@ -73,7 +73,7 @@ def figures(samples: list[Sample], digits: Digits, model_files: dict[str, Path])
             continue
         rows = [sample.number % len(labels) for sample in mine]
         offline = predict(path, digits.held_out_images[rows])
-        truth = labels[rows]
+        truth = labels[rows].tolist()
         latencies = sorted(sample.latency_us for sample in mine)
         by_version.append(
             VersionFigures(

@@ -1,4 +1,4 @@
-"""A hub and a device on this machine, as real processes in a folder of their own.
+"""A hub and devices on this machine, as real processes in a folder of their own.
 
 Everything goes through the public commands. The stage adopts orphans (`PR_SET_CHILD_SUBREAPER`),
 so containers whose agent was killed are its children too, and it can say whether any is left.
@@ -23,63 +23,130 @@ STOP_TIMEOUT_S = 30.0
 
 
 class StageError(Exception):
-    """A command of the demo failed; the message holds what it printed."""
+    """A command failed or did not come to its end; the message holds what it printed."""
 
 
 class Stage:
-    """One hub and one device below ``folder``."""
+    """One hub below ``folder``, and any number of devices."""
 
-    def __init__(self, folder: Path, driver: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.driver = driver
         self.data_dir = folder / "hub"
-        self.state_dir = folder / "dev"
         self.https_port, self.mqtt_port = free_port(), free_port()
-        self._env = os.environ | {"HEADLAND_CONTEXT": str(folder / "context.json"), "COLUMNS": "200"}
-        os.environ["HEADLAND_CONTEXT"] = self._env["HEADLAND_CONTEXT"]
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._starts: dict[str, int] = {}
+        os.environ["HEADLAND_CONTEXT"] = str(folder / "context.json")
+        self.hub = Daemon("hub", folder, ("headland", "hub", "up", "--data-dir", str(self.data_dir)))
+        self.devices: list[Device] = []
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def make_hub(self) -> None:
+        """`headland hub init`, then `headland hub up`."""
+        self.headland(
+            "hub", "init", "--data-dir", str(self.data_dir),
+            "--https-port", str(self.https_port), "--mqtt-port", str(self.mqtt_port),
+        )  # fmt: skip
+        self.hub.start("hub ready")
 
     def headland(self, *arguments: str) -> Any:  # noqa: ANN401  whatever the command answers
         """Run the admin CLI and return its JSON answer."""
-        return self._command("headland", *arguments, "--output", "json")
+        return run_command("headland", *arguments, "--output", "json")
+
+    def enrol_device(self, name: str, driver: str) -> "Device":
+        """Invite a device, enrol it, and start its agent."""
+        invitation = self.folder / f"{name}.invitation.json"
+        self.headland("device", "invite", name, "--file", str(invitation))
+        device = Device(name, self.folder, driver)
+        self.devices.append(device)
+        device.agent("enroll", "--invitation", str(invitation))
+        device.daemon.start("connected to the hub")
+        return device
+
+    def close(self, *, keep: bool = False) -> list[int]:
+        """Take everything down; return the processes that were left and had to be killed."""
+        for device in self.devices:
+            with contextlib.suppress(StageError):
+                device.daemon.stop()
+                device.agent("down")
+        with contextlib.suppress(StageError):
+            self.hub.stop()
+        left = _children_left()
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return left
+
+
+class Device:
+    """A device on this machine: its agent as a process of its own."""
+
+    def __init__(self, name: str, folder: Path, driver: str) -> None:
+        self.name = name
+        self.state_dir = folder / name
+        self._shared = ("--state-dir", str(self.state_dir), "--driver", driver)
+        self.daemon = Daemon(f"agent-{name}", folder, ("headland-agent", "run", *self._shared))
 
     def agent(self, *arguments: str) -> Any:  # noqa: ANN401  whatever the command answers
         """Run a command of the device's own CLI and return its JSON answer."""
-        shared = ("--state-dir", str(self.state_dir), "--driver", self.driver, "--output", "json")
-        return self._command("headland-agent", *arguments, *shared)
+        return run_command("headland-agent", *arguments, *self._shared, "--output", "json")
 
-    def start_hub(self) -> None:
-        """`headland hub up`, until it answers."""
-        self._start("hub", "headland", "hub", "up", "--data-dir", str(self.data_dir))
-        self._wait_for_line("hub", "hub ready")
+    def endpoint(self) -> Path:
+        """The socket of the device's first module."""
+        return Path(self.agent("status")["modules"][0]["endpoint"].removeprefix("unix:"))
 
-    def start_agent(self) -> None:
-        """`headland-agent run`, until it is connected."""
-        arguments = ("run", "--state-dir", str(self.state_dir), "--driver", self.driver)
-        self._start("agent", "headland-agent", *arguments)
-        self._wait_for_line("agent", "connected to the hub")
 
-    def kill_agent(self) -> None:
-        """End the agent as a crash would (SIGKILL); its containers run on."""
-        self._processes.pop("agent").kill()
+class Daemon:
+    """A long-running command; each start has a log of its own."""
 
-    def pid(self, name: str) -> int:
-        """Process id of ``hub`` or ``agent``."""
-        return self._processes[name].pid
+    def __init__(self, name: str, folder: Path, command: tuple[str, ...]) -> None:
+        self.name = name
+        self._folder = folder
+        self._command = command
+        self._starts = 0
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def log(self, name: str) -> str:
-        """What ``hub`` or ``agent`` logged since its last start."""
-        return self.log_file(name).read_text(errors="replace")
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        if self._process is None:
+            raise StageError(f"{self.name} does not run")
+        return self._process.pid
 
-    def log_file(self, name: str) -> Path:
-        """Where ``hub`` or ``agent`` logs since its last start."""
-        return self.folder / f"{name}-{self._starts[name]}.log"
+    @property
+    def log(self) -> str:
+        """What it logged since its last start."""
+        path = self._folder / f"{self.name}-{self._starts}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
-    def stop(self, name: str) -> None:
-        """Stop ``hub`` or ``agent`` in good order."""
-        process = self._processes.pop(name, None)
+    def start(self, until: str) -> None:
+        """Start it and wait until it logs the words ``until``."""
+        self._starts += 1
+        with (self._folder / f"{self.name}-{self._starts}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [_bin(self._command[0]), *self._command[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.wait_for(until)
+
+    def wait_for(self, words: str) -> None:
+        """Wait until it logs ``words``."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while words not in self.log:
+            ended = self._process is None or self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                raise StageError(f"{self.name} never logged '{words}':\n{self.log[-2000:]}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it as a crash would (SIGKILL)."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """Stop it in good order; nothing happens where it does not run."""
+        process, self._process = self._process, None
         if process is None:
             return
         process.terminate()
@@ -87,49 +154,17 @@ class Stage:
             process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             process.kill()
-            raise StageError(f"{name} did not stop within {STOP_TIMEOUT_S:g} s") from error
+            process.wait()
+            raise StageError(f"{self.name} did not stop within {STOP_TIMEOUT_S:g} s") from error
 
-    def close(self, *, keep: bool = False) -> list[int]:
-        """Take everything down; return the processes that were left and had to be killed."""
-        with contextlib.suppress(StageError):
-            self.stop("agent")
-            if (self.state_dir / "identity" / "device.json").exists():
-                self.agent("down")
-        with contextlib.suppress(StageError):
-            self.stop("hub")
-        left = _children_left()
-        if not keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        return left
 
-    def _command(self, program: str, *arguments: str) -> Any:  # noqa: ANN401  JSON
-        done = subprocess.run(
-            [_bin(program), *arguments], env=self._env, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            words = " ".join((program, *arguments))
-            raise StageError(f"`{words}` failed:\n{done.stderr or done.stdout}")
-        return json.loads(done.stdout)
-
-    def _start(self, name: str, program: str, *arguments: str) -> None:
-        # Each start has a log of its own, so that its lines are not taken for the last start's.
-        self._starts[name] = self._starts.get(name, 0) + 1
-        with self.log_file(name).open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                [_bin(program), *arguments],
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def _wait_for_line(self, name: str, words: str) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while words not in self.log(name):
-            if self._processes[name].poll() is not None or time.monotonic() > deadline:
-                raise StageError(f"{name} did not start:\n{self.log(name)[-2000:]}")
-            time.sleep(0.05)
+def run_command(program: str, *arguments: str) -> Any:  # noqa: ANN401  JSON
+    """Run a command that answers in JSON; raises `StageError` with what it printed."""
+    done = subprocess.run([_bin(program), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        words = " ".join((program, *arguments))
+        raise StageError(f"`{words}` failed:\n{done.stderr or done.stdout}")
+    return json.loads(done.stdout)
 
 
 def free_port() -> int:

@@ -1,5 +1,6 @@
 """Each scored request is one sample, stored once by the agent, however the agent behaves."""
 
+import asyncio
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -175,6 +176,7 @@ def test_a_second_stop_hurries(servers: Servers, digits: Path, pixels: Pixels, a
     server.process.send_signal(signal.SIGTERM)
     assert server.wait_exit(5) == 0
     assert agent.request_ids == Counter(["last"])
+    assert "could not be handed over" not in server.log
 
 
 def test_without_an_agent_there_is_no_telemetry(servers: Servers, digits: Path, pixels: Pixels) -> None:
@@ -195,6 +197,15 @@ async def test_a_full_queue_drops_the_oldest_and_counts(agent: FakeAgent) -> Non
     assert await sender.close(5) == 0
     bodies = [body for handover in agent.handovers for body in handover.bodies]
     assert [int(bytes(body)) for body in bodies] == list(range(15, 25))
+
+
+async def test_closing_has_an_end_at_any_moment(agent: FakeAgent) -> None:
+    """Also without time, while the sender waits before a repetition and the agent is away."""
+    for waits_s in (0, 0.01, 0.08, 0.2):
+        sender = TelemetrySender(AgentClient(str(agent.path)), capacity=10)
+        sender.record(1, b"1")
+        await asyncio.sleep(waits_s)
+        assert await asyncio.wait_for(sender.close(0), 2) == 1
 
 
 async def test_a_large_batch_is_split_by_bytes(agent: FakeAgent) -> None:
@@ -219,8 +230,6 @@ async def test_a_large_batch_is_split_by_bytes(agent: FakeAgent) -> None:
     ],
 )
 async def test_half_an_answer_is_no_answer(tmp_path: Path, answer: bytes) -> None:
-    import asyncio
-
     async def serve(reader: asyncio.StreamReader, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
