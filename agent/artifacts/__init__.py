@@ -1,7 +1,5 @@
-"""How images get onto a device and stay whole there.
+"""Images on the device: pulled by digest, proved, unpacked once, swept when nobody needs them.
 
-Always true here: nothing is used that was not checked against a digest from the signed desired
-document or from what that digest names; a blob or a layer is on disk whole or not at all, also
-after a power cut; what comes from a registry or an archive is bounded before it is taken; the
-network is asked in `fetch` alone, and what is on disk is found without it.
+Always true here: what is visible in the store is whole and matches its digest; a crash leaves
+only temporary names, which the next start clears away.
 """

@@ -1,204 +1,160 @@
-"""Unpacks one layer into an empty folder, and nowhere else.
+"""Unpacks a layer without trusting it (OCI image specification 1.1, "Image Layer Filesystem Changeset").
 
-Each component of each name is opened on its own, relative to the folder before it and never through
-a symbolic link; so nothing in an archive can lead out. Taken are regular files, folders, symbolic
-links (as they are, never followed) and hard links to files unpacked before. All else is refused:
-absolute names, ``..``, devices, fifos, sparse files, names given twice, whiteouts, and more bytes or
-members than allowed. Modes lose setuid, setgid and sticky bits; owners and extended attributes are
-not restored; times of files are, since Python's compiled files depend on them.
+Only files, folders, symbolic links and hard links within the layer; nothing outside the target is
+touched, since every component is opened without following links. Owners are not restored and
+set-id bits are dropped. Own code, not `tarfile`'s filters: those are absent or broken in Pythons
+that devices have (CVE-2025-4517).
 """
 
 import gzip
+import hashlib
 import os
-import stat
-import zlib
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO
 
-from agent.artifacts.store import storing
-from agent.artifacts.tar_reader import CHUNK, Kind, Member, MeteredStream, TarReader, UnpackError
-from contract.oci import LAYER_GZIP, LAYER_TAR
+from agent.artifacts.errors import LayerRefusedError
 
-FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-FILE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-NAME_MAX: Final = 4096
-TIME_MAX: Final = 2**33
+MAX_BYTES = 8 * 1024**3
+MAX_ENTRIES = 200_000
+CHUNK_BYTES = 256 * 1024
+WHITEOUT = ".wh."
 
 
-@dataclass(frozen=True)
-class UnpackLimits:
-    """The most that one layer may hold, uncompressed."""
+def unpack(layer: Path, target: Path, *, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> str:
+    """Unpack a tar, gzip-compressed or plain, into the empty folder ``target``; return its diff id.
 
-    total_bytes: int = 8 * 1024**3
-    members: int = 200_000
-
-
-@dataclass(frozen=True)
-class Unpacked:
-    """What came out: the digest and size of the uncompressed tar, and how many members it had."""
-
-    diff_id: str
-    size_bytes: int
-    members: int
-
-
-def unpack_layer(
-    source: BinaryIO, media_type: str, target: Path, limits: UnpackLimits = UnpackLimits()
-) -> Unpacked:
-    """Unpack ``source``, a layer of ``media_type``, into the empty folder ``target``.
-
-    Raises `UnpackError` for the archive's fault, `StoreError` for the disk's; ``target`` is then
-    half filled and must be thrown away.
+    Raises `LayerRefusedError`; the target then holds what was unpacked before and is to be deleted.
     """
-    with storing(str(target)), _refusing():
-        stream = MeteredStream(_uncompressed(source, media_type), limits.total_bytes)
-        tree = _Tree(target)
-        try:
-            reader, members = TarReader(stream, limits.members), 0
-            for member in reader:
-                members += 1
-                tree.add(member, reader)
-        finally:
-            tree.close()
-    return Unpacked(stream.digest, stream.read_bytes, members)
-
-
-def _uncompressed(source: BinaryIO, media_type: str) -> BinaryIO:
-    if media_type == LAYER_GZIP:
-        return gzip.GzipFile(fileobj=source, mode="rb")  # type: ignore[return-value]  # it reads as one
-    if media_type == LAYER_TAR:
-        return source
-    raise UnpackError("layers of this media type are not supported", where="layer", fix=f"Use {LAYER_GZIP}.")
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
     try:
-        yield
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UnpackError("its compression is damaged", where="archive", fix="Pull it again.") from error
+        with layer.open("rb") as raw:
+            compressed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            plain: IO[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw  # type: ignore[assignment]
+            stream = _Digesting(plain, max_bytes)
+            _Unpacker(target).run(stream, max_entries)
+            stream.drain()
+            return f"sha256:{stream.digest.hexdigest()}"
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+        raise LayerRefusedError(f"the layer is no tar ({error})") from error
 
 
-class _Tree:
-    """The folder that is filled; holds the descriptors of it and of the folder used last."""
+class _Digesting:
+    """A stream that is digested as it is read, and ends with an error beyond its bound."""
 
+    def __init__(self, source: IO[bytes], max_bytes: int) -> None:
+        self._source = source
+        self._left = max_bytes
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        """Read as `tarfile` asks."""
+        data = self._source.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise LayerRefusedError("the layer is larger than allowed")
+        self.digest.update(data)
+        return data
+
+    def drain(self) -> None:
+        """Read what stands behind the tar's end: it is part of the diff id too."""
+        while self.read(CHUNK_BYTES):
+            pass
+
+
+class _Unpacker:
     def __init__(self, target: Path) -> None:
-        self._root = os.open(target, FOLDER_FLAGS)
-        self._last: tuple[tuple[str, ...], int] = ((), os.dup(self._root))
-        self._folders: set[tuple[str, ...]] = set()
+        self._target = target
+        self._files: set[tuple[str, ...]] = set()
+        self._seen: set[tuple[str, ...]] = set()
 
-    def close(self) -> None:
-        os.close(self._last[1])
-        os.close(self._root)
+    def run(self, stream: _Digesting, max_entries: int) -> None:
+        with tarfile.open(fileobj=stream, mode="r|", errorlevel=2) as tar:  # type: ignore[call-overload]
+            for count, member in enumerate(tar, start=1):
+                if count > max_entries:
+                    raise LayerRefusedError("the layer has more entries than allowed")
+                self._member(tar, member)
 
-    def add(self, member: Member, reader: TarReader) -> None:
+    def _member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         parts = _parts(member.name)
         if not parts:
-            if member.kind is not Kind.FOLDER:
-                raise _refused("a member is named like the root")
             return
-        if parts[-1].startswith(".wh."):
-            raise _refused("whiteouts (deleted files) are not supported yet")
+        if parts in self._seen and not member.isdir():
+            raise LayerRefusedError("an entry stands twice")
+        self._seen.add(parts)
+        if parts[-1].startswith(WHITEOUT):
+            raise LayerRefusedError("whiteouts are not supported yet")
+        with self._folder(parts[:-1]) as folder:
+            self._place(tar, member, parts, folder)
+
+    def _place(
+        self, tar: tarfile.TarFile, member: tarfile.TarInfo, parts: tuple[str, ...], folder: int
+    ) -> None:
+        name = parts[-1]
         try:
-            self._add(member, parts, reader)
+            if member.isdir():
+                _make_folder(folder, name, member.mode)
+            elif member.isreg():
+                self._write(tar, member, folder, name)
+                self._files.add(parts)
+            elif member.issym():
+                os.symlink(member.linkname, name, dir_fd=folder)
+            elif member.islnk():
+                self._hard_link(_parts(member.linkname), folder, name)
+            else:
+                raise LayerRefusedError("devices and pipes are not allowed")
         except FileExistsError as error:
-            raise _refused("a name is given twice") from error
+            raise LayerRefusedError("an entry stands twice") from error
 
-    def _add(self, member: Member, parts: tuple[str, ...], reader: TarReader) -> None:
-        parent, name = self._open(parts[:-1], create=True), parts[-1]
-        match member.kind:
-            case Kind.FILE:
-                self._write(member, parent, name, reader)
-            case Kind.FOLDER:
-                self._make_folder(member, parent, parts)
-            case Kind.SYMLINK:
-                if not member.link or len(member.link) > NAME_MAX:
-                    raise _refused("a symbolic link has no target, or too long a one")
-                os.symlink(member.link, name, dir_fd=parent)
-            case Kind.HARDLINK:
-                self._link(member, parts)
-
-    def _write(self, member: Member, parent: int, name: str, reader: TarReader) -> None:
-        descriptor = os.open(name, FILE_FLAGS, 0o600, dir_fd=parent)
-        with os.fdopen(descriptor, "wb", buffering=CHUNK) as file:
-            for chunk in reader.data():
+    def _write(self, tar: tarfile.TarFile, member: tarfile.TarInfo, folder: int, name: str) -> None:
+        source = tar.extractfile(member)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, 0o600, dir_fd=folder)
+        with os.fdopen(descriptor, "wb") as file:
+            while source is not None and (chunk := source.read(CHUNK_BYTES)):
                 file.write(chunk)
-            file.flush()
-            os.fchmod(descriptor, member.mode & 0o777 | 0o400)
-            modified_at = min(member.modified_at, TIME_MAX)
-            os.utime(descriptor, (modified_at, modified_at))
+            os.fchmod(file.fileno(), (member.mode & 0o755) | 0o600)
 
-    def _make_folder(self, member: Member, parent: int, parts: tuple[str, ...]) -> None:
-        if parts in self._folders:
-            raise _refused("a name is given twice")
-        self._folders.add(parts)
-        try:
-            os.mkdir(parts[-1], 0o700, dir_fd=parent)
-        except FileExistsError:  # made before for what is in it: only its mode is new
-            if not stat.S_ISDIR(os.stat(parts[-1], dir_fd=parent, follow_symlinks=False).st_mode):
-                raise
-        os.fchmod(self._open(parts, create=False), member.mode & 0o777 | 0o700)
+    def _hard_link(self, source: tuple[str, ...], folder: int, name: str) -> None:
+        if source not in self._files:
+            raise LayerRefusedError("a hard link leads out of the layer")
+        with self._folder(source[:-1]) as source_folder:
+            os.link(source[-1], name, src_dir_fd=source_folder, dst_dir_fd=folder, follow_symlinks=False)
 
-    def _link(self, member: Member, parts: tuple[str, ...]) -> None:
-        source = _parts(member.link)
-        if not source:
-            raise _refused("a hard link has no target")
-        folder = os.dup(self._open(source[:-1], create=False))
+    @contextmanager
+    def _folder(self, parts: tuple[str, ...]) -> Iterator[int]:
+        """Open a folder below the target, component by component, making what is missing."""
+        current = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if not stat.S_ISREG(os.stat(source[-1], dir_fd=folder, follow_symlinks=False).st_mode):
-                raise _refused("a hard link leads to what is not a regular file")
-            parent = self._open(parts[:-1], create=True)
-            os.link(source[-1], parts[-1], src_dir_fd=folder, dst_dir_fd=parent, follow_symlinks=False)
-        except FileNotFoundError as error:
-            raise _refused("a hard link leads to a file that was not unpacked before it") from error
+            for part in parts:
+                _make_folder(current, part, 0o755)
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                try:
+                    deeper = os.open(part, flags, dir_fd=current)
+                except OSError as error:
+                    raise LayerRefusedError("an entry leads through a link or a file") from error
+                os.close(current)
+                current = deeper
+            yield current
         finally:
-            os.close(folder)
-
-    def _open(self, parts: tuple[str, ...], *, create: bool) -> int:
-        """Return the descriptor of a folder; it is good until the next call."""
-        if self._last[0] == parts:
-            return self._last[1]
-        here = os.dup(self._root)
-        for part in parts:
-            try:
-                inner = _step(here, part, create=create)
-            finally:
-                os.close(here)
-            here = inner
-        os.close(self._last[1])
-        self._last = (parts, here)
-        return here
-
-
-def _step(here: int, part: str, *, create: bool) -> int:
-    try:
-        return os.open(part, FOLDER_FLAGS, dir_fd=here)
-    except FileNotFoundError as error:
-        if not create:
-            raise _refused("a link leads to a folder that is not there") from error
-        os.mkdir(part, 0o700, dir_fd=here)
-        inner = os.open(part, FOLDER_FLAGS, dir_fd=here)
-        os.fchmod(inner, 0o755)  # whatever the umask
-        return inner
-    except OSError as error:  # ELOOP or ENOTDIR
-        if stat.S_ISDIR(os.stat(part, dir_fd=here, follow_symlinks=False).st_mode):
-            raise
-        raise _refused("a name goes through what is not a folder") from error
+            os.close(current)
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    if name.startswith("/"):
-        raise _refused("a name is absolute")
+    if name.startswith("/") or "\0" in name:
+        raise LayerRefusedError("an entry has an absolute name")
     parts = tuple(part for part in name.split("/") if part not in {"", "."})
     if ".." in parts:
-        raise _refused("a name holds '..'")
-    if len(name) > NAME_MAX or any(len(os.fsencode(part)) > 255 for part in parts):
-        raise _refused("a name is too long")
+        raise LayerRefusedError("an entry leads out of the layer")
     return parts
 
 
-def _refused(what: str) -> UnpackError:
-    return UnpackError(what, where="archive", fix="Build the image without it.")
+def _make_folder(folder: int, name: str, mode: int) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=folder)
+    except FileExistsError:
+        return
+    # Not by mkdir: the daemon's umask must not decide what a container's user can read.
+    os.chmod(name, (mode & 0o755) | 0o700, dir_fd=folder)
