@@ -28,6 +28,13 @@ class DigestMismatchError(ArtifactError):
     code = "digest-mismatch"
 
 
+class StorageError(ArtifactError):
+    """The device's disk did not take what was pulled."""
+
+    code = "storage-failed"
+    retriable = True
+
+
 class ImageInvalidError(ArtifactError):
     """An image cannot run here: not for this platform, or not as the specification says."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from agent.artifacts.errors import DigestMismatchError, FetchError, FetchRefusedError
+from agent.artifacts.errors import DigestMismatchError, FetchError, FetchRefusedError, StorageError
 from contract import oci
 from contract.digests import sha256
 
@@ -65,7 +65,7 @@ class HttpsRegistry:
                 _expect(response, {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}, path)
                 resumed = response.status == HTTPStatus.PARTIAL_CONTENT
                 received = _receive(response, target, have if resumed else 0, descriptor.size)
-        _check(target, descriptor)
+        _check(target, descriptor, resumed=have > 0)
         return received
 
     @contextmanager
@@ -100,10 +100,10 @@ def _expect(response: http.client.HTTPResponse, good: set[HTTPStatus], path: str
 def _receive(response: http.client.HTTPResponse, target: Path, offset: int, size_bytes: int) -> int:
     """Append the body at ``offset``; never write more than the blob may have."""
     received = 0
-    with target.open("r+b" if target.exists() else "wb") as file:
+    with _storing(target), target.open("r+b" if target.exists() else "wb") as file:
         file.truncate(offset)
         file.seek(offset)
-        while chunk := response.read(CHUNK_BYTES):
+        while chunk := _read(response):
             received += len(chunk)
             if offset + received > size_bytes:
                 raise DigestMismatchError("the registry sent more than the blob's size", where=target.name)
@@ -113,9 +113,32 @@ def _receive(response: http.client.HTTPResponse, target: Path, offset: int, size
     return received
 
 
-def _check(target: Path, descriptor: oci.Descriptor) -> None:
+def _read(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read(CHUNK_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        raise FetchError(f"the registry broke off ({error})", fix="It is tried again.") from error
+
+
+@contextmanager
+def _storing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"the disk did not take what was pulled ({error.strerror})",
+            where=str(target.parent),
+            fix="Free some space; it is tried again.",
+        ) from error
+
+
+def _check(target: Path, descriptor: oci.Descriptor, *, resumed: bool) -> None:
     with target.open("rb") as file:
         digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    if digest != descriptor.digest:
-        target.unlink()
-        raise DigestMismatchError("the bytes pulled do not have their digest", where=descriptor.digest)
+    if digest == descriptor.digest:
+        return
+    target.unlink()
+    if resumed:
+        # What was there from an earlier try may be to blame: once more, from the start.
+        raise FetchError("the download that was gone on with is damaged", fix="It is pulled anew.")
+    raise DigestMismatchError("the bytes pulled do not have their digest", where=descriptor.digest)

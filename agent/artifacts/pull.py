@@ -45,8 +45,9 @@ def pull_image(ref: ImageRef, registry: Registry, store: ContentStore) -> Staged
     if len(config.rootfs.diff_ids) != len(manifest.layers):
         raise ImageInvalidError("the configuration has another number of layers", where=ref.name)
     for descriptor, diff_id in zip(manifest.layers, config.rootfs.diff_ids, strict=True):
-        if store.layer(diff_id) is None:
-            _layer(ref, descriptor, diff_id, registry, store)
+        with store.exclusive(descriptor.digest):
+            if store.layer(diff_id) is None:
+                _layer(ref, descriptor, diff_id, registry, store)
     staged = staged_image(ref, store)
     if staged is None:
         raise ImageInvalidError("the image is not whole after its pull", where=ref.name)
@@ -86,12 +87,13 @@ def sweep(images: list[ImageRef], store: ContentStore) -> list[str]:
 
 
 def _document(ref: ImageRef, digest: str, registry: Registry, store: ContentStore) -> bytes:
-    data = store.read_blob(digest)
-    if data is None:
-        data = registry.manifest(ref.repository, digest)
-        if sha256(data) != digest:
-            raise DigestMismatchError("the registry sent another manifest", where=digest)
-        store.save_blob(digest, data)
+    with store.exclusive(digest):
+        data = store.read_blob(digest)
+        if data is None:
+            data = registry.manifest(ref.repository, digest)
+            if sha256(data) != digest:
+                raise DigestMismatchError("the registry sent another manifest", where=digest)
+            store.save_blob(digest, data)
     return data
 
 
@@ -111,15 +113,16 @@ def _manifest_digest(data: bytes) -> str | None:
 def _config(
     ref: ImageRef, descriptor: oci.Descriptor, registry: Registry, store: ContentStore
 ) -> oci.ImageConfig:
-    data = store.read_blob(descriptor.digest)
-    if data is None:
-        if descriptor.size > MAX_CONFIG_BYTES:
-            raise ImageInvalidError("the configuration is too large", where=ref.name)
-        partial = store.partial_file(descriptor.digest)
-        registry.blob(ref.repository, descriptor, partial)
-        data = partial.read_bytes()
-        store.save_blob(descriptor.digest, data)
-        partial.unlink()
+    if descriptor.size > MAX_CONFIG_BYTES:
+        raise ImageInvalidError("the configuration is too large", where=ref.name)
+    with store.exclusive(descriptor.digest):
+        data = store.read_blob(descriptor.digest)
+        if data is None:
+            partial = store.partial_file(descriptor.digest)
+            registry.blob(ref.repository, descriptor, partial)
+            data = partial.read_bytes()
+            store.save_blob(descriptor.digest, data)
+            partial.unlink()
     return decode(data, oci.ImageConfig, what="image configuration")
 
 

@@ -8,6 +8,7 @@ absent.
 import ctypes
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ class ContentStore:
         self._blobs = root / "blobs" / "sha256"
         self._partial = root / "partial"
         self._layers = root / "layers"
+        self._locks: dict[str, threading.Lock] = {}
+        self._locks_lock = threading.Lock()
         for folder in (self._blobs, self._partial, self._layers):
             folder.mkdir(parents=True, exist_ok=True)
         for left in self._layers.glob(f"{UNPACKING}*"):
@@ -45,6 +48,14 @@ class ContentStore:
     def partial_file(self, digest: str) -> Path:
         """Where a download goes until it is whole; what is there already is gone on with."""
         return self._partial / hex_of(digest)
+
+    @contextmanager
+    def exclusive(self, digest: str) -> Iterator[None]:
+        """Let one thread at a time bring this content here: images share layers and their files."""
+        with self._locks_lock:
+            lock = self._locks.setdefault(digest, threading.Lock())
+        with lock:
+            yield
 
     def layer(self, diff_id: str) -> Path | None:
         """Return a layer's folder, or none where it is not here."""
@@ -68,10 +79,13 @@ class ContentStore:
             shutil.rmtree(beside, ignore_errors=True)
 
     def sweep(self, blobs: Iterable[str], diff_ids: Iterable[str]) -> list[str]:
-        """Delete everything but these blobs and layers; return the names of what went."""
-        keep_blobs, keep_layers = {hex_of(d) for d in blobs}, {hex_of(d) for d in diff_ids}
+        """Delete everything but these blobs and layers; return the names of what went.
+
+        Only while no image is on its way here: partial downloads go too.
+        """
+        keep = {hex_of(digest) for digest in (*blobs, *diff_ids)}
         gone = []
-        for folder, keep in ((self._blobs, keep_blobs), (self._partial, set()), (self._layers, keep_layers)):
+        for folder in (self._blobs, self._partial, self._layers):
             for path in folder.iterdir():
                 if path.name not in keep and not path.name.startswith("."):
                     gone.append(path.name)

@@ -19,6 +19,14 @@ from agent.artifacts.errors import LayerRefusedError
 
 MAX_BYTES = 8 * 1024**3
 MAX_ENTRIES = 200_000
+MAX_HEADER_BYTES = 64 * 1024
+EXTENSIONS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 CHUNK_BYTES = 256 * 1024
 WHITEOUT = ".wh."
 
@@ -64,6 +72,17 @@ class _Digesting:
             pass
 
 
+class _BoundedHeader(tarfile.TarInfo):
+    """A header whose extensions have a bound: `tarfile` reads each of them into memory as a whole."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in EXTENSIONS and self.size > MAX_HEADER_BYTES:
+            raise LayerRefusedError("an entry's header is larger than allowed")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise LayerRefusedError("sparse files are not allowed")
+        return super()._proc_member(tar)  # type: ignore[misc,no-any-return]
+
+
 class _Unpacker:
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -71,7 +90,9 @@ class _Unpacker:
         self._seen: set[tuple[str, ...]] = set()
 
     def run(self, stream: _Digesting, max_entries: int) -> None:
-        with tarfile.open(fileobj=stream, mode="r|", errorlevel=2) as tar:  # type: ignore[call-overload]
+        with tarfile.open(  # type: ignore[call-overload]
+            fileobj=stream, mode="r|", errorlevel=2, tarinfo=_BoundedHeader
+        ) as tar:
             for count, member in enumerate(tar, start=1):
                 if count > max_entries:
                     raise LayerRefusedError("the layer has more entries than allowed")
@@ -93,6 +114,8 @@ class _Unpacker:
         self, tar: tarfile.TarFile, member: tarfile.TarInfo, parts: tuple[str, ...], folder: int
     ) -> None:
         name = parts[-1]
+        if member.issparse():
+            raise LayerRefusedError("sparse files are not allowed")
         try:
             if member.isdir():
                 _make_folder(folder, name, member.mode)
@@ -116,6 +139,8 @@ class _Unpacker:
             while source is not None and (chunk := source.read(CHUNK_BYTES)):
                 file.write(chunk)
             os.fchmod(file.fileno(), (member.mode & 0o755) | 0o600)
+            file.flush()
+            os.utime(file.fileno(), (member.mtime, member.mtime))
 
     def _hard_link(self, source: tuple[str, ...], folder: int, name: str) -> None:
         if source not in self._files:

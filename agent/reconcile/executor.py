@@ -290,6 +290,8 @@ class Executor:
             if self._pulling:
                 return
         desired = self._device.records.load_desired()
+        if any(self._stage_from_disk(module) is None for module in (desired.modules if desired else ())):
+            return  # on its way here: what was pulled of it so far must stay
         modules = [
             *(r.module for r in self._device.containers.all()),
             *self.memory.committed.values(),
