@@ -76,7 +76,8 @@ class HttpsRegistry:
         )
         try:
             connection.request("GET", path, headers=headers)
-            yield connection.getresponse()
+            with connection.getresponse() as response:
+                yield response
         except (OSError, http.client.HTTPException) as error:
             raise FetchError(
                 f"the registry broke off ({error})", where=path, fix="It is tried again."

@@ -1,0 +1,1 @@
+"""Tests of how images get onto a device: hostile archives, bad registries, and kills in between."""

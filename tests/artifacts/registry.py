@@ -1,0 +1,181 @@
+"""A real HTTPS registry for one test, with its own CA, that misbehaves as told."""
+
+import datetime
+import gzip
+import hashlib
+import io
+import ipaddress
+import ssl
+import tarfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from contract import oci
+from contract.desired import ImageRef
+from contract.digests import sha256
+
+
+def make_tar(files: dict[str, bytes]) -> bytes:
+    """Return a plain tar of regular files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o644
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+@dataclass
+class Registry:
+    """What is served (by digest) and how it goes wrong; ``sent`` counts the bytes of bodies, by digest."""
+
+    content: dict[str, bytes] = field(default_factory=dict)
+    cut_after: dict[str, int] = field(default_factory=dict)
+    flipped: set[str] = field(default_factory=set)
+    status: dict[str, int] = field(default_factory=dict)
+    longer: set[str] = field(default_factory=set)
+    location: str = ""
+    sent: dict[str, int] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    before_body: Callable[[str], None] = lambda _: None
+    url: str = ""
+
+    def add(self, data: bytes) -> str:
+        """Serve ``data``; return its digest."""
+        self.content[sha256(data)] = data
+        return sha256(data)
+
+    def add_image(
+        self, layers: list[bytes], architecture: str, *, diff_ids: tuple[str, ...] = ()
+    ) -> ImageRef:
+        """Serve an image of these plain tars, by an index; return its reference."""
+        descriptors = []
+        for layer in layers:
+            packed = gzip.compress(layer, mtime=0)
+            descriptors.append(_descriptor(oci.LAYER_GZIP, self.add(packed), len(packed)))
+        config = msgspec.json.encode(
+            oci.ImageConfig(
+                architecture=architecture,
+                os="linux",
+                config=oci.RunConfig(Entrypoint=("/bin/x",)),
+                rootfs=oci.RootFs(type="layers", diff_ids=diff_ids or tuple(map(sha256, layers))),
+            )
+        )
+        manifest = msgspec.json.encode(
+            oci.Manifest(
+                schemaVersion=2,
+                mediaType=oci.MANIFEST,
+                config=_descriptor(oci.CONFIG, self.add(config), len(config)),
+                layers=tuple(descriptors),
+            )
+        )
+        entry = oci.Descriptor(
+            mediaType=oci.MANIFEST,
+            digest=self.add(manifest),
+            size=len(manifest),
+            platform=oci.Platform(architecture=architecture),
+        )
+        index = oci.Index(schemaVersion=2, mediaType=oci.INDEX, manifests=(entry,))
+        return ImageRef(repository="ws/digits", digest=self.add(msgspec.json.encode(index)), name="digits:1")
+
+
+def _descriptor(media_type: str, digest: str, size: int) -> oci.Descriptor:
+    return oci.Descriptor(mediaType=media_type, digest=digest, size=size)
+
+
+def serve(registry: Registry, folder: Path) -> tuple[ThreadingHTTPServer, ssl.SSLContext]:
+    """Serve over TLS on a free port; return the server and a context that trusts only its CA."""
+    certificate, ca = _certificate(folder)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(registry))
+    server.daemon_threads = True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    registry.url = f"https://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    return server, ssl.create_default_context(cafile=str(ca))
+
+
+def _handler(registry: Registry) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            digest = self.path.rsplit("/", 1)[-1]
+            registry.asked.append((self.path, self.headers.get("Range", "")))
+            status = registry.status.get(digest, 200 if digest in registry.content else 404)
+            if status != 200:
+                self.send_response(status)
+                if registry.location:
+                    self.send_header("Location", registry.location)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self._send(digest, registry.content[digest])
+
+        def _send(self, digest: str, data: bytes) -> None:
+            if digest in registry.flipped:
+                data = bytes([data[0] ^ 1]) + data[1:]
+            if digest in registry.longer:
+                data += b"more"
+            start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+            body = data[start:]
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(body)))
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.end_headers()
+            registry.before_body(digest)
+            body = body[: registry.cut_after.pop(digest, len(body))]
+            self.wfile.write(body)
+            registry.sent[digest] = registry.sent.get(digest, 0) + len(body)
+
+    return Handler
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test ca")])
+    now = datetime.datetime.now(datetime.UTC)
+
+    def builder(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        made = x509.CertificateBuilder().subject_name(subject).issuer_name(ca_name).public_key(public)
+        made = made.serial_number(x509.random_serial_number())
+        made = made.not_valid_before(now - datetime.timedelta(hours=1))
+        return made.not_valid_after(now + datetime.timedelta(hours=1))
+
+    ca = builder(ca_name, ca_key.public_key()).add_extension(x509.BasicConstraints(True, None), True)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    leaf = builder(x509.Name([]), key.public_key()).add_extension(address, critical=True)
+    ca_path, path = folder / "ca.pem", folder / "server.pem"
+    pem = serialization.Encoding.PEM
+    ca_path.write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(pem))
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(private + leaf.sign(ca_key, hashes.SHA256()).public_bytes(pem))
+    return path, ca_path
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Return every path below ``folder`` with a digest of what it is: to see that nothing changed."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        facts = [oct(status.st_mode), str(status.st_nlink)]
+        if path.is_symlink():
+            facts.append(str(path.readlink()))
+        elif path.is_file():
+            facts.append(hashlib.sha256(path.read_bytes()).hexdigest())
+        found[str(path.relative_to(folder))] = " ".join(facts)
+    return found
