@@ -51,6 +51,8 @@ class Demo:
         self.seconds: dict[str, float] = {}
         self.pulled: dict[str, int] = {}
         self.rss_bytes: dict[str, int] = {}
+        self.pss_bytes: dict[str, int] = {}
+        self.parts: dict[str, str] = {}
         self.digits = data.load()
         self.model_files: dict[str, Path] = {}
 
@@ -81,7 +83,8 @@ class Demo:
                 samples = self._arrived(workspace, tally)
                 by_version = figures(samples, self.digits, self.model_files)
         daemons = {"hub": stage.hub, "agent": self.device.daemon}
-        self.rss_bytes = {name: _rss_bytes(daemon.pid) for name, daemon in daemons.items()}
+        self.rss_bytes = {name: _memory_bytes(daemon.pid, "Rss") for name, daemon in daemons.items()}
+        self.pss_bytes = {name: _memory_bytes(daemon.pid, "Pss") for name, daemon in daemons.items()}
         return checks(samples, tally, by_version), by_version
 
     def _make_image(self, workspace: Workspace, kind: data.Kind, version: str) -> None:
@@ -123,10 +126,10 @@ class Demo:
         return samples
 
     def _say_parts(self) -> None:
-        for daemon, words in ((self.device.daemon, "driver: "), (self.stage.hub, "broker: ")):
-            for line in daemon.log.splitlines():
-                if words in line:
-                    self.console.print(f"  [dim]{words}{line.partition(words)[2]}[/]", highlight=False)
+        for daemon, part in ((self.device.daemon, "driver"), (self.stage.hub, "broker")):
+            lines = [line for line in daemon.log.splitlines() if f"{part}: " in line]
+            self.parts[part] = lines[0].partition(f"{part}: ")[2]
+            self.console.print(f"  [dim]{part}: {self.parts[part]}[/]", highlight=False)
 
 
 def main() -> int:
@@ -189,6 +192,9 @@ def _figures(demo: Demo, found: list[Check], by_version: list[VersionFigures]) -
         "seconds": demo.seconds,
         "pulled_bytes": demo.pulled,
         "rss_bytes": demo.rss_bytes,
+        "pss_bytes": demo.pss_bytes,
+        "driver": demo.parts["driver"],
+        "broker": demo.parts["broker"],
         "models": [
             {
                 "version": f.version,
@@ -208,9 +214,10 @@ def _short(value: object) -> str:
     return f"{value:.6f}" if isinstance(value, float) else str(value)
 
 
-def _rss_bytes(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+def _memory_bytes(pid: int, kind: str) -> int:
+    """Return resident (``Rss``) or proportional (``Pss``) memory of a process, proc_pid_smaps(5)."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
 
 
 def _show_log(console: Console, daemon: Daemon) -> None:
