@@ -2,21 +2,23 @@
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from agent.errors import SettingsError
 
 DEFAULT_STATE_DIR = Path("/var/lib/headland-agent")
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class Outbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds of the outbox on disk."""
 
-    max_bytes: int = 256 * 1024 * 1024
-    batch_samples: int = 500
-    resend_after_s: float = 10.0
+    max_bytes: Annotated[int, Meta(ge=64 * 1024)] = 256 * 1024 * 1024
+    batch_samples: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    resend_after_s: Seconds = 10.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,8 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     state_dir: Path = DEFAULT_STATE_DIR
     driver: Literal["auto", "runc", "process"] = "auto"
-    report_interval_s: float = 60.0
-    reconcile_interval_s: float = 2.0
+    report_interval_s: Seconds = 60.0
+    reconcile_interval_s: Seconds = 2.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     outbox: Outbox = Outbox()
 
@@ -66,6 +68,6 @@ def load(path: Path | None, *, state_dir: Path | None = None, driver: str | None
 
 
 def _decode(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
+    if kind is Path and isinstance(value, str) and value:
         return Path(value)
-    raise NotImplementedError
+    raise ValueError("Expected a path")

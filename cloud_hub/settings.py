@@ -2,12 +2,15 @@
 
 import tomllib
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from cloud_hub.errors import HubSettingsError
 
 DEFAULT_DATA_DIR = Path("/var/lib/headland-hub")
+Port = Annotated[int, Meta(ge=1, le=65_535)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,12 +23,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: Path = DEFAULT_DATA_DIR
     listen: str = "127.0.0.1"
     host: str = "localhost"
-    https_port: int = 8443
-    mqtt_port: int = 8883
-    max_model_bytes: int = 2 * 1024**3
-    builds_at_once: int = 2
-    telemetry_flush_s: float = 5.0
-    log_level: str = "info"
+    https_port: Port = 8443
+    mqtt_port: Port = 8883
+    max_model_bytes: Annotated[int, Meta(ge=1024)] = 2 * 1024**3
+    builds_at_once: Annotated[int, Meta(ge=1, le=64)] = 2
+    telemetry_flush_s: Annotated[float, Meta(gt=0, le=86_400)] = 5.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
     def url(self) -> str:
@@ -61,6 +64,6 @@ def load(path: Path, **overrides: object) -> Settings:
 
 
 def _decode(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
+    if kind is Path and isinstance(value, str) and value:
         return Path(value)
-    raise NotImplementedError
+    raise ValueError("Expected a path")

@@ -95,5 +95,6 @@ def show_image(image: str, workspace: WorkspaceOption = "", output: Output = For
 
 
 def _bar() -> Progress:
+    hidden = as_json() or not progress_console.is_terminal
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=progress_console, transient=True, disable=as_json())
+    return Progress(*columns, console=progress_console, transient=True, disable=hidden)
