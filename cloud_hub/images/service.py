@@ -15,8 +15,8 @@ from cloud_hub.blobs.service import OCTETS, Blobs, uploads_of
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import NotFoundError
 from cloud_hub.images.build.build import build_image
-from cloud_hub.images.build.ports import BuildInputs, BuiltImage
 from cloud_hub.images.build.pip_wheels import PipWheelSource
+from cloud_hub.images.build.ports import BuildInputs, BuiltImage
 from cloud_hub.images.layer_store import HubLayerStore
 from cloud_hub.images.rows import ImageRow
 from cloud_hub.models.rows import ModelRow
