@@ -2,19 +2,19 @@
 
 import logging
 import signal
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
 from agent.artifacts.fetch import Registry
-from agent.artifacts.pull import StagedImage, pull_image, staged_image, sweep
+from agent.artifacts.pull import StagedImage
 from agent.artifacts.store import ContentStore
 from agent.drivers.port import ContainerSpec, ContainerStatus, Driver, Mount
 from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks, ModuleApi
+from agent.reconcile.backoff import Backoff
+from agent.reconcile.pulls import Pulls
 from agent.reconcile.records import AgentRecords, ContainerRecords, Record
 from agent.reconcile.state import (
     Commit,
@@ -40,9 +40,7 @@ from contract.errors import HeadlandError
 log = logging.getLogger(__name__)
 
 RUN_TARGET = "/run/headland"
-PULLS_AT_ONCE = 4
-BACKOFF_MIN_S = 1.0
-BACKOFF_MAX_S = 60.0
+HEALTHY_AFTER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -72,17 +70,13 @@ class Executor:
         self._wake = wake
         self._apis: dict[str, ModuleApi] = {}
         self._since: dict[tuple[str, Phase], float] = {}
-        self._staged: dict[str, StagedImage] = {}
-        self._waits: dict[str, tuple[float, float]] = {}  # module: (not before, length of the wait)
-        self._pulls = ThreadPoolExecutor(PULLS_AT_ONCE, thread_name_prefix="pull")
-        self._pulling: dict[str, str] = {}
-        self._pull_failures: list[tuple[str, str]] = []
-        self._lock = threading.Lock()
+        self._backoff = Backoff(monotonic)
+        self._pulls = Pulls(device.registry, device.store, self._backoff, wake)
         self.memory = device.records.load_memory()
 
     def close(self) -> None:
         """Let go of everything; containers run on."""
-        self._pulls.shutdown(wait=False, cancel_futures=True)
+        self._pulls.close()
         for api in self._apis.values():
             api.close()
         self._device.listeners.close()
@@ -95,22 +89,21 @@ class Executor:
             if container.phase in {"starting", "ready", "draining"}:
                 self._serve_api(container.id)
         modules = [*self.memory.committed.values(), *(desired.modules if desired else ())]
-        staged = {m.image.digest for m in modules if self._stage_from_disk(m) is not None}
+        staged = {m.image.digest for m in modules if self._pulls.staged(m) is not None}
         return Observed(tuple(seen), frozenset(staged))
 
     def context(self) -> Context:
         """Return what is in flight."""
-        now = self._monotonic()
-        with self._lock:
-            pulling = frozenset(self._pulling)
-        waiting = frozenset(name for name, (not_before, _) in self._waits.items() if not_before > now)
-        return Context(pulling=pulling, backing_off=waiting)
+        return Context(pulling=self._pulls.in_flight(), backing_off=self._backoff.waiting())
 
-    def pull_failures(self, generation: int) -> list[Fail]:
-        """Return, once each, the pulls that failed for good."""
-        with self._lock:
-            failures, self._pull_failures = self._pull_failures, []
-        return [Fail(module, Failure(generation, reason)) for module, reason in failures]
+    def pull_failures(self, desired: Desired) -> list[Fail]:
+        """Return, once each, the pulls that failed for good and are still desired."""
+        wanted = {module.name: module.image for module in desired.modules}
+        return [
+            Fail(module.name, Failure(desired.generation, reason))
+            for module, reason in self._pulls.take_failures()
+            if wanted.get(module.name) == module.image
+        ]
 
     def carry_out(self, step: Step) -> None:
         """Do one step. An error is logged and leads to a wait: the next round plans anew."""
@@ -119,12 +112,12 @@ class Executor:
         except HeadlandError as error:
             log.warning("%s failed: %s", type(step).__name__.lower(), error)
             if isinstance(step, Start):
-                self._back_off(step.module.name)
+                self._backoff.failed(step.module.name)
 
     def _carry_out(self, step: Step) -> None:
         match step:
             case Pull(module):
-                self._pull(module)
+                self._pulls.start(module)
             case Start(module):
                 self._start(module)
             case Commit(module):
@@ -153,7 +146,7 @@ class Executor:
                 assert_never(step)
 
     def _start(self, module: Module) -> None:
-        staged = self._stage_from_disk(module)
+        staged = self._pulls.staged(module)
         if staged is None:
             return
         listener = self._device.listeners.get(module.name)
@@ -193,8 +186,8 @@ class Executor:
         now = self._monotonic()
         since = self._since.setdefault((record.id, phase), now)
         draining_s = now - since if phase == "draining" else 0.0
-        if phase == "ready" and now - since > BACKOFF_MAX_S:
-            self._waits.pop(record.module.name, None)
+        if phase == "ready" and now - since > HEALTHY_AFTER_S:
+            self._backoff.healthy(record.module.name)
         if phase == "exited" and containers.marked(record.id, "draining"):
             phase = "lost"  # it stopped because it was asked to: no crash
         return ContainerSeen(record.id, record.module, phase, now - since, draining_s)
@@ -221,7 +214,7 @@ class Executor:
         record = next(r for r in self._device.containers.all() if r.id == container_id)
         if crashed:
             log.warning("container %s stopped by itself: %s", container_id, self._last_words(container_id))
-            self._back_off(record.module.name)
+            self._backoff.failed(record.module.name)
         self._device.driver.remove(container_id)
         api = self._apis.pop(container_id, None)
         if api is not None:
@@ -233,73 +226,20 @@ class Executor:
     def _last_words(self, container_id: str) -> str:
         return last_line(self._device.containers.log_file(container_id))
 
-    def _back_off(self, module: str) -> None:
-        _, before = self._waits.get(module, (0.0, BACKOFF_MIN_S / 2))
-        wait = min(BACKOFF_MAX_S, before * 2)
-        self._waits[module] = (self._monotonic() + wait, wait)
-
-    def _pull(self, module: Module) -> None:
-        digest = module.image.digest
-        with self._lock:
-            if digest in self._pulling:
-                return
-            self._pulling[digest] = module.name
-        log.info("module %s: pulling %s", module.name, module.image.name)
-        self._pulls.submit(self._pull_in_background, module)
-
-    def _pull_in_background(self, module: Module) -> None:
-        digest = module.image.digest
-        try:
-            self._staged[digest] = pull_image(module.image, self._device.registry, self._device.store)
-            self._waits.pop(module.name, None)
-        except HeadlandError as error:
-            log.warning("module %s: pull failed: %s", module.name, error)
-            self._back_off(module.name)
-            if not error.retriable:
-                with self._lock:
-                    self._pull_failures.append((module.name, f"pull failed: {error} [{error.code}]"))
-        except Exception as error:
-            log.exception("module %s: pull failed", module.name)
-            self._back_off(module.name)
-            with self._lock:
-                self._pull_failures.append((module.name, f"pull failed: {type(error).__name__}"))
-        finally:
-            with self._lock:
-                del self._pulling[digest]
-            self._wake()
-
-    def _stage_from_disk(self, module: Module) -> StagedImage | None:
-        digest = module.image.digest
-        with self._lock:
-            if digest in self._pulling:
-                return None
-        if digest not in self._staged:
-            staged = staged_image(module.image, self._device.store)
-            if staged is None:
-                return None
-            self._staged[digest] = staged
-        return self._staged[digest]
-
     def _remember(self, memory: Memory) -> None:
         self._device.records.save_memory(memory)
         self.memory = memory
 
     def _collect_garbage(self) -> None:
         """Keep the images of what runs, what last passed and what is desired; sweep the rest."""
-        with self._lock:
-            if self._pulling:
-                return
         desired = self._device.records.load_desired()
-        if any(self._stage_from_disk(module) is None for module in (desired.modules if desired else ())):
-            return  # on its way here: what was pulled of it so far must stay
-        modules = [
-            *(r.module for r in self._device.containers.all()),
-            *self.memory.committed.values(),
-            *(desired.modules if desired else ()),
-        ]
-        keep = {m.image.digest for m in modules}
-        self._staged = {digest: image for digest, image in self._staged.items() if digest in keep}
-        sweep([m.image for m in modules], self._device.store)
+        self._pulls.collect_garbage(
+            [
+                *(record.module for record in self._device.containers.all()),
+                *self.memory.committed.values(),
+                *(desired.modules if desired else ()),
+            ]
+        )
 
 
 def last_line(log_file: Path) -> str:

@@ -15,7 +15,6 @@ from agent.reconcile.records import AgentRecords
 from agent.reconcile.report import converged, module_reports
 from agent.reconcile.state import Context, Observed
 from contract.desired import Desired
-from contract.errors import HeadlandError
 from contract.messages import Refusal, Reported
 
 log = logging.getLogger(__name__)
@@ -100,7 +99,7 @@ class Reconciler:
         observed = executor.observe(desired)
         context = executor.context()
         steps = plan(desired, observed, executor.memory, context)
-        failures = executor.pull_failures(desired.generation) if desired else []
+        failures = executor.pull_failures(desired) if desired else []
         self._say(observed, context)
         for step in (*failures, *steps):
             executor.carry_out(step)
@@ -112,7 +111,8 @@ class Reconciler:
                 for _ in range(MAX_ROUNDS_IN_A_ROW):
                     if not self.round() or self._stopping:
                         break
-            except (HeadlandError, OSError):
+            except Exception:
+                # Whatever it was: a device whose daemon stands still is worse than one that tries again.
                 log.exception("a round failed; the next one plans anew")
             self._wake.wait(timeout=self._interval_s)
             self._wake.clear()
