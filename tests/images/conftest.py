@@ -148,7 +148,8 @@ def rootfs(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rootfs")
     for layer in built.image.layers:
         with built.open_layer(layer) as tar:
-            tar.extractall(folder, filter="tar")
+            tar.extraction_filter = lambda one, _: one  # older Pythons have no other way
+            tar.extractall(folder)
     # pytest's folders are for their owner alone; a container's user must be able to pass.
     folder.chmod(0o755)
     return folder

@@ -1,0 +1,104 @@
+"""Images on their way to this device: pulled in the background, so that nothing else waits for them."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from agent.artifacts.fetch import Registry
+from agent.artifacts.pull import StagedImage, pull_image, staged_image, sweep
+from agent.artifacts.store import ContentStore
+from agent.reconcile.backoff import Backoff
+from contract.desired import Module
+from contract.errors import HeadlandError
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+
+
+class Pulls:
+    """Starts pulls, knows which are going on, and what is whole on disk."""
+
+    def __init__(
+        self, registry: Registry, store: ContentStore, backoff: Backoff, wake: Callable[[], None]
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._backoff = backoff
+        self._wake = wake
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pull")
+        self._lock = threading.Lock()
+        self._in_flight: set[str] = set()
+        self._failures: list[tuple[Module, str]] = []
+        self._staged: dict[str, StagedImage] = {}
+
+    def close(self) -> None:
+        """Start nothing more; what is half here is gone on with by the next agent."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def in_flight(self) -> frozenset[str]:
+        """Return the digests of images that are being pulled."""
+        with self._lock:
+            return frozenset(self._in_flight)
+
+    def start(self, module: Module) -> None:
+        """Pull a module's image, unless it is being pulled."""
+        with self._lock:
+            if module.image.digest in self._in_flight:
+                return
+            self._in_flight.add(module.image.digest)
+        log.info("module %s: pulling %s", module.name, module.image.name)
+        self._pool.submit(self._run, module)
+
+    def staged(self, module: Module) -> StagedImage | None:
+        """Return a module's image if it is whole on disk and not being worked on."""
+        digest = module.image.digest
+        with self._lock:
+            if digest in self._in_flight:
+                return None
+            known = self._staged.get(digest)
+        if known is None:
+            known = staged_image(module.image, self._store)
+            if known is not None:
+                with self._lock:
+                    self._staged[digest] = known
+        return known
+
+    def take_failures(self) -> list[tuple[Module, str]]:
+        """Return, once each, the pulls that failed for good, with the reason."""
+        with self._lock:
+            failures, self._failures = self._failures, []
+        return failures
+
+    def collect_garbage(self, needed: list[Module]) -> None:
+        """Delete what none of ``needed`` uses; later, while something is on its way here."""
+        if self.in_flight() or any(self.staged(module) is None for module in needed):
+            return
+        keep = {module.image.digest for module in needed}
+        with self._lock:
+            self._staged = {digest: image for digest, image in self._staged.items() if digest in keep}
+        gone = sweep([module.image for module in needed], self._store)
+        if gone:
+            log.info("swept %d layers and blobs that nothing uses", len(gone))
+
+    def _run(self, module: Module) -> None:
+        try:
+            pull_image(module.image, self._registry, self._store)
+            self._backoff.healthy(module.name)
+        except HeadlandError as error:
+            log.warning("module %s: pull failed: %s", module.name, error)
+            self._failed(module, f"{error} [{error.code}]", for_good=not error.retriable)
+        except Exception as error:
+            log.exception("module %s: pull failed", module.name)
+            self._failed(module, type(error).__name__, for_good=False)
+        finally:
+            with self._lock:
+                self._in_flight.discard(module.image.digest)
+            self._wake()
+
+    def _failed(self, module: Module, reason: str, *, for_good: bool) -> None:
+        self._backoff.failed(module.name)
+        if for_good:
+            with self._lock:
+                self._failures.append((module, f"pull failed: {reason}"))
