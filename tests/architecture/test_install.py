@@ -1,5 +1,6 @@
 """What a device installs: the agent alone, with nothing that it does not need."""
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -36,7 +37,10 @@ def device_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(folder / "venv")], check=True)
     install = [uv, "pip", "install", "-q", "-p", str(python)]
     subprocess.run([*install, "-r", str(locked), "setuptools"], check=True)
-    subprocess.run([*install, "--no-deps", "--no-build-isolation", str(ROOT)], check=True)
+    # From a copy: a build leaves its traces where it runs.
+    unwanted = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "headland-data")
+    shutil.copytree(ROOT, folder / "source", ignore=unwanted)
+    subprocess.run([*install, "--no-deps", "--no-build-isolation", str(folder / "source")], check=True)
     return str(python)
 
 
