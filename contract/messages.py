@@ -86,6 +86,28 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     gap: bool = False
 
 
+MAX_SEQUENCE = 2**62
+MAX_TIME_US = 253_402_300_799_999_999  # the end of the year 9999
+
+
+def sample_fault(sampled_at_us: tuple[int, ...], bodies: tuple[msgspec.Raw, ...]) -> str:
+    """Return why samples cannot be stored, or an empty text: both ends must agree on that.
+
+    Each has a time between 1970 and 9999, and a body that is UTF-8 (the reader of a message does
+    not look into its bodies).
+    """
+    if len(sampled_at_us) != len(bodies):
+        return "sampled_at_us and bodies differ in length"
+    if any(not 0 <= at_us <= MAX_TIME_US for at_us in sampled_at_us):
+        return "a time is not between the years 1970 and 9999"
+    try:
+        for body in bodies:
+            bytes(body).decode()
+    except UnicodeDecodeError:
+        return "a body is not UTF-8"
+    return ""
+
+
 class InputSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What a request's input looked like, without the input: its shape and four statistics."""
 

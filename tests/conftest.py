@@ -4,6 +4,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# Times say nothing on a shared machine.
+settings.register_profile("headland", deadline=None)
+settings.load_profile("headland")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,9 +1,10 @@
 """A module's listening socket: one Unix socket for each module, owned by the agent.
 
 After a restart of the agent the container still holds the old listener, whose descriptor cannot
-be had back. So a new one is bound beside it and renamed over its path: connections made before
-wait in the old one's queue, which its container empties before it stops, and later ones come to
-the new one. No moment is without a listener.
+be had back. So a new one is bound beside it, and renamed over its path only when something serves
+it (or nothing serves the old one): connections made before wait in the old one's queue, which its
+container empties before it stops, and later ones come to the new one. A version that never gets
+ready is never at the path.
 """
 
 import socket
@@ -28,22 +29,32 @@ class Listeners:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._sockets: dict[str, socket.socket] = {}
+        self._unpublished: set[str] = set()
 
     def path(self, module: str) -> Path:
         """Where clients of ``module`` connect."""
         return self._folder / f"{module}.sock"
 
     def get(self, module: str) -> socket.socket:
-        """Return the module's listener, bound and listening."""
+        """Return the module's listener, listening; clients reach it once it is published."""
         if module not in self._sockets:
-            self._sockets[module] = bind_over(self.path(module))
+            self._sockets[module] = bind_over(self._beside(module))
+            self._unpublished.add(module)
         return self._sockets[module]
+
+    def publish(self, module: str) -> None:
+        """Put the module's listener at its path, in one step; nothing happens where it is there."""
+        if module in self._unpublished:
+            self._beside(module).replace(self.path(module))
+            self._unpublished.discard(module)
 
     def drop(self, module: str) -> None:
         """Close and unlink: the module is no longer desired."""
         listener = self._sockets.pop(module, None)
         if listener is not None:
             listener.close()
+        self._unpublished.discard(module)
+        self._beside(module).unlink(missing_ok=True)
         self.path(module).unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -51,6 +62,9 @@ class Listeners:
         for listener in self._sockets.values():
             listener.close()
         self._sockets.clear()
+
+    def _beside(self, module: str) -> Path:
+        return self._folder / f"{module}.next"
 
 
 def bind_over(path: Path, *, mode: int = 0o666) -> socket.socket:

@@ -19,11 +19,14 @@ from contract.agent_api import READY_PATH, TELEMETRY_PATH, Handover, HandoverAns
 from contract.encoding import decode, encode
 from contract.errors import ContractError, HeadlandError, Problem
 from contract.ids import InvalidNameError, check_stream
+from contract.messages import MAX_SEQUENCE, sample_fault
 
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_SAMPLE_BYTES = 256 * 1024
+MAX_SAMPLES = 10_000
+MAX_PRODUCER_CHARS = 64
 READ_TIMEOUT_S = 60.0
 
 
@@ -105,8 +108,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _take_telemetry(self, stream: str, body: bytes) -> None:
         handover = decode(body, Handover, what="hand-over")
-        if len(handover.sampled_at_us) != len(handover.bodies):
-            raise ContractError("sampled_at_us and bodies differ in length", where="hand-over")
+        if fault := sample_fault(handover.sampled_at_us, handover.bodies):
+            raise ContractError(fault, where="hand-over")
+        if not 0 <= handover.number <= MAX_SEQUENCE or len(handover.producer) > MAX_PRODUCER_CHARS:
+            raise ContractError("number or producer out of range", where="hand-over")
+        if len(handover.bodies) > MAX_SAMPLES:
+            raise ContractError(f"a hand-over may have {MAX_SAMPLES} samples", where="hand-over")
         if any(len(bytes(body)) > MAX_SAMPLE_BYTES for body in handover.bodies):
             raise ContractError(f"a sample may have {MAX_SAMPLE_BYTES} bytes", where="hand-over")
         hooks = self.server.hooks

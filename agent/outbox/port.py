@@ -45,8 +45,12 @@ class Outbox(Protocol):
     def mark(self, stream: str) -> int:
         """Return the highest sequence that the hub is known to have stored (0: none)."""
 
-    def acknowledge(self, stream: str, mark: int) -> None:
-        """Forget every sample of ``stream`` up to ``mark``."""
+    def acknowledge(self, stream: str, mark: int) -> int:
+        """Forget every sample of ``stream`` up to ``mark``; return the mark in force.
+
+        A mark beyond what was ever stored says that an older copy of this outbox came back: nothing
+        is forgotten, a new epoch begins, and the mark in force is 0.
+        """
 
     def report(self) -> OutboxReport:
         """Return how much waits, and how much was dropped."""

@@ -5,13 +5,16 @@ acknowledgement that tells of a gap, or none in time, sets the cursor back to th
 stores by sequence, so what goes twice is stored once.
 """
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
 
-from agent.outbox.port import Outbox
+from agent.outbox.port import Outbox, OutboxError
 from agent.transport.port import Transport
 from contract.messages import Ack
+
+log = logging.getLogger(__name__)
 
 WINDOW_BATCHES = 8
 # Every batch in flight behind a lost one tells of the same gap: one of them is enough.
@@ -77,8 +80,13 @@ class Sender:
         """The hub stored up to a mark; one of another epoch is not about these samples."""
         if ack.epoch != self._outbox.epoch:
             return
-        self._outbox.acknowledge(ack.stream, ack.mark)
+        accepted = self._outbox.acknowledge(ack.stream, ack.mark)
         with self._lock:
+            if accepted < ack.mark:
+                log.warning("the hub knows more of this outbox than it holds: a new epoch begins")
+                self._cursors.clear()
+                self._wake.set()
+                return
             cursor = self._cursor(ack.stream)
             now = time.monotonic()
             if ack.mark > cursor.mark:
@@ -106,8 +114,11 @@ class Sender:
             self._wake.clear()
             if self._stopping or not self._transport.is_connected():
                 continue
-            for stream in self._outbox.streams():
-                self._send(stream)
+            try:
+                for stream in self._outbox.streams():
+                    self._send(stream)
+            except OutboxError as error:
+                log.warning("nothing can be sent for now: %s", error)
 
     def _send(self, stream: str) -> None:
         with self._lock:

@@ -1,6 +1,6 @@
 """The outbox in SQLite: WAL and ``synchronous=FULL``, which lost nothing in power cuts (docs/decisions).
 
-Bounded in bytes of bodies; beyond the bound the oldest samples go first, counted. A small
+Bounded in bytes, a row's own cost included; beyond the bound the oldest samples go first, counted. A small
 ``wal_autocheckpoint`` keeps the log short, and ``max_page_count`` keeps the file under the bound
 so that a full disk cannot dead-lock the database.
 """
@@ -18,6 +18,8 @@ from agent.outbox.port import OutboxError
 from contract.messages import Batch, OutboxReport
 
 PAGE_BYTES = 4096
+ROW_BYTES = 64
+DROPPED_AT_ONCE = 500
 KEPT_PRODUCERS = 256
 # Half of what the broker takes: a message that it refuses would come back for ever.
 MAX_BATCH_BYTES = 512 * 1024
@@ -89,7 +91,7 @@ class SqliteOutbox:
             )
             db.execute(
                 "UPDATE outbox SET pending = pending + ?, pending_bytes = pending_bytes + ?",
-                (len(bodies), sum(len(bytes(body)) for body in bodies)),
+                (len(bodies), sum(len(bytes(body)) + ROW_BYTES for body in bodies)),
             )
             self._drop_oldest(db)
         return len(bodies)
@@ -124,13 +126,19 @@ class SqliteOutbox:
             row = db.execute("SELECT mark FROM streams WHERE stream = ?", (stream,)).fetchone()
         return int(row[0]) if row else 0
 
-    def acknowledge(self, stream: str, mark: int) -> None:
-        """Delete up to ``mark``; a mark beyond what was ever given out is not believed."""
+    def acknowledge(self, stream: str, mark: int) -> int:
+        """Delete up to ``mark``; begin a new epoch where the hub knows more than was ever stored here."""
         with self._transaction() as db:
+            row = db.execute("SELECT last, mark FROM streams WHERE stream = ?", (stream,)).fetchone()
+            if row is None or mark > row[0]:
+                # An older copy of this file is back: its next sequences would be taken for known ones.
+                self._epoch = uuid.uuid4().hex
+                db.execute("UPDATE outbox SET epoch = ?", (self._epoch,))
+                db.execute("UPDATE streams SET mark = 0")
+                return 0
             self._forget(db, stream, mark)
-            db.execute(
-                "UPDATE streams SET mark = ?1 WHERE stream = ?2 AND mark < ?1 AND last >= ?1", (mark, stream)
-            )
+            db.execute("UPDATE streams SET mark = max(mark, ?) WHERE stream = ?", (mark, stream))
+            return max(mark, int(row[1]))
 
     def report(self) -> OutboxReport:
         """Return the counters, which are kept in the same transactions as the samples."""
@@ -147,20 +155,32 @@ class SqliteOutbox:
         over: int = db.execute("SELECT pending_bytes FROM outbox").fetchone()[0] - self._max_bytes
         while over > 0:
             # The stream whose head is oldest gives first.
-            row = db.execute(
-                "SELECT stream, seq FROM samples WHERE (stream, seq) IN"
-                " (SELECT stream, MIN(seq) FROM samples GROUP BY stream) ORDER BY at_us LIMIT 1"
-            ).fetchone()
-            if row is None:
+            heads = [
+                head
+                for (stream,) in db.execute("SELECT stream FROM streams").fetchall()
+                for head in db.execute(
+                    "SELECT at_us, stream FROM samples WHERE stream = ? ORDER BY seq LIMIT 1", (stream,)
+                )
+            ]
+            if not heads:
                 return
-            gone, size = self._forget(db, row[0], row[1])
+            _, stream = min(heads)
+            upto, freed = 0, 0
+            for seq, size in db.execute(
+                "SELECT seq, LENGTH(body) FROM samples WHERE stream = ? ORDER BY seq LIMIT ?",
+                (stream, DROPPED_AT_ONCE),
+            ):
+                upto, freed = seq, freed + size + ROW_BYTES
+                if freed >= over:
+                    break
+            gone, size = self._forget(db, stream, upto)
             db.execute("UPDATE outbox SET dropped = dropped + ?", (gone,))
             over -= size
 
     def _forget(self, db: sqlite3.Connection, stream: str, upto: int) -> tuple[int, int]:
         count, size = db.execute(
-            "SELECT COUNT(*), COALESCE(SUM(LENGTH(body)), 0) FROM samples WHERE stream = ? AND seq <= ?",
-            (stream, upto),
+            "SELECT COUNT(*), COALESCE(SUM(LENGTH(body) + ?), 0) FROM samples WHERE stream = ? AND seq <= ?",
+            (ROW_BYTES, stream, upto),
         ).fetchone()
         db.execute("DELETE FROM samples WHERE stream = ? AND seq <= ?", (stream, upto))
         db.execute(
@@ -185,7 +205,8 @@ class SqliteOutbox:
             try:
                 yield db
             except BaseException:
-                db.execute("ROLLBACK")
+                if db.in_transaction:  # a full disk has rolled it back already
+                    db.execute("ROLLBACK")
                 raise
             db.execute("COMMIT")
 

@@ -32,6 +32,7 @@ from agent.reconcile.state import (
     Remove,
     Start,
     Step,
+    spec_digest,
 )
 from contract.agent_api import CONTAINER_ENV, IMAGE_ENV, MODULE_ENV, SOCKET_ENV
 from contract.desired import Desired, Module
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 
 RUN_TARGET = "/run/headland"
 HEALTHY_AFTER_S = 60.0
+MAX_FAILED_STARTS = 3
+LAST_WORDS_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Executor:
         self._wake = wake
         self._apis: dict[str, ModuleApi] = {}
         self._since: dict[tuple[str, Phase], float] = {}
+        self._serving: set[str] = set()
+        self._failed_starts: dict[str, int] = {}
         self._backoff = Backoff(monotonic)
         self._pulls = Pulls(device.registry, device.store, self._backoff, wake)
         self.memory = device.records.load_memory()
@@ -85,6 +90,7 @@ class Executor:
         """Return what is on the device now, and serve each living container's agent socket."""
         statuses = {status.id: status for status in self._device.driver.observe()}
         seen = [self._seen(record, statuses.get(record.id)) for record in self._device.containers.all()]
+        self._serving = {container.module.name for container in seen if container.phase == "ready"}
         for container in seen:
             if container.phase in {"starting", "ready", "draining"}:
                 self._serve_api(container.id)
@@ -109,10 +115,10 @@ class Executor:
         """Do one step. An error is logged and leads to a wait: the next round plans anew."""
         try:
             self._carry_out(step)
-        except HeadlandError as error:
+        except (HeadlandError, OSError) as error:
             log.warning("%s failed: %s", type(step).__name__.lower(), error)
             if isinstance(step, Start):
-                self._backoff.failed(step.module.name)
+                self._start_failed(step.module, error)
 
     def _carry_out(self, step: Step) -> None:
         match step:
@@ -121,6 +127,7 @@ class Executor:
             case Start(module):
                 self._start(module)
             case Commit(module):
+                self._device.listeners.publish(module.name)
                 log.info("module %s: %s passed", module.name, module.image.name)
                 failed = {k: v for k, v in self.memory.failed.items() if k != module.name}
                 self._remember(Memory({**self.memory.committed, module.name: module}, failed))
@@ -150,12 +157,27 @@ class Executor:
         if staged is None:
             return
         listener = self._device.listeners.get(module.name)
+        if module.name not in self._serving:
+            self._device.listeners.publish(module.name)  # whoever comes now waits instead of failing
         containers = self._device.containers
         record = containers.create(module)
         self._serve_api(record.id)
         self._device.driver.start(self._spec(record, staged), listener.fileno())
         containers.mark(record.id, "started")
+        self._failed_starts.pop(spec_digest(module), None)
         log.info("module %s: started %s as %s", module.name, module.image.name, record.id)
+
+    def _start_failed(self, module: Module, error: HeadlandError | OSError) -> None:
+        """Wait before the next try; a version on trial that cannot be started has failed."""
+        spec = spec_digest(module)
+        self._backoff.failed(spec)
+        self._failed_starts[spec] = self._failed_starts.get(spec, 0) + 1
+        for_good = isinstance(error, HeadlandError) and not error.retriable
+        desired = self._device.records.load_desired()
+        if desired is None or self.memory.committed.get(module.name) == module:
+            return
+        if for_good or self._failed_starts[spec] >= MAX_FAILED_STARTS:
+            self._carry_out(Fail(module.name, Failure(desired.generation, f"could not be started: {error}")))
 
     def _spec(self, record: Record, staged: StagedImage) -> ContainerSpec:
         module, config, containers = record.module, staged.config.config, self._device.containers
@@ -187,7 +209,7 @@ class Executor:
         since = self._since.setdefault((record.id, phase), now)
         draining_s = now - since if phase == "draining" else 0.0
         if phase == "ready" and now - since > HEALTHY_AFTER_S:
-            self._backoff.healthy(record.module.name)
+            self._backoff.healthy(spec_digest(record.module))
         if phase == "exited" and containers.marked(record.id, "draining"):
             phase = "lost"  # it stopped because it was asked to: no crash
         return ContainerSeen(record.id, record.module, phase, now - since, draining_s)
@@ -214,7 +236,7 @@ class Executor:
         record = next(r for r in self._device.containers.all() if r.id == container_id)
         if crashed:
             log.warning("container %s stopped by itself: %s", container_id, self._last_words(container_id))
-            self._backoff.failed(record.module.name)
+            self._backoff.failed(spec_digest(record.module))
         self._device.driver.remove(container_id)
         api = self._apis.pop(container_id, None)
         if api is not None:
@@ -245,7 +267,9 @@ class Executor:
 def last_line(log_file: Path) -> str:
     """Return the last line a container printed, shortened, or a dash."""
     try:
-        lines = log_file.read_bytes()[-4096:].decode(errors="replace").strip().splitlines()
+        with log_file.open("rb") as file:
+            file.seek(max(0, log_file.stat().st_size - LAST_WORDS_BYTES))
+            lines = file.read(LAST_WORDS_BYTES).decode(errors="replace").strip().splitlines()
     except OSError:
         return "-"
     return lines[-1][:300] if lines else "-"

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from agent.outbox.port import Outbox
+from agent.outbox.port import Outbox, OutboxError
 from agent.reconcile.executor import Executor
 from agent.reconcile.planner import plan
 from agent.reconcile.records import AgentRecords
 from agent.reconcile.report import converged, module_reports
-from agent.reconcile.state import Context, Observed
+from agent.reconcile.state import Context, Forget, Observed
 from contract.desired import Desired
-from contract.messages import Refusal, Reported
+from contract.messages import OutboxReport, Refusal, Reported
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,10 @@ class Reconciler:
         self._refused: Refusal | None = None
         self._wake = threading.Event()
         self._stopping = False
+        self._retiring = False
         self._last_report: tuple[object, ...] = ()
         self._reported_at = float("-inf")
+        self._last_outbox = OutboxReport(pending=0, dropped=0)
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
 
     @property
@@ -79,12 +81,15 @@ class Reconciler:
     def accept(self, desired: Desired) -> None:
         """Put an accepted document in force: persisted first, then acted on."""
         self._records.save_desired(desired)
+        if self._retiring:
+            return  # for the next run
         self._desired = desired
         self._refused = None
         self._wake.set()
 
     def desire_nothing(self) -> None:
-        """Take down all modules; the document on disk stays as it is."""
+        """Take down all modules; what is remembered of them and the document on disk stay as they are."""
+        self._retiring = True
         if self._desired is not None:
             self._desired = msgspec.structs.replace(self._desired, modules=())
 
@@ -99,6 +104,8 @@ class Reconciler:
         observed = executor.observe(desired)
         context = executor.context()
         steps = plan(desired, observed, executor.memory, context)
+        if self._retiring:
+            steps = tuple(step for step in steps if not isinstance(step, Forget))
         failures = executor.pull_failures(desired) if desired else []
         self._say(observed, context)
         for step in (*failures, *steps):
@@ -117,6 +124,14 @@ class Reconciler:
             self._wake.wait(timeout=self._interval_s)
             self._wake.clear()
 
+    def _outbox_report(self) -> OutboxReport:
+        """Return the outbox's counters, or the last known: a broken outbox stops nothing else."""
+        try:
+            self._last_outbox = self._outbox.report()
+        except OutboxError as error:
+            log.warning("the outbox cannot be asked: %s", error)
+        return self._last_outbox
+
     def _say(self, observed: Observed, context: Context) -> None:
         desired = self._desired
         modules = module_reports(desired, observed, self._executor.memory, context)
@@ -132,7 +147,7 @@ class Reconciler:
                 at=datetime.now(UTC),
                 converged=settled,
                 modules=modules,
-                outbox=self._outbox.report(),
+                outbox=self._outbox_report(),
                 refused=self._refused,
             )
         )

@@ -84,10 +84,12 @@ def _approach(
     if on_trial and any(c.phase == "exited" for c in on_target):
         return [Fail(target.name, Failure(generation, "stopped before it was ready"))]
     if target.image.digest in staged:
+        if spec in context.backing_off:
+            return _keep_last_good(committed, containers, staged, context)
         # One that crashed is removed first, which sets the wait before its next start.
-        return [] if target.name in context.backing_off or on_target else [Start(target)]
+        return [] if on_target else [Start(target)]
     pull: list[Step] = []
-    if target.image.digest not in context.pulling and target.name not in context.backing_off:
+    if target.image.digest not in context.pulling | context.backing_off:
         pull = [Pull(target)]
     return pull + _keep_last_good(committed, containers, staged, context)
 
@@ -99,9 +101,11 @@ def _keep_last_good(
     context: Context,
 ) -> list[Step]:
     """While the next version is not there yet, a crash of the running one is mended as ever."""
-    if committed is None or committed.image.digest not in staged or committed.name in context.backing_off:
+    if committed is None or committed.image.digest not in staged:
         return []
     spec = spec_digest(committed)
+    if spec in context.backing_off:
+        return []
     return [] if any(c.phase != "draining" and c.spec == spec for c in containers) else [Start(committed)]
 
 

@@ -85,7 +85,7 @@ class Pulls:
     def _run(self, module: Module) -> None:
         try:
             pull_image(module.image, self._registry, self._store)
-            self._backoff.healthy(module.name)
+            self._backoff.healthy(module.image.digest)
         except HeadlandError as error:
             log.warning("module %s: pull failed: %s", module.name, error)
             self._failed(module, f"{error} [{error.code}]", for_good=not error.retriable)
@@ -98,7 +98,7 @@ class Pulls:
             self._wake()
 
     def _failed(self, module: Module, reason: str, *, for_good: bool) -> None:
-        self._backoff.failed(module.name)
+        self._backoff.failed(module.image.digest)
         if for_good:
             with self._lock:
                 self._failures.append((module, f"pull failed: {reason}"))

@@ -68,7 +68,9 @@ class Memory:
 
 @dataclass(frozen=True)
 class Context:
-    """What is in flight: images being pulled, and modules whose next start has to wait."""
+    """What is in flight: digests of images being pulled, and what has to wait before its next try
+    (a specification's digest before a start, an image's before a pull).
+    """
 
     pulling: frozenset[str] = frozenset()
     backing_off: frozenset[str] = frozenset()

@@ -8,6 +8,8 @@ other failure: the identity is kept and the connection tried again.
 import logging
 import random
 import ssl
+from collections.abc import Callable
+from typing import ParamSpec
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -21,6 +23,7 @@ from contract.errors import ContractError
 from contract.messages import Ack, Batch, Hello, Reported
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
 
 KEEPALIVE_S = 30
 RECONNECT_MIN_S = (1, 3)
@@ -93,7 +96,7 @@ class MqttTransport:
         client.subscribe([(topic, 0) for topic in topics.device_reads(self._device)])
         log.info("connected to the hub at %s:%d", *self._address)
         if self._events is not None:
-            self._events.connected()
+            _guarded(self._events.connected)
 
     def _on_disconnect(
         self,
@@ -109,9 +112,19 @@ class MqttTransport:
         if self._events is None:
             return
         if message.topic == topics.desired(self._device):
-            self._events.desired_arrived(bytes(message.payload))
+            _guarded(self._events.desired_arrived, bytes(message.payload))
         elif message.topic == topics.ack(self._device):
             try:
-                self._events.ack_arrived(decode(message.payload, Ack, what="ack"))
+                ack = decode(message.payload, Ack, what="ack")
             except ContractError:
                 log.warning("the hub sent an acknowledgement that cannot be read", exc_info=True)
+            else:
+                _guarded(self._events.ack_arrived, ack)
+
+
+def _guarded(handle: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:
+    """Call ``handle``; what it raises must not end paho's thread, or the device would be deaf for ever."""
+    try:
+        handle(*arguments, **named)
+    except Exception:
+        log.exception("what came from the hub could not be acted on; the hub says it again")

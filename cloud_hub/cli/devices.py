@@ -20,6 +20,9 @@ def invite(
     device: str,
     file: Annotated[Path, typer.Option(help="Where to write the invitation; carry it to the device.")],
     hours: Annotated[int, typer.Option(help="How long the token works.")] = 24,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let an enrolled device enrol again; its old identity ends.")
+    ] = False,
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
 ) -> None:
@@ -33,7 +36,7 @@ def invite(
         ) from error
     try:
         with os.fdopen(descriptor, "wb") as target, connect(workspace) as ws:
-            target.write(encode(ws.invite_device(device, hours)))
+            target.write(encode(ws.invite_device(device, hours, replace=replace)))
     except BaseException:
         file.unlink()
         raise

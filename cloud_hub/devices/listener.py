@@ -57,8 +57,12 @@ class DeviceListener:
             log.warning("device %s said a hello that cannot be read: %s", device, error)
             return
         await asyncio.to_thread(self._devices.said_hello, device, hello)
+        await self._send_newer(device, hello.generation)
+
+    async def _send_newer(self, device: str, generation: int) -> None:
+        """Say again what a device does not hold: a push may have been lost."""
         if self._envelopes is not None:
-            envelope = await asyncio.to_thread(self._envelopes.newer_than, device, hello.generation)
+            envelope = await asyncio.to_thread(self._envelopes.newer_than, device, generation)
             if envelope is not None:
                 await self._publish(device, envelope)
 
@@ -70,3 +74,5 @@ class DeviceListener:
             log.warning("device %s sent a report that cannot be read: %s", device, error)
             return
         await asyncio.to_thread(self._devices.reported, device, reported)
+        if reported.refused is None:  # one that was refused is not said again by itself
+            await self._send_newer(device, reported.generation)

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from cloud_hub.api.auth import Contributor, Hub, Reader
 from cloud_hub.api.schemas import Answer, Ask
@@ -18,6 +18,7 @@ class InviteAsk(Ask):
 
     device: str
     hours: int = Field(default=24, ge=1, le=24 * 30)
+    replace: bool = False
 
 
 class InvitationAnswer(Answer):
@@ -51,7 +52,9 @@ class PulledAnswer(Answer):
 @router.post("", status_code=201)
 def invite(ask: InviteAsk, hub: Hub, who: Contributor) -> InvitationAnswer:
     """Pre-register a device and make its one-time token."""
-    invitation = hub.devices.invite(who.workspace, ask.device, timedelta(hours=ask.hours))
+    invitation = hub.devices.invite(
+        who.workspace, ask.device, timedelta(hours=ask.hours), replace=ask.replace
+    )
     return InvitationAnswer.model_validate(invitation)
 
 
@@ -68,7 +71,7 @@ def show(device: str, hub: Hub, who: Reader) -> DeviceAnswer:
 
 
 @router.get("/{device}/pulled")
-def pulled(device: str, hub: Hub, who: Reader, since: datetime | None = None) -> PulledAnswer:
+def pulled(device: str, hub: Hub, who: Reader, since: AwareDatetime | None = None) -> PulledAnswer:
     """Return how much the registry sent to a device, since a time if one is given."""
     hub.devices.get(who.workspace, device)
     sent_bytes, answers = hub.registry.pulled(device, since)

@@ -26,11 +26,12 @@ class DeviceRow(Base):
 
 
 class InvitationRow(Base):
-    """A one-time token: only its SHA-256, and when it was used."""
+    """A one-time token: only its SHA-256, when it was used, and whether it may replace an identity."""
 
     __tablename__ = "invitations"
 
     token_sha256: Mapped[str] = mapped_column(primary_key=True)
     device: Mapped[str] = mapped_column(ForeignKey("devices.id"))
+    replaces: Mapped[bool]
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]

@@ -3,7 +3,6 @@
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 from sqlalchemy import select
@@ -45,8 +44,14 @@ class Devices:
         self._authority = authority
         self._facts = facts
 
-    def invite(self, workspace: str, device: str, lifetime: timedelta) -> Invitation:
-        """Pre-register a device and make its one-time token, or a new token for one not yet enrolled."""
+    def invite(
+        self, workspace: str, device: str, lifetime: timedelta, *, replace: bool = False
+    ) -> Invitation:
+        """Pre-register a device and make its one-time token, or a new token for one not yet enrolled.
+
+        With ``replace`` an enrolled device may enrol again, and its old certificate ends with that:
+        for a machine whose disk was lost, or that never got the hub's answer.
+        """
         check_device_id(device)
         token, now = secrets.token_urlsafe(32), datetime.now(UTC)
         with self._database.transaction() as session:
@@ -54,11 +59,21 @@ class Devices:
             if row is None:
                 session.add(_new_device(workspace, device, now))
                 session.flush()
-            elif row.workspace != workspace or row.certificate_serial is not None:
+            elif row.workspace != workspace:
                 raise ConflictError("the device id is taken", where=device, fix="Choose another id.")
+            elif row.certificate_serial is not None and not replace:
+                raise ConflictError(
+                    "the device is enrolled already",
+                    where=device,
+                    fix="Choose another id, or give --replace to end its old identity.",
+                )
             session.add(
                 InvitationRow(
-                    token_sha256=secret_digest(token), device=device, expires_at=now + lifetime, used_at=None
+                    token_sha256=secret_digest(token),
+                    device=device,
+                    replaces=replace,
+                    expires_at=now + lifetime,
+                    used_at=None,
                 )
             )
         return Invitation(
@@ -74,8 +89,8 @@ class Devices:
         with self._database.transaction() as session:
             invitation = _usable(session.get(InvitationRow, secret_digest(request.token)), now)
             device = session.get_one(DeviceRow, invitation.device)
-            if device.certificate_serial is not None:
-                raise TokenUsedError("the device is enrolled already", fix=INVITE_AGAIN)
+            if device.certificate_serial is not None and not invitation.replaces:
+                raise TokenUsedError("the device is enrolled already", fix=f"{INVITE_AGAIN[:-1]} --replace.")
             issued = self._authority.issue_device(request.csr_pem, device.id, now)
             invitation.used_at = now
             device.certificate_serial = issued.serial
@@ -101,11 +116,22 @@ class Devices:
 
     def said_hello(self, device: str, hello: Hello) -> None:
         """Keep what the device said after it connected."""
-        self._keep(device, hello=msgspec.to_builtins(hello))
+        with self._database.transaction() as session:
+            row = session.get(DeviceRow, device)
+            if row is not None:
+                row.hello = msgspec.to_builtins(hello)
+                row.last_seen_at = datetime.now(UTC)
 
     def reported(self, device: str, reported: Reported) -> None:
-        """Keep what the device says of itself."""
-        self._keep(device, reported=msgspec.to_builtins(reported))
+        """Keep what the device says of itself; a report that came late does not undo a newer one."""
+        with self._database.transaction() as session:
+            row = session.get(DeviceRow, device)
+            if row is None:
+                return
+            row.last_seen_at = datetime.now(UTC)
+            known = msgspec.convert(row.reported, Reported) if row.reported else None
+            if known is None or known.at <= reported.at:
+                row.reported = msgspec.to_builtins(reported)
 
     def get(self, workspace: str, device: str) -> DeviceRow:
         """Return a device; raises `NotFoundError`."""
@@ -117,15 +143,6 @@ class Devices:
         query = select(DeviceRow).where(DeviceRow.workspace == workspace).order_by(DeviceRow.id)
         with self._database.transaction() as session:
             return list(session.scalars(query).all())
-
-    def _keep(self, device: str, **values: Any) -> None:  # noqa: ANN401  columns differ
-        with self._database.transaction() as session:
-            row = session.get(DeviceRow, device)
-            if row is None:
-                return
-            for name, value in values.items():
-                setattr(row, name, value)
-            row.last_seen_at = datetime.now(UTC)
 
 
 def find_device(session: Session, workspace: str, device: str) -> DeviceRow:

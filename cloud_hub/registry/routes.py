@@ -18,7 +18,7 @@ from cloud_hub.services import Services
 
 router = APIRouter(prefix="/v2", tags=["registry"])
 
-RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 
 
 @router.get("/")

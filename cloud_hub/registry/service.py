@@ -1,5 +1,6 @@
 """What the OCI Distribution API reads: manifests and blobs of a repository, and who pulled them."""
 
+import re
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select
@@ -26,11 +27,12 @@ class Registry:
         with self._database.transaction() as session:
             digest = reference
             if not DIGEST.fullmatch(reference):
+                # Tags are versions: whole numbers of at most nine digits.
                 image = repository.partition("/")[2]
                 query = select(ImageRow.digest).where(
                     ImageRow.workspace == workspace_of(repository), ImageRow.name == image
                 )
-                version = int(reference) if reference.isascii() and reference.isdigit() else -1
+                version = int(reference) if re.fullmatch(r"[0-9]{1,9}", reference) else -1
                 found = session.scalar(query.where(ImageRow.version == version))
                 if found is None:
                     raise NotFoundError("no such tag", where=f"{repository}:{reference}")

@@ -47,6 +47,10 @@ EnvName = Annotated[
     str, _matches(re.compile(r"(?!HEADLAND_|LISTEN_)[A-Za-z_][A-Za-z0-9_]*"), "a name not used by Headland")
 ]
 
+EnvValue = Annotated[
+    str, _matches(re.compile(r"[^\0]{0,32768}"), "at most 32768 characters, none of them NUL")
+]
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(
@@ -66,7 +70,7 @@ class ModuleSpec(_Strict):
     """One module of the rollout."""
 
     image: ImageName
-    env: dict[EnvName, str] = {}
+    env: dict[EnvName, EnvValue] = {}
     limits: LimitsSpec = LimitsSpec()
     ready_timeout_seconds: Annotated[float, Field(strict=False, gt=0, le=3600)] = 60.0
     stop_grace_seconds: Annotated[float, Field(strict=False, gt=0, le=3600)] = 10.0

@@ -99,18 +99,18 @@ class Rollouts:
         """
         with self._database.transaction() as session:
             rows = session.execute(
-                select(DesiredRow.device, DesiredRow.generation, DeviceRow.reported)
+                select(DesiredRow.device, DesiredRow.generation, DesiredRow.created_at, DeviceRow.reported)
                 .join(DeviceRow, DeviceRow.id == DesiredRow.device)
                 .where(DesiredRow.rollout == rollout.id)
                 .order_by(DesiredRow.device)
             ).all()
-            newest = {device: _newest(session, device) for device, _, _ in rows}
+            newest = {row[0]: _newest(session, row[0]) for row in rows}
         progress = []
-        for device, generation, last in rows:
+        for device, generation, created_at, last in rows:
             reported = msgspec.convert(last, Reported) if last else None
             current = newest[device]
             superseded = current is not None and current.generation > generation
-            state = "superseded" if superseded else _state(generation, reported)
+            state = "superseded" if superseded else _state(generation, created_at, reported)
             progress.append((device, generation, state, reported))
         return progress
 
@@ -138,9 +138,10 @@ class Rollouts:
         return device, envelope
 
 
-def _state(generation: int, reported: Reported | None) -> str:
+def _state(generation: int, created_at: datetime, reported: Reported | None) -> str:
     if reported is None or reported.generation < generation:
-        refused = reported is not None and reported.refused is not None
+        # A refusal from before this document existed is about another one.
+        refused = reported is not None and reported.refused is not None and reported.at > created_at
         return "failed" if refused else "waiting"
     if any(module.state in {"failed", "rolled_back"} for module in reported.modules):
         return "failed"

@@ -93,9 +93,9 @@ class Workspace:
         """Return ``name`` (its newest version) or ``name:version``."""
         return self._client.get(f"{self._path}/images/{name}", Image)
 
-    def invite_device(self, device: str, hours: int = 24) -> Invitation:
-        """Pre-register a device; the invitation holds its one-time token."""
-        body = {"device": device, "hours": hours}
+    def invite_device(self, device: str, hours: int = 24, *, replace: bool = False) -> Invitation:
+        """Pre-register a device, or let it enrol again; the invitation holds its one-time token."""
+        body = {"device": device, "hours": hours, "replace": replace}
         return self._client.post(f"{self._path}/devices", body, Invitation)
 
     def devices(self) -> list[Device]:

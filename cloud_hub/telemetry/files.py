@@ -18,14 +18,15 @@ from sqlalchemy import delete, select
 
 from cloud_hub.blobs.port import ObjectStore
 from cloud_hub.db.engine import Database
-from cloud_hub.telemetry.rows import FileRow, PendingRow
+from cloud_hub.telemetry.rows import FileRow, PendingRow, RejectRow
 from contract.encoding import decode
+from contract.errors import HeadlandError
 from contract.messages import Batch
 
 log = logging.getLogger(__name__)
 
 PREFIX = "telemetry"
-MAX_BATCHES_AT_ONCE = 2_000
+MAX_BATCHES_AT_ONCE = 200
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
     [
@@ -57,7 +58,7 @@ class Files:
         return len(orphans)
 
     def flush(self) -> int:
-        """Move all pending batches into files; return how many rows were moved."""
+        """Move all pending batches into files; return how many batches were moved."""
         moved = 0
         with self._lock:
             while count := self._flush_some():
@@ -71,11 +72,33 @@ class Files:
         groups: dict[tuple[str, str], list[PendingRow]] = defaultdict(list)
         for row in pending:
             groups[row.workspace, row.stream].append(row)
-        files = [self._write(workspace, stream, rows) for (workspace, stream), rows in groups.items()]
+        files: list[FileRow] = []
+        aside: list[RejectRow] = []
+        for (workspace, stream), rows in groups.items():
+            good = [row for row in rows if not self._put_aside(row, aside)]
+            if good:
+                files.append(self._write(workspace, stream, good))
         with self._database.transaction() as session:
-            session.add_all(files)
+            session.add_all([*files, *aside])
             session.execute(delete(PendingRow).where(PendingRow.id.in_([row.id for row in pending])))
-        return sum(file.rows for file in files)
+        return len(pending)
+
+    def _put_aside(self, row: PendingRow, aside: list[RejectRow]) -> bool:
+        """A batch that makes no table goes to the side with the reason, not in the way of all others."""
+        try:
+            to_table([row])
+        except (ValueError, OverflowError, pa.ArrowException, HeadlandError) as error:
+            log.warning("a stored batch of %s makes no table: %s", row.device, error)
+            aside.append(
+                RejectRow(
+                    subject=f"{row.device}/{row.stream}",
+                    reason=str(error),
+                    payload=row.payload,
+                    received_at=row.received_at,
+                )
+            )
+            return True
+        return False
 
     def _write(self, workspace: str, stream: str, rows: list[PendingRow]) -> FileRow:
         table = to_table(rows)

@@ -23,13 +23,14 @@ from contract import topics
 from contract.encoding import decode, encode
 from contract.errors import ContractError
 from contract.ids import InvalidNameError, check_stream
-from contract.messages import Ack, Batch
+from contract.messages import MAX_SEQUENCE, Ack, Batch, sample_fault
 
 log = logging.getLogger(__name__)
 
 FETCH_MESSAGES = 256
 FETCH_WAIT_S = 1.0
 RETRY_AFTER_S = 1.0
+MAX_ASIDE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Ingest:
                 if row is None:
                     session.add(_reject(message, "no such device", now))
                     continue
-                ack = _store_batch(session, row, stream, batch, now)
+                ack = _store_batch(session, message, row, stream, batch, now)
                 acks[device, batch.epoch, stream] = ack
         return [(device, ack) for (device, _, _), ack in acks.items()]
 
@@ -92,20 +93,28 @@ def _read(message: Arrived) -> tuple[str, str, Batch]:
     if kind != "telemetry":
         raise ContractError("not a telemetry subject")
     batch = decode(message.payload, Batch, what="telemetry batch")
-    if len(batch.sampled_at_us) != len(batch.bodies):
-        raise ContractError("sampled_at_us and bodies differ in length", where="telemetry batch")
-    if batch.first <= batch.after or batch.after < 0 or not 1 <= len(batch.epoch) <= 64:
+    in_range = 0 <= batch.after < batch.first and batch.last <= MAX_SEQUENCE
+    if not in_range or not 1 <= len(batch.epoch) <= 64:
         raise ContractError("sequences or epoch out of range", where="telemetry batch")
     return device, check_stream(stream), batch
 
 
-def _store_batch(session: Session, device: DeviceRow, stream: str, batch: Batch, now: datetime) -> Ack:
+def _store_batch(
+    session: Session, arrived: Arrived, device: DeviceRow, stream: str, batch: Batch, now: datetime
+) -> Ack:
     row = session.get(MarkRow, (device.id, batch.epoch, stream))
     if row is None:
         row = MarkRow(device=device.id, epoch=batch.epoch, stream=stream, mark=0)
         session.add(row)
     if batch.after > row.mark:
         return Ack(epoch=batch.epoch, stream=stream, mark=row.mark, gap=True)
+    if batch.last <= row.mark:
+        return Ack(epoch=batch.epoch, stream=stream, mark=row.mark)
+    if fault := sample_fault(batch.sampled_at_us, batch.bodies):
+        # Put aside and acknowledged: else the device would send it again for ever.
+        session.add(_reject(arrived, fault, now))
+        row.mark = batch.last
+        return Ack(epoch=batch.epoch, stream=stream, mark=row.mark)
     fresh = beyond(batch, row.mark)
     if fresh.bodies:
         session.add(
@@ -134,4 +143,6 @@ def beyond(batch: Batch, mark: int) -> Batch:
 
 def _reject(message: Arrived, reason: str, now: datetime) -> RejectRow:
     log.warning("telemetry on %s put aside: %s", message.subject, reason)
-    return RejectRow(subject=message.subject, reason=reason, payload=message.payload, received_at=now)
+    return RejectRow(
+        subject=message.subject, reason=reason, payload=message.payload[:MAX_ASIDE_BYTES], received_at=now
+    )

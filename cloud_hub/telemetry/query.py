@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from sqlalchemy import select
 
 from cloud_hub.blobs.folder import FolderStore
@@ -20,7 +21,8 @@ from cloud_hub.telemetry.rows import FileRow
 MAX_ROWS = 100_000
 TIMEOUT_S = 30.0
 MEMORY_LIMIT = "1GB"
-ROWS_AT_ONCE = 10_000
+ROWS_AT_ONCE = 2_048
+MAX_RESULT_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Telemetry:
             _lock(connection, str(self._store.path(f"{PREFIX}/{workspace}")))
             try:
                 return _run(connection, sql, min(most_rows, MAX_ROWS))
-            except duckdb.Error as error:
+            except (duckdb.Error, pa.ArrowException, OverflowError, ValueError) as error:
                 raise QueryError(
                     str(error).partition("\n")[0], where="sql", fix="Correct the query."
                 ) from error
@@ -84,6 +86,7 @@ def _lock(connection: duckdb.DuckDBPyConnection, folder: str) -> None:
     connection.execute("SET threads = 2")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    connection.execute("SET temp_directory = ''")  # one caller's spilled rows are another's to read
     connection.execute("SET allowed_directories = ?", [[folder]])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -99,7 +102,13 @@ def _run(connection: duckdb.DuckDBPyConnection, sql: str, most_rows: int) -> Res
         # By Arrow, not by Python rows: those would need a package more for times with a zone.
         reader = connection.sql(statements[0].query).to_arrow_reader(ROWS_AT_ONCE)
         rows: list[tuple[Any, ...]] = []
+        size_bytes = 0
         for batch in reader:
+            size_bytes += batch.nbytes
+            if size_bytes > MAX_RESULT_BYTES:
+                raise QueryError(
+                    f"the result is larger than {MAX_RESULT_BYTES} bytes", where="sql", fix="Ask for less."
+                )
             rows += zip(*(column.to_pylist() for column in batch.columns), strict=True)
             if len(rows) > most_rows:
                 break

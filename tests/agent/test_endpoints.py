@@ -93,9 +93,30 @@ def test_a_dropped_module_has_no_socket(tmp_path: Path) -> None:
     listeners = Listeners(tmp_path / "run")
     first = listeners.get("m")
     assert listeners.get("m") is first
+    assert not listeners.path("m").exists()
+    listeners.publish("m")
     assert listeners.path("m").is_socket()
     listeners.drop("m")
-    assert not listeners.path("m").exists()
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_listener_that_is_not_published_leaves_the_one_that_serves_alone(tmp_path: Path) -> None:
+    """A restarted agent tries a version that never gets ready: who serves must stay reachable."""
+    before, after = Listeners(tmp_path / "run"), Listeners(tmp_path / "run")
+    serving = before.get("m")
+    before.publish("m")
+    after.get("m")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(after.path("m")))
+        connection, _ = serving.accept()
+        connection.close()
+    after.publish("m")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(after.path("m")))
+        connection, _ = after.get("m").accept()
+        connection.close()
+    before.close()
+    after.close()
 
 
 @pytest.fixture

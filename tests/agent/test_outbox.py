@@ -97,7 +97,7 @@ def test_a_mark_beyond_what_was_ever_sent_is_not_believed(outbox: SqliteOutbox) 
 
 
 def test_beyond_the_bound_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
-    outbox = SqliteOutbox(tmp_path / "o.db", max_bytes=40)
+    outbox = SqliteOutbox(tmp_path / "o.db", max_bytes=10 * (4 + 64))
     for number in range(1, 21):
         put(outbox, number, 1000 + number)
     report = outbox.report()
@@ -161,7 +161,7 @@ def test_threads_may_put_at_once(outbox: SqliteOutbox) -> None:
 def test_counters_always_agree_with_the_rows(
     tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[int, int]]
 ) -> None:
-    outbox = SqliteOutbox(tmp_path_factory.mktemp("o") / "o.db", max_bytes=30)
+    outbox = SqliteOutbox(tmp_path_factory.mktemp("o") / "o.db", max_bytes=300)
     taken = 0
     for number, count in calls:
         taken += put(outbox, number, *([7777] * count))

@@ -26,6 +26,7 @@ from agent.reconcile.state import (
     Remove,
     Start,
     Step,
+    spec_digest,
 )
 from contract.desired import Desired, ImageRef, Module
 
@@ -169,7 +170,7 @@ def test_a_first_version_that_failed_leaves_nothing_running() -> None:
 def test_a_committed_version_that_crashed_is_removed_then_started_again_after_its_wait() -> None:
     dead = seen(V1, "exited")
     assert next_steps(desire(V1), observed(dead)) == (Remove(dead.id, crashed=True),)
-    waiting = Context(backing_off=frozenset({"digits"}))
+    waiting = Context(backing_off=frozenset({spec_digest(V1)}))
     assert next_steps(desire(V1), observed(), context=waiting) == ()
     assert next_steps(desire(V1), observed()) == (Start(V1),)
 
@@ -226,7 +227,7 @@ STATES = st.builds(
 CONTEXTS = st.builds(
     Context,
     pulling=st.frozensets(VERSIONS.map(lambda v: v.image.digest)),
-    backing_off=st.frozensets(st.just("digits")),
+    backing_off=st.frozensets(VERSIONS.map(spec_digest)),
 )
 
 

@@ -69,7 +69,7 @@ def test_a_pull_that_failed_waits_and_only_one_for_good_is_a_failure(
     registry.may_answer.set()
     assert woken.wait(10)
     until(lambda: not pulls.in_flight())
-    assert backoff.waiting() == {"m"}
+    assert backoff.waiting() == {REFUSED.image.digest}
     failures = pulls.take_failures()
     assert [module for module, _ in failures] == ([REFUSED] if for_good else [])
     assert pulls.take_failures() == []

@@ -70,9 +70,12 @@ def broken_links(path: Path, text: str) -> list[str]:
         if re.match(r"[a-z]+:", target):
             continue
         file, _, anchor = target.partition("#")
-        place = (path.parent / file).resolve() if file else path
-        if not place.exists():
-            broken.append(target)
-        elif anchor and anchor not in anchors(text if place == path else place.read_text()):
+        place = (path.parent / file).resolve() if file else path.resolve()
+        if (file and not place.exists()) or (anchor and not _has_anchor(place, anchor, path, text)):
             broken.append(target)
     return broken
+
+
+def _has_anchor(place: Path, anchor: str, path: Path, text: str) -> bool:
+    """Has the page at ``place`` the heading? ``text`` is what stands at ``path``."""
+    return anchor in anchors(text if place == path.resolve() else place.read_text())

@@ -26,7 +26,7 @@ def classes() -> dict[str, bool]:
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
             if not module.name.endswith("__main__") and ".migrations" not in module.name:
                 importlib.import_module(module.name)
-    found = [HeadlandError, *_below(HeadlandError)]
+    found: list[type[HeadlandError]] = [HeadlandError, *_below(HeadlandError)]
     return {kind.code: kind.retriable for kind in found if isinstance(kind.code, str) and _ours(kind)}
 
 
@@ -118,7 +118,8 @@ def test_a_planted_class_is_found() -> None:
 
 
 def test_codes_without_a_class_are_found() -> None:
-    source = 'Refused("a-b", "words")\nself._problem(404, "c", "words")\nx = {"code": "d", "e": "f"}\ng("h", "i")\n'
+    calls = 'Refused("a-b", "words")\nself._problem(404, "c", "words")\ng("h", "i")\n'
+    source = calls + 'x = {"code": "d", "e": "f"}\n'
     assert literal_codes(source) == {"a-b", "c", "d"}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, all_pages, broken_links, page
+from tests.docs.pages import PAGES, ROOT, all_pages, broken_links
 
 
 def unknown_targets(text: str) -> set[str]:
@@ -34,7 +34,3 @@ def test_make_targets_exist() -> None:
     assert any("make demo" in text for text in texts)
     assert set().union(*map(unknown_targets, texts)) == set()
     assert unknown_targets("`make nothing`") == {"nothing"}
-
-
-def test_pages_name_no_place_of_ours() -> None:
-    assert "/work/" not in "".join(page(path.name) for path in PAGES.glob("*.md"))

@@ -1,4 +1,4 @@
-"""docs/wire.md has every topic, message and route; the scoring and telemetry pages have every name and column."""
+"""docs/wire.md has every topic, message and route; the scoring and telemetry pages every name and column."""
 
 import inspect
 import json
@@ -17,7 +17,7 @@ from modules.serving.routes import Routes
 from modules.serving.samples import Origin
 from modules.serving.script import Script
 from modules.serving.settings import read_settings
-from tests.docs.pages import ROOT, marked_blocks, page, rows_under
+from tests.docs.pages import ROOT, marked_blocks, page, rows_under, tables
 
 GOLDEN = sorted((ROOT / "tests/contract/golden").glob("*.json"))
 
@@ -99,8 +99,6 @@ def agent_routes(text: str) -> set[str]:
 
 
 def _method_rows(text: str) -> list[list[str]]:
-    from tests.docs.pages import tables
-
     return [row for head, rows in tables(text) if head[:2] == ["method", "path"] for row in rows]
 
 

@@ -172,6 +172,7 @@ def upgrade() -> None:
     op.create_table('invitations',
     sa.Column('token_sha256', sa.String(), nullable=False),
     sa.Column('device', sa.String(), nullable=False),
+    sa.Column('replaces', sa.Boolean(), nullable=False),
     sa.Column('expires_at', cloud_hub.db.base.UtcTime(timezone=True), nullable=False),
     sa.Column('used_at', cloud_hub.db.base.UtcTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['device'], ['devices.id'], name=op.f('fk_invitations_device_devices')),
