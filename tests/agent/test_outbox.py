@@ -88,12 +88,26 @@ def test_sequences_are_not_used_again_after_all_was_acknowledged(tmp_path: Path)
     assert everything(again) == {3: b"3"}
 
 
-def test_a_mark_beyond_what_was_ever_sent_is_not_believed(outbox: SqliteOutbox) -> None:
+def test_a_mark_beyond_what_was_ever_stored_begins_a_new_epoch(
+    outbox: SqliteOutbox,
+) -> None:
+    """An older copy of the disk is back: the hub would take the next samples for known ones."""
     put(outbox, 1, 1)
-    outbox.acknowledge("s", 99)
+    epoch = outbox.epoch
+    assert outbox.acknowledge("s", 99) == 0
     assert outbox.mark("s") == 0
+    assert outbox.epoch != epoch
     put(outbox, 2, 2)
-    assert 2 in everything(outbox)
+    assert everything(outbox) == {1: b"1", 2: b"2"}
+
+
+def test_the_bound_holds_for_the_smallest_samples_too(tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "o.db", max_bytes=1 << 20)
+    for number in range(1, 61):
+        assert outbox.put("s", "p", number, (1,) * 500, (msgspec.Raw(b"1"),) * 500) == 500
+    report = outbox.report()
+    assert report.dropped > 0
+    assert report.pending + report.dropped == 30_000
 
 
 def test_beyond_the_bound_the_oldest_go_and_are_counted(tmp_path: Path) -> None:

@@ -139,6 +139,35 @@ def test_a_bad_release_goes_back_by_itself_and_refuses_nothing(
     assert {version for _, version in samples} == {"1"}
 
 
+def test_a_bad_release_after_a_restart_of_the_agent_leaves_the_good_version_reachable(
+    world: World, device: Device, sensor: DigitsSensor
+) -> None:
+    """The restarted agent has a new listener: it must not stand at the path before something serves it."""
+    device.daemon.kill()
+    device.daemon.start("connected to the hub")
+    world.workspace.apply_rollout(manifest(device.name, "silent:1", readyTimeoutSeconds="3"))
+    wait_until(lambda: world.workspace.rollout("test").settled, "the rollout is settled")
+    assert world.workspace.rollout("test").devices[0].state == "failed"
+    time.sleep(0.5)
+    samples = judge(world, device, sensor.stop())
+    assert {version for _, version in samples} == {"1"}
+
+
+def test_down_remembers_the_version_that_last_passed(world: World, device: Device, roll_out: RollOut) -> None:
+    roll_out("digits:1")
+    world.workspace.apply_rollout(manifest(device.name, "crashing:1"))
+    wait_until(lambda: world.workspace.rollout("test").settled, "the rollout is settled")
+    device.daemon.stop()
+    device.agent("down")
+    assert device.agent("status")["containers"] == []
+    device.daemon.start("connected to the hub")
+    wait_until(lambda: bool(scoring_processes(device)), "digits:1 runs again")
+    sensor = DigitsSensor(device.name, device.endpoint(), "digits", world.digits.held_out_images, RATE_HZ)
+    sensor.start()
+    time.sleep(0.5)
+    assert judge(world, device, sensor.stop())
+
+
 def test_scoring_goes_on_without_hub_and_nothing_is_lost(
     world: World, device: Device, sensor: DigitsSensor
 ) -> None:

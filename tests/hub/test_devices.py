@@ -89,6 +89,19 @@ def test_a_second_invitation_does_not_make_a_second_identity(devices: Devices) -
         devices.enrol(EnrolRequest(token=second, csr_pem=csr()))
 
 
+def test_a_lost_machine_may_enrol_again_when_its_owner_says_so(devices: Devices) -> None:
+    first = devices.enrol(EnrolRequest(token=devices.invite("shop", "cam-9", HOUR).token, csr_pem=csr()))
+    with pytest.raises(ConflictError, match="enrolled already"):
+        devices.invite("shop", "cam-9", HOUR)
+    token = devices.invite("shop", "cam-9", HOUR, replace=True).token
+    second = devices.enrol(EnrolRequest(token=token, csr_pem=csr()))
+    serials = [
+        serial_of(x509.load_pem_x509_certificate(answer.certificate_pem.encode()))
+        for answer in (first, second)
+    ]
+    assert [devices.recognise("cam-9", serial) is not None for serial in serials] == [False, True]
+
+
 def test_an_id_that_is_taken_or_not_allowed_is_refused(devices: Devices) -> None:
     with pytest.raises(ConflictError):
         devices.invite("lab", "cam-1", HOUR)

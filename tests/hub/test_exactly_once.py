@@ -4,6 +4,7 @@ repeats and reorders. The judge compares what modules handed over with what the 
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from cloud_hub.db.engine import Database
 from cloud_hub.telemetry.files import Files
 from cloud_hub.telemetry.ingest import Arrived, Ingest
 from cloud_hub.telemetry.query import Telemetry
+from cloud_hub.telemetry.rows import PendingRow, RejectRow
 from contract import topics
 from contract.encoding import encode
 from contract.messages import Ack, Batch
@@ -187,3 +189,48 @@ def test_a_file_whose_row_was_never_committed_does_not_count(database: Database,
     assert files.sweep() == 1
     assert list(store.keys("telemetry")) == [whole]
     assert stored(database, tmp_path) == [1, 2, 3, 4]
+
+
+def poison(first: int, *, body: bytes = b"1", at_us: int = 5) -> Arrived:
+    """Return a batch of one sample that a hostile or broken device made by hand."""
+    text = b'{"epoch":"e","after":%d,"first":%d,"sampled_at_us":[%d],"bodies":[%b]}'
+    return Arrived("hl.1.cam-1.telemetry.s", text % (first - 1, first, at_us, body))
+
+
+@pytest.mark.parametrize(
+    ("body", "at_us"), [(b'"caf\xe9"', 5), (b"1", 2**63 - 1), (b"1", -1), (b"1", 253_402_300_800_000_000)]
+)
+def test_a_sample_that_cannot_be_stored_is_put_aside_and_holds_up_nobody(
+    database: Database, tmp_path: Path, body: bytes, at_us: int
+) -> None:
+    ingest = Ingest(database)
+    acks = ingest.store([batch(1, 2), poison(3, body=body, at_us=at_us), batch(4, 5)])
+    assert acks == [("cam-1", Ack(epoch="e", stream="s", mark=5))]
+    assert stored(database, tmp_path) == [1, 2, 4, 5]
+    with database.transaction() as session:
+        assert session.query(RejectRow).count() == 1
+
+
+@pytest.mark.parametrize("first", [2**63, 2**64, 10**30])
+def test_sequences_out_of_range_do_not_hold_up_others(database: Database, tmp_path: Path, first: int) -> None:
+    ingest = Ingest(database)
+    assert ingest.store([poison(first), batch(1, 2)]) == [("cam-1", Ack(epoch="e", stream="s", mark=2))]
+    assert stored(database, tmp_path) == [1, 2]
+
+
+def test_a_stored_batch_that_makes_no_table_goes_aside(database: Database, tmp_path: Path) -> None:
+    Ingest(database).store([batch(1, 2)])
+    with database.transaction() as session:
+        session.add(
+            PendingRow(
+                workspace="shop",
+                device="cam-1",
+                stream="s",
+                payload=poison(3, body=b'"\xff"').payload,
+                received_at=datetime.now(UTC),
+            )
+        )
+    assert stored(database, tmp_path) == [1, 2]
+    with database.transaction() as session:
+        assert session.query(RejectRow).count() == 1
+        assert session.query(PendingRow).count() == 0
