@@ -1,4 +1,4 @@
-"""The outbox in SQLite: WAL and ``synchronous=FULL``, which lost nothing in power cuts (docs/decisions).
+"""The outbox in SQLite: WAL and ``synchronous=FULL``, each commit synced.
 
 Bounded in bytes, a row's own cost included; beyond the bound the oldest samples go first, counted. A small
 ``wal_autocheckpoint`` keeps the log short, and ``max_page_count`` keeps the file under the bound

@@ -136,8 +136,9 @@ class Executor:
                 log.error("module %s: generation %d failed: %s", name, failure.generation, failure.reason)
                 self._remember(Memory(self.memory.committed, {**self.memory.failed, name: failure}))
             case Drain(container_id):
-                self._device.containers.mark(container_id, "draining")
+                # In this order: a mark without its signal would end in a kill with requests in hand.
                 self._device.driver.signal(container_id, signal.SIGTERM)
+                self._device.containers.mark(container_id, "draining")
             case Kill(container_id):
                 log.warning("container %s did not stop in its grace: killed", container_id)
                 self._device.driver.signal(container_id, signal.SIGKILL)

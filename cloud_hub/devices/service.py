@@ -123,15 +123,13 @@ class Devices:
                 row.last_seen_at = datetime.now(UTC)
 
     def reported(self, device: str, reported: Reported) -> None:
-        """Keep what the device says of itself; a report that came late does not undo a newer one."""
+        """Keep what the device says of itself. Its clock is not asked: a device's clock may be wrong."""
         with self._database.transaction() as session:
             row = session.get(DeviceRow, device)
             if row is None:
                 return
             row.last_seen_at = datetime.now(UTC)
-            known = msgspec.convert(row.reported, Reported) if row.reported else None
-            if known is None or known.at <= reported.at:
-                row.reported = msgspec.to_builtins(reported)
+            row.reported = msgspec.to_builtins(reported)
 
     def get(self, workspace: str, device: str) -> DeviceRow:
         """Return a device; raises `NotFoundError`."""

@@ -99,18 +99,25 @@ class Rollouts:
         """
         with self._database.transaction() as session:
             rows = session.execute(
-                select(DesiredRow.device, DesiredRow.generation, DesiredRow.created_at, DeviceRow.reported)
+                select(
+                    DesiredRow.device,
+                    DesiredRow.generation,
+                    DesiredRow.created_at,
+                    DeviceRow.last_seen_at,
+                    DeviceRow.reported,
+                )
                 .join(DeviceRow, DeviceRow.id == DesiredRow.device)
                 .where(DesiredRow.rollout == rollout.id)
                 .order_by(DesiredRow.device)
             ).all()
             newest = {row[0]: _newest(session, row[0]) for row in rows}
         progress = []
-        for device, generation, created_at, last in rows:
+        for device, generation, created_at, seen_at, last in rows:
+            seen_since = seen_at is not None and seen_at > created_at
             reported = msgspec.convert(last, Reported) if last else None
             current = newest[device]
             superseded = current is not None and current.generation > generation
-            state = "superseded" if superseded else _state(generation, created_at, reported)
+            state = "superseded" if superseded else _state(generation, seen_since, reported)
             progress.append((device, generation, state, reported))
         return progress
 
@@ -138,10 +145,10 @@ class Rollouts:
         return device, envelope
 
 
-def _state(generation: int, created_at: datetime, reported: Reported | None) -> str:
+def _state(generation: int, seen_since: bool, reported: Reported | None) -> str:
     if reported is None or reported.generation < generation:
         # A refusal from before this document existed is about another one.
-        refused = reported is not None and reported.refused is not None and reported.at > created_at
+        refused = seen_since and reported is not None and reported.refused is not None
         return "failed" if refused else "waiting"
     if any(module.state in {"failed", "rolled_back"} for module in reported.modules):
         return "failed"
