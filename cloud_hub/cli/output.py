@@ -60,7 +60,9 @@ def show_table(values: Sequence[Any], columns: Sequence[str], rows: Iterable[Seq
     if as_json():
         sys.stdout.write(json.dumps(msgspec.to_builtins(list(values))) + "\n")
         return
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(cell(value) for value in row))
     console.print(table)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cloud_hub.cli.output import Format, Output, show_table, size
+from cloud_hub.cli.output import Format, Output, progress_console, show_table, size
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
 
@@ -23,6 +23,8 @@ def query(
         result = ws.query(sql, limit)
     values = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
     show_table(values, result.columns, result.rows)
+    if result.truncated:
+        progress_console.print(f"only the first {limit} rows: there are more (--limit)")
 
 
 @app.command(epilog="Example: headland telemetry streams")

@@ -1,0 +1,36 @@
+"""Longer runs, by `make soak`: updates under load, the agent killed at a random moment of each."""
+
+import random
+import time
+from functools import partial
+
+import pytest
+
+from simulators.demo.stage import Device
+from simulators.sensors.digits import DigitsSensor
+from tests.e2e.conftest import World
+from tests.e2e.test_update import apply, judge, runs, sensor, wait_until
+
+__all__ = ["sensor"]
+
+UPDATES = 12
+LONGEST_WAIT_S = 4.0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", [1])
+def test_updates_with_a_kill_at_a_random_moment_of_each_lose_and_refuse_nothing(
+    world: World, device: Device, sensor: DigitsSensor, seed: int
+) -> None:
+    moments = random.Random(seed)
+    for number in range(UPDATES):
+        image = "digits:2" if number % 2 == 0 else "digits:1"
+        apply(world, device, image)
+        time.sleep(moments.uniform(0, LONGEST_WAIT_S))
+        device.daemon.kill()
+        device.daemon.start("connected to the hub")
+        wait_until(partial(runs, world, image), f"update {number}: the device runs {image}")
+    time.sleep(0.5)
+    samples = judge(world, device, sensor.stop())
+    assert {version for _, version in samples} == {"1", "2"}
