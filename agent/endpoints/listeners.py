@@ -1,13 +1,16 @@
-"""A module's listening socket: one Unix socket for each module, owned by the agent.
+"""A module's listening sockets, owned by the agent, and the one name that clients connect to.
 
-After a restart of the agent the container still holds the old listener, whose descriptor cannot
-be had back. So a new one is bound beside it, and renamed over its path only when something serves
-it (or nothing serves the old one): connections made before wait in the old one's queue, which its
-container empties before it stops, and later ones come to the new one. A version that never gets
-ready is never at the path.
+Each life of the agent binds a socket of its own for a module (a restarted one cannot have back
+the descriptor that its containers hold), under a name that is never used twice. What clients
+connect to, ``{module}.sock``, is a symbolic link, replaced in one step, to the socket of the
+container that serves. A connection made before waits in the old socket's queue, which its container
+empties before it stops. Which socket a container holds is in its record, so after a kill at any
+point the link can be put right.
 """
 
 import socket
+import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent.errors import AgentError
@@ -28,46 +31,60 @@ class Listeners:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._sockets: dict[str, socket.socket] = {}
-        self._unpublished: set[str] = set()
+        self._sockets: dict[str, tuple[str, socket.socket]] = {}
 
     def path(self, module: str) -> Path:
         """Where clients of ``module`` connect."""
         return self._folder / f"{module}.sock"
 
-    def get(self, module: str) -> socket.socket:
-        """Return the module's listener, listening; clients reach it once it is published."""
+    def get(self, module: str) -> tuple[str, socket.socket]:
+        """Return the name and the socket of this life's listener; clients reach it once published."""
         if module not in self._sockets:
-            self._sockets[module] = bind_over(self._beside(module))
-            self._unpublished.add(module)
+            name = f"{module}.{uuid.uuid4().hex[:8]}"
+            self._sockets[module] = (name, bind(self._folder / name))
         return self._sockets[module]
 
-    def publish(self, module: str) -> None:
-        """Put the module's listener at its path, in one step; nothing happens where it is there."""
-        if module in self._unpublished:
-            self._beside(module).replace(self.path(module))
-            self._unpublished.discard(module)
+    def published(self, module: str) -> str:
+        """Return the name of the listener that clients reach now, or an empty text."""
+        try:
+            return str(self.path(module).readlink())
+        except OSError:
+            return ""
+
+    def publish(self, module: str, name: str) -> None:
+        """Lead clients to the listener ``name`` from now on, in one step."""
+        if self.published(module) == name:
+            return
+        beside = self._folder / f"{module}.link"
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(name)
+        beside.replace(self.path(module))
+
+    def sweep(self, module: str, held: Iterable[str]) -> None:
+        """Delete the sockets of earlier lives that no container of ``module`` holds any more."""
+        keep = {*held, self.published(module)}
+        if module in self._sockets:
+            keep.add(self._sockets[module][0])
+        for path in self._folder.glob(f"{module}.{'[0-9a-f]' * 8}"):
+            if path.name not in keep:
+                path.unlink(missing_ok=True)
 
     def drop(self, module: str) -> None:
         """Close and unlink: the module is no longer desired."""
         listener = self._sockets.pop(module, None)
         if listener is not None:
-            listener.close()
-        self._unpublished.discard(module)
-        self._beside(module).unlink(missing_ok=True)
+            listener[1].close()
         self.path(module).unlink(missing_ok=True)
+        self.sweep(module, ())
 
     def close(self) -> None:
         """Close our copies; the paths stay, since containers go on serving."""
-        for listener in self._sockets.values():
+        for _, listener in self._sockets.values():
             listener.close()
         self._sockets.clear()
 
-    def _beside(self, module: str) -> Path:
-        return self._folder / f"{module}.next"
 
-
-def bind_over(path: Path, *, mode: int = 0o666) -> socket.socket:
+def bind(path: Path, *, mode: int = 0o666) -> socket.socket:
     """Listen on ``path``, replacing what is there in one step; raises `EndpointError`."""
     beside = path.with_name(f".{path.name}")
     if len(str(beside).encode()) > LONGEST_PATH:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from agent.endpoints.listeners import bind_over
+from agent.endpoints.listeners import bind
 from agent.outbox.port import Outbox, OutboxError
 from contract.agent_api import READY_PATH, TELEMETRY_PATH, Handover, HandoverAnswer
 from contract.encoding import decode, encode
@@ -43,7 +43,7 @@ class ModuleApi:
     """Serves one container's agent socket until closed."""
 
     def __init__(self, container_id: str, path: Path, hooks: Hooks) -> None:
-        self._server = _Server(bind_over(path), container_id, hooks)
+        self._server = _Server(bind(path), container_id, hooks)
         self._thread = threading.Thread(
             target=self._server.serve_forever, name=f"module-api-{container_id}", daemon=True
         )

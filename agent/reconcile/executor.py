@@ -28,6 +28,7 @@ from agent.reconcile.state import (
     Memory,
     Observed,
     Phase,
+    Publish,
     Pull,
     Remove,
     Start,
@@ -126,8 +127,10 @@ class Executor:
                 self._pulls.start(module)
             case Start(module):
                 self._start(module)
+            case Publish(container_id):
+                record = self._record(container_id)
+                self._device.listeners.publish(record.module.name, record.listener)
             case Commit(module):
-                self._device.listeners.publish(module.name)
                 log.info("module %s: %s passed", module.name, module.image.name)
                 failed = {k: v for k, v in self.memory.failed.items() if k != module.name}
                 self._remember(Memory({**self.memory.committed, module.name: module}, failed))
@@ -157,11 +160,11 @@ class Executor:
         staged = self._pulls.staged(module)
         if staged is None:
             return
-        listener = self._device.listeners.get(module.name)
+        name, listener = self._device.listeners.get(module.name)
         if module.name not in self._serving:
-            self._device.listeners.publish(module.name)  # whoever comes now waits instead of failing
+            self._device.listeners.publish(module.name, name)  # whoever comes now waits instead of failing
         containers = self._device.containers
-        record = containers.create(module)
+        record = containers.create(module, name)
         self._serve_api(record.id)
         self._device.driver.start(self._spec(record, staged), listener.fileno())
         containers.mark(record.id, "started")
@@ -213,7 +216,8 @@ class Executor:
             self._backoff.healthy(spec_digest(record.module))
         if phase == "exited" and containers.marked(record.id, "draining"):
             phase = "lost"  # it stopped because it was asked to: no crash
-        return ContainerSeen(record.id, record.module, phase, now - since, draining_s)
+        published = self._device.listeners.published(record.module.name) == record.listener
+        return ContainerSeen(record.id, record.module, phase, now - since, draining_s, published)
 
     def _phase(self, record: Record, status: ContainerStatus | None) -> Phase:
         containers = self._device.containers
@@ -234,7 +238,7 @@ class Executor:
         self._wake()
 
     def _remove(self, container_id: str, *, crashed: bool) -> None:
-        record = next(r for r in self._device.containers.all() if r.id == container_id)
+        record = self._record(container_id)
         if crashed:
             log.warning("container %s stopped by itself: %s", container_id, self._last_words(container_id))
             self._backoff.failed(spec_digest(record.module))
@@ -245,6 +249,12 @@ class Executor:
         self._device.containers.remove(container_id)
         for key in [key for key in self._since if key[0] == container_id]:
             del self._since[key]
+        name = record.module.name
+        held = [r.listener for r in self._device.containers.all() if r.module.name == name]
+        self._device.listeners.sweep(name, held)
+
+    def _record(self, container_id: str) -> Record:
+        return next(r for r in self._device.containers.all() if r.id == container_id)
 
     def _last_words(self, container_id: str) -> str:
         return last_line(self._device.containers.log_file(container_id))

@@ -18,6 +18,7 @@ from agent.reconcile.state import (
     Kill,
     Memory,
     Observed,
+    Publish,
     Pull,
     Remove,
     Start,
@@ -73,8 +74,10 @@ def _approach(
     committed = memory.committed.get(target.name)
     on_trial = committed != target
     if ready:
-        rest = [c for c in containers if c.alive and c is not ready[0]]
-        return [*([Commit(target)] if on_trial else []), *_stop(rest)]
+        serving = next((c for c in ready if c.published), ready[0])
+        publish: list[Step] = [] if serving.published else [Publish(serving.id)]
+        commit: list[Step] = [Commit(target)] if on_trial else []
+        return publish + commit + _stop(c for c in containers if c.alive and c is not serving)
     starting = [c for c in on_target if c.phase == "starting"]
     if starting:
         late = [c for c in starting if c.age_s > target.ready_timeout_s]

@@ -19,11 +19,12 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What a container was started for, and in which life of the machine."""
+    """What a container was started for, in which life of the machine, and which socket it serves."""
 
     id: str
     module: Module
     boot_id: str
+    listener: str = ""
 
 
 class _FailureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +45,14 @@ class ContainerRecords:
         self._folder = folder
         self._boot_id = BOOT_ID.read_text().strip()
 
-    def create(self, module: Module) -> Record:
+    def create(self, module: Module, listener: str) -> Record:
         """Make a home and a record for a new container of ``module``."""
-        record = Record(id=f"{module.name}-{uuid.uuid4().hex[:8]}", module=module, boot_id=self._boot_id)
+        record = Record(
+            id=f"{module.name}-{uuid.uuid4().hex[:8]}",
+            module=module,
+            boot_id=self._boot_id,
+            listener=listener,
+        )
         self.run_folder(record.id).mkdir(parents=True)
         self.driver_folder(record.id).mkdir()
         write_durably(self.home(record.id) / "record.json", encode(record))

@@ -27,7 +27,7 @@ def converged(desired: Desired | None, observed: Observed, reports: tuple[Module
         return False
     specs = {spec_digest(module) for module in desired.modules}
     return all(report.state == "running" for report in reports) and all(
-        c.spec in specs and c.phase == "ready" for c in observed.containers
+        c.spec in specs and c.phase == "ready" and c.published for c in observed.containers
     )
 
 

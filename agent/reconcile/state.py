@@ -19,13 +19,17 @@ def spec_digest(module: Module) -> str:
 
 @dataclass(frozen=True)
 class ContainerSeen:
-    """A container of ours as observed now; ``age_s`` counts from its start or the agent's."""
+    """A container of ours as observed now; ``age_s`` counts from its start or the agent's.
+
+    ``published``: the module's clients reach the socket that it serves.
+    """
 
     id: str
     module: Module
     phase: Phase
     age_s: float
     draining_s: float = 0.0
+    published: bool = True
 
     @property
     def spec(self) -> str:
@@ -91,6 +95,13 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Publish:
+    """Lead the module's clients to the socket that the container serves."""
+
+    container_id: str
+
+
+@dataclass(frozen=True)
 class Commit:
     """The version passed: it is the one to go back to from now on."""
 
@@ -134,7 +145,7 @@ class Forget:
     module: str
 
 
-Step = Pull | Start | Commit | Fail | Drain | Kill | Remove | Forget
+Step = Pull | Start | Publish | Commit | Fail | Drain | Kill | Remove | Forget
 
 
 def wanted_modules(desired: Desired | None) -> dict[str, Module]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.endpoints.listeners import EndpointError, Listeners, bind_over
+from agent.endpoints.listeners import EndpointError, Listeners, bind
 from agent.endpoints.module_api import MAX_BODY_BYTES, MAX_SAMPLE_BYTES, Hooks, ModuleApi
 from agent.outbox.sqlite import SqliteOutbox
 from contract.agent_api import Handover
@@ -54,7 +54,7 @@ def test_a_listener_that_is_renamed_over_another_refuses_nobody(tmp_path: Path) 
     listeners: list[socket.socket] = []
     stops: list[threading.Event] = []
     for generation in range(20):
-        listener, stop = bind_over(path), threading.Event()
+        listener, stop = bind(path), threading.Event()
         threads.append(threading.Thread(target=accept_all, args=(listener, answers, str(generation), stop)))
         threads[-1].start()
         listeners.append(listener)
@@ -78,7 +78,7 @@ def test_a_listener_that_is_renamed_over_another_refuses_nobody(tmp_path: Path) 
 
 def test_negative_control_unlinking_before_binding_refuses(tmp_path: Path) -> None:
     path = tmp_path / "m.sock"
-    with bind_over(path):
+    with bind(path):
         path.unlink()
         with socket.socket(socket.AF_UNIX) as connection, pytest.raises(FileNotFoundError):
             connection.connect(str(path))
@@ -86,37 +86,46 @@ def test_negative_control_unlinking_before_binding_refuses(tmp_path: Path) -> No
 
 def test_a_path_that_is_too_long_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(EndpointError, match="107 bytes"):
-        bind_over(tmp_path / ("x" * 120))
+        bind(tmp_path / ("x" * 120))
 
 
 def test_a_dropped_module_has_no_socket(tmp_path: Path) -> None:
     listeners = Listeners(tmp_path / "run")
-    first = listeners.get("m")
-    assert listeners.get("m") is first
+    name, listener = listeners.get("m")
+    assert listeners.get("m") == (name, listener)
     assert not listeners.path("m").exists()
-    listeners.publish("m")
+    listeners.publish("m", name)
     assert listeners.path("m").is_socket()
     listeners.drop("m")
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_a_listener_that_is_not_published_leaves_the_one_that_serves_alone(tmp_path: Path) -> None:
-    """A restarted agent tries a version that never gets ready: who serves must stay reachable."""
-    before, after = Listeners(tmp_path / "run"), Listeners(tmp_path / "run")
-    serving = before.get("m")
-    before.publish("m")
-    after.get("m")
+def reaches(listeners: Listeners, listener: socket.socket) -> bool:
+    """Does a client of module m come to ``listener``?"""
+    listener.settimeout(0.2)
     with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(after.path("m")))
-        connection, _ = serving.accept()
-        connection.close()
-    after.publish("m")
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(after.path("m")))
-        connection, _ = after.get("m").accept()
-        connection.close()
-    before.close()
-    after.close()
+        client.connect(str(listeners.path("m")))
+        try:
+            listener.accept()[0].close()
+        except TimeoutError:
+            return False
+        return True
+
+
+def test_clients_reach_what_is_published_through_restarts_of_the_agent(tmp_path: Path) -> None:
+    """A second life tries a version and is killed; the third finds it ready, and leads clients to it."""
+    lives = [Listeners(tmp_path / "run") for _ in range(3)]
+    (first, serving), (second, trial) = lives[0].get("m"), lives[1].get("m")
+    lives[0].publish("m", first)
+    assert reaches(lives[1], serving)
+    assert not reaches(lives[1], trial)
+    lives[2].publish("m", second)
+    assert lives[2].published("m") == second
+    assert reaches(lives[2], trial)
+    lives[2].sweep("m", [second])
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"m.sock", second}
+    for life in lives:
+        life.close()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from agent.reconcile.state import (
     Memory,
     Observed,
     Phase,
+    Publish,
     Pull,
     Remove,
     Start,
@@ -109,6 +110,27 @@ def test_the_old_version_stays_until_the_new_one_is_ready() -> None:
 def test_when_the_new_version_is_ready_it_is_committed_and_the_old_one_drained() -> None:
     old, new = seen(V1, "ready"), seen(V2, "ready")
     assert next_steps(desire(V2), observed(old, new)) == (Commit(V2), Drain(old.id))
+
+
+def test_clients_are_led_to_the_new_version_before_the_old_one_is_drained() -> None:
+    old, new = seen(V1, "ready"), replace(seen(V2, "ready"), published=False)
+    assert next_steps(desire(V2), observed(old, new)) == (Publish(new.id), Commit(V2), Drain(old.id))
+
+
+def test_a_kill_after_the_commit_does_not_leave_clients_at_the_old_socket() -> None:
+    old, new = seen(V1, "ready"), replace(seen(V2, "ready"), published=False)
+    memory = Memory(committed={"digits": V2})
+    assert next_steps(desire(V2), observed(old, new), memory) == (Publish(new.id), Drain(old.id))
+
+
+def test_of_two_of_one_version_the_one_that_clients_reach_stays() -> None:
+    hidden, reached = replace(seen(V1, "ready", name="a"), published=False), seen(V1, "ready", name="b")
+    assert next_steps(desire(V1), observed(hidden, reached)) == (Drain(hidden.id),)
+
+
+def test_a_version_on_trial_is_not_published_before_it_is_ready() -> None:
+    trial = replace(seen(V2, "starting"), published=False)
+    assert next_steps(desire(V2), observed(seen(V1, "ready"), trial)) == ()
 
 
 def test_a_draining_container_is_killed_only_after_its_grace() -> None:
@@ -213,6 +235,7 @@ CONTAINERS = st.lists(
         phase=st.sampled_from(["starting", "ready", "draining", "exited", "lost"]),
         age_s=st.floats(0, 100),
         draining_s=st.floats(0, 100),
+        published=st.booleans(),
     ),
     max_size=5,
 ).map(tuple)
