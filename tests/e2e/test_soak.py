@@ -19,7 +19,7 @@ LONGEST_WAIT_S = 4.0
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_updates_with_a_kill_at_a_random_moment_of_each_lose_and_refuse_nothing(
     world: World, device: Device, sensor: DigitsSensor, seed: int
 ) -> None:
