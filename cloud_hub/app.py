@@ -15,7 +15,10 @@ from pathlib import Path
 
 import uvicorn
 
-from cloud_hub.access.service import Access
+from cloud_hub.access.limits import AttemptLimits
+from cloud_hub.access.members import Members
+from cloud_hub.access.people import People
+from cloud_hub.access.tokens import Tokens
 from cloud_hub.activities.service import Activities
 from cloud_hub.api.app import create_app
 from cloud_hub.api.tls import TlsHttpProtocol
@@ -132,10 +135,15 @@ def _services(settings: Settings, core: _Core, listening: DeviceListener) -> Ser
     blobs = Blobs(database, core.store, work_dir)
     models = Models(database, blobs, work_dir)
     activities = Activities(database, at_once=settings.builds_at_once)
+    limits = AttemptLimits(database)
+    tokens = Tokens(database, limits)
     return Services(
         settings=settings,
         authority=core.authority,
-        access=Access(database),
+        limits=limits,
+        tokens=tokens,
+        people=People(database, tokens, limits),
+        members=Members(database, tokens),
         workspaces=Workspaces(database),
         experiments=Experiments(database, blobs),
         models=models,
@@ -169,6 +177,7 @@ async def _serve(settings: Settings, services: Services, listener: socket.socket
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # an address that a client writes itself is none
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
     server = _Server(config)

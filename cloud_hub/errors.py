@@ -33,7 +33,24 @@ class InvalidInputError(HubError):
         self.errors = errors
 
 
-class UnauthenticatedError(HubError):
+class CredentialError(HubError):
+    """A credential is wrong; it counts against who showed it."""
+
+    code = "credential-wrong"
+
+
+class TooManyAttemptsError(HubError):
+    """Credentials were wrong too often; further tries wait ``retry_after_s`` seconds."""
+
+    code = "too-many-attempts"
+    retriable = True
+
+    def __init__(self, what: str, *, retry_after_s: int, fix: str) -> None:
+        super().__init__(what, fix=fix)
+        self.retry_after_s = retry_after_s
+
+
+class UnauthenticatedError(CredentialError):
     """The caller did not show a valid credential."""
 
     code = "unauthenticated"
@@ -63,19 +80,19 @@ class ManifestError(InvalidInputError):
     code = "manifest-invalid"
 
 
-class TokenUsedError(HubError):
+class TokenUsedError(CredentialError):
     """A one-time token was used before."""
 
     code = "token-used"
 
 
-class TokenExpiredError(HubError):
+class TokenExpiredError(CredentialError):
     """A one-time token's time is over."""
 
     code = "token-expired"
 
 
-class TokenUnknownError(HubError):
+class TokenUnknownError(CredentialError):
     """A one-time token that this hub never made."""
 
     code = "token-unknown"

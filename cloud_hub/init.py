@@ -1,9 +1,8 @@
 """`headland hub init`: a new hub in a data folder, and the first administrator's token."""
 
-import os
 from pathlib import Path
 
-from cloud_hub.access.service import Access
+from cloud_hub.access.people import first_administrator
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import AlreadyInitialisedError, NotInitialisedError
 from cloud_hub.pki.authority import Authority
@@ -44,7 +43,7 @@ def initialise(settings: Settings) -> str:
     issue_server_certificate(settings)
     database = database_of(settings)
     database.migrate()
-    token = Access(database).create_token(os.environ.get("USER", "admin"), "Admin", None, None)
+    token = first_administrator(database, "admin")
     database.close()
     # Last: its presence says that all the rest is there.
     write_durably(data_dir / SETTINGS_FILE, _toml(settings).encode(), mode=PUBLIC_MODE)

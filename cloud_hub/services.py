@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from cloud_hub.access.service import Access
+from cloud_hub.access.limits import AttemptLimits
+from cloud_hub.access.members import Members
+from cloud_hub.access.people import People
+from cloud_hub.access.tokens import Tokens
 from cloud_hub.activities.service import Activities
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.devices.service import Devices
@@ -23,7 +26,10 @@ class Services:
 
     settings: Settings
     authority: Authority
-    access: Access
+    limits: AttemptLimits
+    tokens: Tokens
+    people: People
+    members: Members
     workspaces: Workspaces
     experiments: Experiments
     models: Models

@@ -3,12 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter
-
-from cloud_hub.api.auth import Hub, Reader
+from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer
 
-router = APIRouter(prefix="/workspaces/{workspace}/activities", tags=["activities"])
+router = guarded_router("/workspaces/{workspace}/activities", "activities")
 
 
 class ActivityAnswer(Answer):
@@ -27,12 +25,12 @@ class ActivityAnswer(Answer):
 
 
 @router.get("")
-def activities(hub: Hub, who: Reader) -> list[ActivityAnswer]:
+def activities(hub: Hub, who: Who) -> list[ActivityAnswer]:
     """Return activities, newest first."""
     return [ActivityAnswer.model_validate(row) for row in hub.activities.all_in(who.workspace)]
 
 
 @router.get("/{activity}")
-def show(activity: str, hub: Hub, who: Reader) -> ActivityAnswer:
+def show(activity: str, hub: Hub, who: Who) -> ActivityAnswer:
     """Return one activity with its log."""
     return ActivityAnswer.model_validate(hub.activities.get(who.workspace, activity))

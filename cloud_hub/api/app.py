@@ -1,10 +1,16 @@
 """The HTTP application: every domain's routes, problems for errors, and a bound on bodies."""
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from starlette.middleware.base import RequestResponseEndpoint
 
+from cloud_hub.access.member_routes import router as members
+from cloud_hub.access.policy import API, POLICY
+from cloud_hub.access.session_routes import router as session
+from cloud_hub.access.user_routes import router as users
 from cloud_hub.activities.routes import router as activities
 from cloud_hub.api import problems
+from cloud_hub.api.auth import GuardedRoute
 from cloud_hub.blobs.routes import router as blobs
 from cloud_hub.devices.enrolment_routes import router as enrolment
 from cloud_hub.devices.routes import router as devices
@@ -19,8 +25,9 @@ from cloud_hub.telemetry.routes import router as telemetry
 from cloud_hub.version import VERSION
 from cloud_hub.workspaces.routes import router as workspaces
 
-API = "/api/v1"
 MAX_BODY_BYTES = 4 * 1024 * 1024
+IN_API = (session, users, workspaces)
+IN_WORKSPACE = (members, blobs, experiments, models, images, devices, rollouts, telemetry, activities)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -35,11 +42,22 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     problems.install(app)
     app.middleware("http")(_bounded)
-    for router in (workspaces, blobs, experiments, models, images, devices, rollouts, telemetry, activities):
+    for router in (*IN_API, *IN_WORKSPACE):
         app.include_router(router, prefix=API)
-    app.include_router(enrolment)
-    app.include_router(registry)
+    for router in (enrolment, registry):
+        app.include_router(router)
+    require_policy(app)
     return app
+
+
+def require_policy(app: FastAPI) -> None:
+    """Raise `LookupError` for a route that the policy does not name, or that nothing guards."""
+    for route in app.routes:
+        if not isinstance(route, APIRoute):
+            continue  # the API's own description
+        names = {f"{method} {route.path}" for method in route.methods or ()}
+        if not isinstance(route, GuardedRoute) or names - POLICY.keys():
+            raise LookupError(f"access.policy does not say who may {', '.join(sorted(names))}")
 
 
 async def _bounded(request: Request, call_next: RequestResponseEndpoint) -> Response:

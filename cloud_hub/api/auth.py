@@ -1,14 +1,21 @@
-"""Who asks: a person or service by token, a device by certificate."""
+"""Who asks, and whether they may: decided by `access.policy` before a body is read.
 
-from collections.abc import Callable
+A person or service shows a token, a device its certificate. Every route is a `GuardedRoute`; the
+application refuses to start with one that the policy does not name.
+"""
+
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from fastapi import Depends, Path, Request
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 
-from cloud_hub.access.roles import Caller, Role
+from cloud_hub.access.policy import POLICY, Rule
+from cloud_hub.access.roles import RANK, Caller
 from cloud_hub.api.tls import client_certificate
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.errors import ForbiddenError, NotFoundError, UnauthenticatedError
@@ -24,59 +31,109 @@ def services_of(request: Request) -> Services:
 Hub = Annotated[Services, Depends(services_of)]
 
 
-def authenticate(request: Request, hub: Hub) -> Caller:
-    """Return the caller by bearer token; raises `UnauthenticatedError`."""
+@dataclass(frozen=True)
+class Grant:
+    """Who asks, from where, and the workspace that the route is of (or an empty text)."""
+
+    address: str
+    workspace: str = ""
+    signed_in: Caller | None = None
+    device: DeviceRow | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """The person or service; raises `UnauthenticatedError` where nobody is signed in."""
+        if self.signed_in is None:
+            raise UnauthenticatedError("no token was shown", fix="Send `Authorization: Bearer TOKEN`.")
+        return self.signed_in
+
+
+class GuardedRoute(APIRoute):
+    """A route that is answered only to whom the policy names."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Put the check before everything that FastAPI does with a request."""
+        answer = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            rule = POLICY[f"{request.method} {self.path}"]
+            request.state.grant = await run_in_threadpool(authorise, request, rule)
+            return await answer(request)
+
+        return guarded
+
+
+def guarded_router(prefix: str, tag: str) -> APIRouter:
+    """Return an empty router whose routes are guarded."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=GuardedRoute)
+
+
+def grant_of(request: Request) -> Grant:
+    """Return what the guard found."""
+    return cast(Grant, request.state.grant)
+
+
+Who = Annotated[Grant, Depends(grant_of)]
+
+
+def authorise(request: Request, rule: Rule) -> Grant:
+    """Return the grant; raises `UnauthenticatedError`, `ForbiddenError` or `NotFoundError`."""
+    address = request.client.host if request.client else ""
+    workspace = str(request.path_params.get("workspace", ""))
+    hub = services_of(request)
+    match rule:
+        case "anyone" | "shown":
+            return Grant(address)
+        case "signed-in":
+            return Grant(address, signed_in=_caller(request, hub, address))
+        case "puller":
+            return _puller(request, hub, address, workspace)
+        case "Admin":
+            caller = _caller(request, hub, address)
+            if not caller.administers:
+                raise ForbiddenError("only the hub's administrator may do that")
+            return Grant(address, signed_in=caller)
+        case _:
+            caller = _caller(request, hub, address)
+            role = caller.role_in(workspace)
+            if role is None:
+                raise no_such_workspace(workspace)
+            hub.workspaces.get(workspace)
+            if RANK[role] < RANK[rule]:
+                raise ForbiddenError(
+                    f"your role {role} does not allow it", where=workspace, fix=f"It takes {rule}."
+                )
+            return Grant(address, workspace, caller)
+
+
+def no_such_workspace(workspace: str) -> NotFoundError:
+    """Return the error for a workspace that is not there, or not for the caller."""
+    return NotFoundError(
+        "no such workspace", where=workspace, fix="`headland workspace list` shows those you may see."
+    )
+
+
+def _caller(request: Request, hub: Services, address: str) -> Caller:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
         raise UnauthenticatedError("no token was shown", fix="Send `Authorization: Bearer TOKEN`.")
-    return hub.access.authenticate(secret)
+    return hub.tokens.authenticate(secret, address)
 
 
-Authenticated = Annotated[Caller, Depends(authenticate)]
+def _puller(request: Request, hub: Services, address: str, workspace: str) -> Grant:
+    """A device may pull within its workspace, a person where they are a Reader; else it is not there."""
+    device = _device(request, hub)
+    if device is not None:
+        if workspace not in {"", device.workspace}:
+            raise NotFoundError("no such repository", where=workspace)
+        return Grant(address, workspace, device=device)
+    caller = _caller(request, hub, address)
+    if workspace and caller.role_in(workspace) is None:
+        raise NotFoundError("no such repository", where=workspace)
+    return Grant(address, workspace, caller)
 
 
-@dataclass(frozen=True)
-class Member:
-    """A caller in a workspace, with the role that the route asks for."""
-
-    caller: Caller
-    workspace: str
-
-
-def member(role: Role) -> Callable[..., Member]:
-    """Return the dependency of a route that needs ``role`` in its workspace."""
-
-    def check(workspace: Annotated[str, Path()], caller: Authenticated, hub: Hub) -> Member:
-        if not caller.sees(workspace):
-            raise NotFoundError(
-                "no such workspace", where=workspace, fix="`headland workspace list` shows those you may see."
-            )
-        hub.workspaces.get(workspace)
-        if not caller.may(role):
-            raise ForbiddenError(
-                f"your role {caller.role} does not allow it", where=workspace, fix=f"It takes {role}."
-            )
-        return Member(caller, workspace)
-
-    return check
-
-
-Reader = Annotated[Member, Depends(member("Reader"))]
-Contributor = Annotated[Member, Depends(member("Contributor"))]
-Owner = Annotated[Member, Depends(member("Owner"))]
-
-
-def admin(caller: Authenticated) -> Caller:
-    """Return the caller if the hub is theirs."""
-    if not caller.may("Admin"):
-        raise ForbiddenError("only the hub's administrator may do that")
-    return caller
-
-
-Administrator = Annotated[Caller, Depends(admin)]
-
-
-def device_or_none(request: Request, hub: Hub) -> DeviceRow | None:
+def _device(request: Request, hub: Services) -> DeviceRow | None:
     """Return the device whose certificate was shown; one that is unknown or revoked is refused."""
     der = client_certificate(request)
     if der is None:
@@ -88,6 +145,3 @@ def device_or_none(request: Request, hub: Hub) -> DeviceRow | None:
     if row is None:
         raise UnauthenticatedError("the device's certificate is not known or revoked")
     return row
-
-
-MaybeDevice = Annotated[DeviceRow | None, Depends(device_or_none)]

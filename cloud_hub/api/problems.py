@@ -29,7 +29,8 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    errors.UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    errors.CredentialError: HTTPStatus.UNAUTHORIZED,
+    errors.TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.ForbiddenError: HTTPStatus.FORBIDDEN,
     errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.TokenUsedError: HTTPStatus.CONFLICT,
@@ -61,6 +62,7 @@ def _answer(
     retriable: bool = False,
     errors: tuple[FieldProblem, ...] = (),
     request_id: str = "",
+    retry_after_s: int | None = None,
 ) -> Response:
     problem = Problem(
         type=f"urn:headland:error:{code}",
@@ -75,6 +77,8 @@ def _answer(
         errors=errors,
     )
     headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else {}
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
     return Response(encode(problem), status.value, headers, "application/problem+json")
 
 
@@ -98,6 +102,7 @@ def to_response(error: HeadlandError) -> Response:
         fix=error.fix,
         retriable=error.retriable,
         errors=problems,
+        retry_after_s=error.retry_after_s if isinstance(error, errors.TooManyAttemptsError) else None,
     )
 
 

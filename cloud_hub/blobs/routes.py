@@ -1,13 +1,13 @@
 """HTTP: upload bytes by digest."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
-from cloud_hub.api.auth import Contributor, Hub
+from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer
 from cloud_hub.blobs.service import uploads_of
 from contract.digests import check_digest
 
-router = APIRouter(prefix="/workspaces/{workspace}/blobs", tags=["blobs"])
+router = guarded_router("/workspaces/{workspace}/blobs", "blobs")
 
 
 class BlobAnswer(Answer):
@@ -18,7 +18,7 @@ class BlobAnswer(Answer):
 
 
 @router.put("/{digest}", status_code=201)
-async def upload(digest: str, request: Request, hub: Hub, who: Contributor) -> BlobAnswer:
+async def upload(digest: str, request: Request, hub: Hub, who: Who) -> BlobAnswer:
     """Take the body in; it must have the digest that the path says."""
     check_digest(digest, where="digest in the path")
     size = await hub.blobs.upload(

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from cloud_hub.cli import activities, devices, hub, login, registries, rollouts, runs, telemetry, workspaces
+from cloud_hub.cli import (
+    activities,
+    devices,
+    hub,
+    login,
+    registries,
+    rollouts,
+    runs,
+    telemetry,
+    tokens,
+    users,
+    workspaces,
+)
 from cloud_hub.cli.output import show_error
 from cloud_hub.version import VERSION
 from contract.errors import HeadlandError
@@ -20,7 +32,9 @@ app = typer.Typer(
 for group, name in (
     (hub.app, "hub"),
     (workspaces.app, "workspace"),
-    (workspaces.token_app, "token"),
+    (users.app, "user"),
+    (tokens.service_app, "service"),
+    (tokens.app, "token"),
     (runs.app, "run"),
     (registries.model_app, "model"),
     (registries.image_app, "image"),
@@ -30,9 +44,13 @@ for group, name in (
     (activities.app, "activity"),
 ):
     app.add_typer(group, name=name)
-app.command(
-    epilog="Example: headland login https://hub.example.org:8443 --ca-file ca.pem --token-file my.token"
-)(login.login)
+for command, example in (
+    (login.login, "headland login --invitation ana.json"),
+    (login.logout, "headland logout"),
+    (login.whoami, "headland whoami"),
+    (login.password, "headland password"),
+):
+    app.command(epilog=f"Example: {example}")(command)
 
 
 def _version(wanted: bool) -> None:

@@ -1,15 +1,15 @@
 """`headland device`."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cloud_hub.cli.output import Format, Output, show, show_table, size
+from cloud_hub.cli.secret_input import write_private
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
-from cloud_hub.sdk import Device, SdkError
+from cloud_hub.sdk import Device
 from contract.encoding import encode
 
 app = group("Devices of the fleet.")
@@ -27,19 +27,8 @@ def invite(
     output: Output = Format.TEXT,
 ) -> None:
     """Pre-register a device and write its invitation, which holds a one-time token."""
-    try:
-        # Before the hub is asked: a token that cannot be written down would be lost.
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise SdkError(
-            f"cannot write the invitation ({error.strerror})", where=str(file), fix="Choose another --file."
-        ) from error
-    try:
-        with os.fdopen(descriptor, "wb") as target, connect(workspace) as ws:
-            target.write(encode(ws.invite_device(device, hours, replace=replace)))
-    except BaseException:
-        file.unlink()
-        raise
+    with connect(workspace) as ws:
+        write_private(file, lambda: encode(ws.invite_device(device, hours, replace=replace)))
     show(
         {"device": device, "file": str(file)},
         f"invitation of {device} is in {file}; it works once, for {hours} h.\n"

@@ -1,4 +1,4 @@
-"""`headland workspace` and `headland token`."""
+"""`headland workspace`."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,10 +7,10 @@ import typer
 
 from cloud_hub.cli.output import Format, Output, show, show_table
 from cloud_hub.cli.session import WorkspaceOption, group
+from cloud_hub.cli.session import workspace as connect
 from cloud_hub.sdk import Hub
 
 app = group("Workspaces: what a team shares.")
-token_app = group("Tokens of people and services.")
 
 
 class RoleName(StrEnum):
@@ -46,15 +46,31 @@ def list_(output: Output = Format.TEXT) -> None:
     show_table(infos, ["name", "created"], [(info.name, info.created_at) for info in infos])
 
 
-@token_app.command("create", epilog="Example: headland token create ana --role Contributor > ana.token")
-def create_token(
-    principal: str,
-    role: Annotated[RoleName, typer.Option(help="What the token may do.")],
+@app.command(epilog="Example: headland workspace share ana --role Contributor")
+def share(
+    person: str,
+    role: Annotated[RoleName, typer.Option(help="What they may do here.")],
     workspace: WorkspaceOption = "",
-    days: Annotated[int, typer.Option(help="How long it works.")] = 30,
     output: Output = Format.TEXT,
 ) -> None:
-    """Make a token for a person or service; it is printed this once."""
-    with Hub.connect() as hub:
-        token = hub.create_token(hub.workspace(workspace).name, principal, role.value, days)
-    show({"token": token}, token)
+    """Make a person a member of the workspace, or change their role."""
+    with connect(workspace) as ws:
+        member = ws.members.share(person, role.value)
+    show(member, f"{person} is a {role.value} of {ws.name}")
+
+
+@app.command(epilog="Example: headland workspace unshare ana")
+def unshare(person: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """End a person's membership; it counts from their next request on."""
+    with connect(workspace) as ws:
+        ws.members.unshare(person)
+    show({"person": person, "workspace": ws.name}, f"{person} is no member of {ws.name} any more")
+
+
+@app.command(epilog="Example: headland workspace members")
+def members(workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """Show the people and services of the workspace."""
+    with connect(workspace) as ws:
+        found = ws.members.all()
+    rows = [(m.principal, m.kind, m.role, m.created_at) for m in found]
+    show_table(found, ["member", "kind", "role", "since"], rows)

@@ -1,13 +1,14 @@
 """HTTP: enrolment of devices, EST-style (RFC 7030); the token in the body is the credential."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from cloud_hub.api.auth import Hub
+from cloud_hub.api.auth import Hub, Who, guarded_router
+from cloud_hub.services import Services
 from contract.encoding import decode, encode
-from contract.enrolment import CA_PATH, ENROL_PATH, EnrolRequest
+from contract.enrolment import CA_PATH, ENROL_PATH, EnrolAnswer, EnrolRequest
 
-router = APIRouter(tags=["enrolment"])
+router = guarded_router("", "enrolment")
 
 
 @router.get(CA_PATH)
@@ -17,8 +18,13 @@ def ca_certificates(hub: Hub) -> Response:
 
 
 @router.post(ENROL_PATH)
-async def enrol(request: Request, hub: Hub) -> Response:
+async def enrol(request: Request, hub: Hub, who: Who) -> Response:
     """Turn a one-time token and a certificate request into an identity."""
     ask = decode(await request.body(), EnrolRequest, what="enrolment request")
-    answer = await run_in_threadpool(hub.devices.enrol, ask)
+    answer = await run_in_threadpool(_enrol, hub, who.address, ask)
     return Response(encode(answer), media_type="application/json")
+
+
+def _enrol(hub: Services, address: str, ask: EnrolRequest) -> EnrolAnswer:
+    with hub.limits.guard(("enrolment", address)):
+        return hub.devices.enrol(ask)

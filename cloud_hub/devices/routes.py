@@ -3,14 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
-from cloud_hub.api.auth import Contributor, Hub, Reader
+from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.devices.rows import DeviceRow
 
-router = APIRouter(prefix="/workspaces/{workspace}/devices", tags=["devices"])
+router = guarded_router("/workspaces/{workspace}/devices", "devices")
 
 
 class InviteAsk(Ask):
@@ -50,7 +49,7 @@ class PulledAnswer(Answer):
 
 
 @router.post("", status_code=201)
-def invite(ask: InviteAsk, hub: Hub, who: Contributor) -> InvitationAnswer:
+def invite(ask: InviteAsk, hub: Hub, who: Who) -> InvitationAnswer:
     """Pre-register a device and make its one-time token."""
     invitation = hub.devices.invite(
         who.workspace, ask.device, timedelta(hours=ask.hours), replace=ask.replace
@@ -59,19 +58,19 @@ def invite(ask: InviteAsk, hub: Hub, who: Contributor) -> InvitationAnswer:
 
 
 @router.get("")
-def devices(hub: Hub, who: Reader) -> list[DeviceAnswer]:
+def devices(hub: Hub, who: Who) -> list[DeviceAnswer]:
     """Return the workspace's devices."""
     return [_answer(row) for row in hub.devices.all_in(who.workspace)]
 
 
 @router.get("/{device}")
-def show(device: str, hub: Hub, who: Reader) -> DeviceAnswer:
+def show(device: str, hub: Hub, who: Who) -> DeviceAnswer:
     """Return a device."""
     return _answer(hub.devices.get(who.workspace, device))
 
 
 @router.get("/{device}/pulled")
-def pulled(device: str, hub: Hub, who: Reader, since: AwareDatetime | None = None) -> PulledAnswer:
+def pulled(device: str, hub: Hub, who: Who, since: AwareDatetime | None = None) -> PulledAnswer:
     """Return how much the registry sent to a device, since a time if one is given."""
     hub.devices.get(who.workspace, device)
     sent_bytes, answers = hub.registry.pulled(device, since)

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cloud_hub.access.service import secret_digest
+from cloud_hub.access.tokens import secret_digest
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow, InvitationRow
 from cloud_hub.errors import (

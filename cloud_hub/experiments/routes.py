@@ -4,14 +4,13 @@ import math
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
 from pydantic import AfterValidator, Field
 
-from cloud_hub.api.auth import Contributor, Hub, Reader
+from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.experiments.rows import MetricRow, RunRow
 
-router = APIRouter(prefix="/workspaces/{workspace}", tags=["experiments"])
+router = guarded_router("/workspaces/{workspace}", "experiments")
 
 
 def _finite(value: float) -> float:
@@ -78,43 +77,43 @@ class RunAnswer(Answer):
 
 
 @router.post("/experiments/{experiment}/runs", status_code=201)
-def start(experiment: str, hub: Hub, who: Contributor) -> RunAnswer:
+def start(experiment: str, hub: Hub, who: Who) -> RunAnswer:
     """Start a run."""
     return _answer(hub.experiments.start(who.workspace, experiment, who.caller.principal))
 
 
 @router.get("/runs")
-def runs(hub: Hub, who: Reader, experiment: str | None = None) -> list[RunAnswer]:
+def runs(hub: Hub, who: Who, experiment: str | None = None) -> list[RunAnswer]:
     """Return runs, newest first, without their metrics."""
     return [_answer(row) for row in hub.experiments.all_in(who.workspace, experiment)]
 
 
 @router.get("/runs/{run}")
-def show(run: str, hub: Hub, who: Reader) -> RunAnswer:
+def show(run: str, hub: Hub, who: Who) -> RunAnswer:
     """Return a run with its metrics."""
     return _answer(*hub.experiments.get(who.workspace, run))
 
 
 @router.post("/runs/{run}/parameters")
-def log_parameters(run: str, ask: ParametersAsk, hub: Hub, who: Contributor) -> RunAnswer:
+def log_parameters(run: str, ask: ParametersAsk, hub: Hub, who: Who) -> RunAnswer:
     """Add parameters."""
     return _answer(hub.experiments.log_parameters(who.workspace, run, ask.parameters))
 
 
 @router.post("/runs/{run}/metrics", status_code=204)
-def log_metric(run: str, ask: MetricAsk, hub: Hub, who: Contributor) -> None:
+def log_metric(run: str, ask: MetricAsk, hub: Hub, who: Who) -> None:
     """Add one value of a metric."""
     hub.experiments.log_metric(who.workspace, run, ask.name, ask.value, ask.step)
 
 
 @router.post("/runs/{run}/outputs")
-def log_output(run: str, ask: OutputAsk, hub: Hub, who: Contributor) -> RunAnswer:
+def log_output(run: str, ask: OutputAsk, hub: Hub, who: Who) -> RunAnswer:
     """Name an uploaded blob as an output."""
     return _answer(hub.experiments.log_output(who.workspace, run, ask.name, ask.digest))
 
 
 @router.post("/runs/{run}/finish")
-def finish(run: str, ask: FinishAsk, hub: Hub, who: Contributor) -> RunAnswer:
+def finish(run: str, ask: FinishAsk, hub: Hub, who: Who) -> RunAnswer:
     """End a run."""
     return _answer(hub.experiments.finish(who.workspace, run, ask.status))
 

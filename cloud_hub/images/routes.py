@@ -2,14 +2,12 @@
 
 from datetime import datetime
 
-from fastapi import APIRouter
-
 from cloud_hub.activities.routes import ActivityAnswer
-from cloud_hub.api.auth import Contributor, Hub, Reader
+from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from contract.ids import split_versioned
 
-router = APIRouter(prefix="/workspaces/{workspace}/images", tags=["images"])
+router = guarded_router("/workspaces/{workspace}/images", "images")
 
 
 class BuildAsk(Ask):
@@ -43,7 +41,7 @@ class ImageAnswer(Answer):
 
 
 @router.post("/builds", status_code=202)
-def build(ask: BuildAsk, hub: Hub, who: Contributor) -> ActivityAnswer:
+def build(ask: BuildAsk, hub: Hub, who: Who) -> ActivityAnswer:
     """Start a build; its activity's result names the image."""
     row = hub.images.start_build(
         who.workspace, ask.name, ask.model, script_digest=ask.script_digest, principal=who.caller.principal
@@ -52,13 +50,13 @@ def build(ask: BuildAsk, hub: Hub, who: Contributor) -> ActivityAnswer:
 
 
 @router.get("")
-def images(hub: Hub, who: Reader) -> list[ImageAnswer]:
+def images(hub: Hub, who: Who) -> list[ImageAnswer]:
     """Return all versions."""
     return [ImageAnswer.model_validate(image) for image in hub.images.all_in(who.workspace)]
 
 
 @router.get("/{image}")
-def show(image: str, hub: Hub, who: Reader) -> ImageAnswer:
+def show(image: str, hub: Hub, who: Who) -> ImageAnswer:
     """Return ``name`` (its newest version) or ``name:version``."""
     name, version = split_versioned(image, where="image")
     return ImageAnswer.model_validate(hub.images.get(who.workspace, name, version))

@@ -3,15 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import Field
 
-from cloud_hub.api.auth import Contributor, Hub, Reader
+from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from contract.digests import check_digest
 from contract.ids import split_versioned
 
-router = APIRouter(prefix="/workspaces/{workspace}/models", tags=["models"])
+router = guarded_router("/workspaces/{workspace}/models", "models")
 
 
 class ModelAsk(Ask):
@@ -40,7 +39,7 @@ class ModelAnswer(Answer):
 
 
 @router.post("", status_code=201)
-def register(ask: ModelAsk, hub: Hub, who: Contributor) -> ModelAnswer:
+def register(ask: ModelAsk, hub: Hub, who: Who) -> ModelAnswer:
     """Register the next version of a model."""
     row = hub.models.register(
         who.workspace,
@@ -55,13 +54,13 @@ def register(ask: ModelAsk, hub: Hub, who: Contributor) -> ModelAnswer:
 
 
 @router.get("")
-def models(hub: Hub, who: Reader) -> list[ModelAnswer]:
+def models(hub: Hub, who: Who) -> list[ModelAnswer]:
     """Return all versions."""
     return [ModelAnswer.model_validate(row) for row in hub.models.all_in(who.workspace)]
 
 
 @router.get("/{model}")
-def show(model: str, hub: Hub, who: Reader) -> ModelAnswer:
+def show(model: str, hub: Hub, who: Who) -> ModelAnswer:
     """Return ``name`` (its newest version) or ``name:version``."""
     name, version = split_versioned(model, where="model")
     return ModelAnswer.model_validate(hub.models.get(who.workspace, name, version))

@@ -8,51 +8,42 @@ import re
 from collections.abc import Iterator
 from http import HTTPStatus
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from cloud_hub.api.auth import Hub, MaybeDevice, authenticate
-from cloud_hub.errors import NotFoundError
-from cloud_hub.registry.names import workspace_of
+from cloud_hub.api.auth import Hub, Who, guarded_router
+from cloud_hub.registry.names import repository_of
 from cloud_hub.services import Services
 
-router = APIRouter(prefix="/v2", tags=["registry"])
+router = guarded_router("/v2", "registry")
 
 RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 
 
 @router.get("/")
-def supported(request: Request, hub: Hub, device: MaybeDevice) -> dict[str, str]:
+def supported() -> dict[str, str]:
     """Say that this is a registry (end-1)."""
-    if device is None:
-        authenticate(request, hub)
     return {}
 
 
 @router.api_route("/{workspace}/{image}/manifests/{reference}", methods=["GET", "HEAD"])
-def manifest(
-    workspace: str, image: str, reference: str, request: Request, hub: Hub, device: MaybeDevice
-) -> Response:
+def manifest(workspace: str, image: str, reference: str, request: Request, hub: Hub, who: Who) -> Response:
     """Return a manifest or index by digest or tag (end-3)."""
-    repository = f"{workspace}/{image}"
-    _check_access(request, hub, device, repository)
+    repository = repository_of(workspace, image)
     link = hub.registry.manifest(repository, reference)
     body = hub.registry.blobs.read_small(link.digest)
     headers = {"Docker-Content-Digest": link.digest, "Content-Length": str(link.size_bytes)}
     if request.method == "HEAD":
         return Response(headers=headers, media_type=link.media_type)
-    if device is not None:
-        hub.registry.count_pull(device.id, repository, link.digest, len(body))
+    if who.device is not None:
+        hub.registry.count_pull(who.device.id, repository, link.digest, len(body))
     return Response(body, headers=headers, media_type=link.media_type)
 
 
 @router.api_route("/{workspace}/{image}/blobs/{digest}", methods=["GET", "HEAD"])
-def blob(
-    workspace: str, image: str, digest: str, request: Request, hub: Hub, device: MaybeDevice
-) -> Response:
+def blob(workspace: str, image: str, digest: str, request: Request, hub: Hub, who: Who) -> Response:
     """Return a blob (end-2), or the part of it that a ``Range`` names (RFC 9110, section 14)."""
-    repository = f"{workspace}/{image}"
-    _check_access(request, hub, device, repository)
+    repository = repository_of(workspace, image)
     size = hub.registry.blob(repository, digest).size_bytes
     first, last, status = 0, size - 1, HTTPStatus.OK
     asked = RANGE.fullmatch(request.headers.get("Range", ""))
@@ -75,20 +66,9 @@ def blob(
     if request.method == "HEAD":
         return Response(headers=headers, status_code=status, media_type="application/octet-stream")
     chunks = hub.registry.blobs.read(digest, first, last - first + 1)
-    if device is not None:
-        chunks = _counted(chunks, hub, device.id, repository, digest)
+    if who.device is not None:
+        chunks = _counted(chunks, hub, who.device.id, repository, digest)
     return StreamingResponse(chunks, status, headers, "application/octet-stream")
-
-
-def _check_access(request: Request, hub: Services, device: MaybeDevice, repository: str) -> None:
-    """A device may pull within its workspace, a person where they are a Reader; else it is not there."""
-    workspace = workspace_of(repository)
-    if device is not None:
-        allowed = device.workspace == workspace
-    else:
-        allowed = authenticate(request, hub).sees(workspace)
-    if not allowed:
-        raise NotFoundError("no such repository", where=repository)
 
 
 def _counted(

@@ -2,16 +2,16 @@
 
 from datetime import datetime
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from cloud_hub.api.auth import Contributor, Hub, Reader
+from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer
 from cloud_hub.errors import ManifestError
 from cloud_hub.rollouts.rows import RolloutRow
 from cloud_hub.services import Services
 
-router = APIRouter(prefix="/workspaces/{workspace}/rollouts", tags=["rollouts"])
+router = guarded_router("/workspaces/{workspace}/rollouts", "rollouts")
 
 
 class DeviceProgress(Answer):
@@ -39,7 +39,7 @@ class RolloutAnswer(Answer):
     status_code=201,
     openapi_extra={"requestBody": {"content": {"application/yaml": {"schema": {"type": "string"}}}}},
 )
-async def apply(request: Request, hub: Hub, who: Contributor) -> RolloutAnswer:
+async def apply(request: Request, hub: Hub, who: Who) -> RolloutAnswer:
     """Apply a rollout manifest (YAML in the body)."""
     try:
         text = (await request.body()).decode()
@@ -50,13 +50,13 @@ async def apply(request: Request, hub: Hub, who: Contributor) -> RolloutAnswer:
 
 
 @router.get("")
-def rollouts(hub: Hub, who: Reader) -> list[RolloutAnswer]:
+def rollouts(hub: Hub, who: Who) -> list[RolloutAnswer]:
     """Return every revision, newest first."""
     return [_answer(hub, row) for row in hub.rollouts.all_in(who.workspace)]
 
 
 @router.get("/{rollout}")
-def show(rollout: str, hub: Hub, who: Reader) -> RolloutAnswer:
+def show(rollout: str, hub: Hub, who: Who) -> RolloutAnswer:
     """Return the newest revision of a rollout."""
     return _answer(hub, hub.rollouts.get(who.workspace, rollout))
 

@@ -23,6 +23,15 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str = ""
 
 
+class LoginInvitation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person needs to log in for the first time; ``token`` works once."""
+
+    hub: str
+    ca_pem: str
+    user: str
+    token: str
+
+
 def context_file() -> Path:
     """Return where the context is."""
     named = os.environ.get("HEADLAND_CONTEXT")

@@ -5,6 +5,7 @@ from typing import Self
 
 import msgspec
 
+from cloud_hub.sdk.access import Session, Tokens, Users
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.context import Context, load_context, save_context
 from cloud_hub.sdk.errors import NotConnectedError
@@ -18,6 +19,9 @@ class Hub:
     def __init__(self, context: Context) -> None:
         self.context = context
         self._client = Client(context)
+        self.session = Session(self._client)
+        self.tokens = Tokens(self._client)
+        self.users = Users(self._client)
 
     @classmethod
     def connect(cls) -> Self:
@@ -54,8 +58,3 @@ class Hub:
         self._client.get(f"/workspaces/{name}", WorkspaceInfo)
         self.context = msgspec.structs.replace(self.context, workspace=name)
         save_context(self.context)
-
-    def create_token(self, workspace: str, principal: str, role: str, days: int) -> str:
-        """Make a token for a person or service; it is shown this once."""
-        body = {"principal": principal, "role": role, "days": days}
-        return self._client.post(f"/workspaces/{workspace}/tokens", body, dict[str, str])["token"]

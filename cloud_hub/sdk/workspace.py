@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from cloud_hub.sdk.access import Members
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.errors import ActivityFailedError, SdkError
 from cloud_hub.sdk.run import Run, upload
@@ -31,6 +32,7 @@ class Workspace:
         self._client = client
         self._path = f"/workspaces/{name}"
         self.name = name
+        self.members = Members(client, name)
 
     def start_run(self, experiment: str) -> Run:
         """Start a run of an experiment."""

@@ -5,14 +5,13 @@ import math
 from datetime import date, datetime
 from decimal import Decimal
 
-from fastapi import APIRouter
 from pydantic import Field
 
-from cloud_hub.api.auth import Hub, Reader
+from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.telemetry.query import MAX_ROWS
 
-router = APIRouter(prefix="/workspaces/{workspace}/telemetry", tags=["telemetry"])
+router = guarded_router("/workspaces/{workspace}/telemetry", "telemetry")
 
 Cell = str | int | float | bool | None | list["Cell"] | dict[str, "Cell"]
 
@@ -42,7 +41,7 @@ class StreamAnswer(Answer):
 
 
 @router.post("/query")
-def query(ask: QueryAsk, hub: Hub, who: Reader) -> QueryAnswer:
+def query(ask: QueryAsk, hub: Hub, who: Who) -> QueryAnswer:
     """Run a query over all that the hub has acknowledged."""
     result = hub.telemetry.query(who.workspace, ask.sql, ask.limit)
     rows = [[plain(cell) for cell in row] for row in result.rows]
@@ -50,7 +49,7 @@ def query(ask: QueryAsk, hub: Hub, who: Reader) -> QueryAnswer:
 
 
 @router.get("/streams")
-def streams(hub: Hub, who: Reader) -> list[StreamAnswer]:
+def streams(hub: Hub, who: Who) -> list[StreamAnswer]:
     """Return the streams of the workspace."""
     return [
         StreamAnswer.model_validate(row, from_attributes=False)

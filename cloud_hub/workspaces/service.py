@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 
 from cloud_hub.access.roles import Caller
+from cloud_hub.access.rows import MembershipRow
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ConflictError, NotFoundError
 from cloud_hub.workspaces.rows import WorkspaceRow
@@ -17,21 +18,24 @@ class Workspaces:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, name: str) -> WorkspaceRow:
-        """Make a workspace; raises `ConflictError` where the name is taken."""
+    def create(self, name: str, principal: str) -> WorkspaceRow:
+        """Make a workspace whose Owner is ``principal``; raises `ConflictError` where the name is taken."""
         check_name(name, where="workspace name")
         with self._database.transaction() as session:
             if session.get(WorkspaceRow, name) is not None:
                 raise ConflictError("the workspace exists already", where=name, fix="Choose another name.")
-            row = WorkspaceRow(name=name, created_at=datetime.now(UTC))
+            now = datetime.now(UTC)
+            row = WorkspaceRow(name=name, created_at=now)
             session.add(row)
+            session.flush()
+            session.add(MembershipRow(workspace=name, principal=principal, role="Owner", created_at=now))
         return row
 
     def visible_to(self, caller: Caller) -> list[WorkspaceRow]:
         """Return the workspaces that the caller may see, by name."""
         with self._database.transaction() as session:
             rows = session.scalars(select(WorkspaceRow).order_by(WorkspaceRow.name)).all()
-        return [row for row in rows if caller.sees(row.name)]
+        return [row for row in rows if caller.role_in(row.name) is not None]
 
     def get(self, name: str) -> WorkspaceRow:
         """Return a workspace; raises `NotFoundError`."""

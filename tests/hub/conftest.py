@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud_hub.access.people import new_principal
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.workspaces.service import Workspaces
@@ -16,8 +17,10 @@ def database(tmp_path: Path) -> Iterator[Database]:
     """A migrated database with workspaces shop and lab, and the devices cam-1 (shop) and mill-1 (lab)."""
     database = Database(f"sqlite:///{tmp_path / 'hub.db'}")
     database.migrate()
+    with database.transaction() as session:
+        session.add(new_principal("admin", "person", admin=True, by="admin"))
     for workspace, device in (("shop", "cam-1"), ("lab", "mill-1")):
-        Workspaces(database).create(workspace)
+        Workspaces(database).create(workspace, "admin")
         add_device(database, workspace, device)
     yield database
     database.close()

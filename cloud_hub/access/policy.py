@@ -1,0 +1,85 @@
+"""The one table that says who may call what. A route that is not here stops the hub from starting.
+
+A route of a workspace asks for the caller's role there; who has none is told that the workspace is
+not there. ``shown`` routes check a credential of their own in the body.
+"""
+
+from typing import Literal
+
+from cloud_hub.access.roles import Role
+
+Rule = Role | Literal["anyone", "shown", "signed-in", "puller"]
+"""``puller``: a device by its certificate within its workspace, or a Reader."""
+
+API = "/api/v1"
+WORKSPACE = f"{API}/workspaces/{{workspace}}"
+
+HUB: dict[str, Rule] = {
+    f"POST {API}/session": "shown",
+    f"POST {API}/session/invitation": "shown",
+    f"DELETE {API}/session": "signed-in",
+    f"GET {API}/me": "signed-in",
+    f"PUT {API}/me/password": "signed-in",
+    f"GET {API}/me/tokens": "signed-in",
+    f"POST {API}/me/tokens": "signed-in",
+    f"DELETE {API}/me/tokens/{{token}}": "signed-in",
+    f"GET {API}/users": "Admin",
+    f"POST {API}/users": "Admin",
+    f"PATCH {API}/users/{{user}}": "Admin",
+    f"POST {API}/users/{{user}}/invitation": "Admin",
+    f"GET {API}/workspaces": "signed-in",
+    f"POST {API}/workspaces": "Admin",
+    "GET /.well-known/est/cacerts": "anyone",
+    "POST /.well-known/est/simpleenroll": "shown",
+    "GET /v2/": "puller",
+    "GET /v2/{workspace}/{image}/manifests/{reference}": "puller",
+    "HEAD /v2/{workspace}/{image}/manifests/{reference}": "puller",
+    "GET /v2/{workspace}/{image}/blobs/{digest}": "puller",
+    "HEAD /v2/{workspace}/{image}/blobs/{digest}": "puller",
+}
+
+IN_WORKSPACE: dict[str, Rule] = {
+    "GET ": "Reader",
+    "GET /members": "Reader",
+    "PUT /members/{member}": "Owner",
+    "DELETE /members/{member}": "Owner",
+    "POST /services": "Owner",
+    "DELETE /services/{service}": "Owner",
+    "GET /services/{service}/tokens": "Owner",
+    "POST /services/{service}/tokens": "Owner",
+    "DELETE /services/{service}/tokens/{token}": "Owner",
+    "PUT /blobs/{digest}": "Contributor",
+    "POST /experiments/{experiment}/runs": "Contributor",
+    "GET /runs": "Reader",
+    "GET /runs/{run}": "Reader",
+    "POST /runs/{run}/parameters": "Contributor",
+    "POST /runs/{run}/metrics": "Contributor",
+    "POST /runs/{run}/outputs": "Contributor",
+    "POST /runs/{run}/finish": "Contributor",
+    "GET /models": "Reader",
+    "POST /models": "Contributor",
+    "GET /models/{model}": "Reader",
+    "GET /images": "Reader",
+    "POST /images/builds": "Contributor",
+    "GET /images/{image}": "Reader",
+    "GET /devices": "Reader",
+    "POST /devices": "Contributor",
+    "GET /devices/{device}": "Reader",
+    "GET /devices/{device}/pulled": "Reader",
+    "GET /rollouts": "Reader",
+    "POST /rollouts": "Contributor",
+    "GET /rollouts/{rollout}": "Reader",
+    "POST /telemetry/query": "Reader",
+    "GET /telemetry/streams": "Reader",
+    "GET /activities": "Reader",
+    "GET /activities/{activity}": "Reader",
+}
+
+
+def in_workspace(route: str) -> str:
+    """Return the full route of one that `IN_WORKSPACE` names."""
+    method, _, path = route.partition(" ")
+    return f"{method} {WORKSPACE}{path}"
+
+
+POLICY: dict[str, Rule] = HUB | {in_workspace(route): rule for route, rule in IN_WORKSPACE.items()}

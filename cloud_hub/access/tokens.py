@@ -1,0 +1,178 @@
+"""Tokens: made once, shown once, kept as SHA-256. A secret has 256 random bits, so no slow hash."""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Literal, cast
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from cloud_hub.access.limits import AttemptLimits
+from cloud_hub.access.roles import RANK, Caller, Role
+from cloud_hub.access.rows import MembershipRow, PrincipalRow, TokenRow
+from cloud_hub.db.engine import Database
+from cloud_hub.errors import (
+    ForbiddenError,
+    NotFoundError,
+    TokenExpiredError,
+    TokenUnknownError,
+    TokenUsedError,
+    UnauthenticatedError,
+)
+
+Purpose = Literal["access", "session", "invitation"]
+
+TOKEN_PREFIX = "hlp_"  # noqa: S105  only the prefix, by which a leaked token is recognised
+SESSION = timedelta(hours=12)
+INVITATION = timedelta(hours=72)
+NOTED_EVERY = timedelta(minutes=10)  # a use is a write: not for every request
+INVITE_AGAIN = "Ask the hub's administrator for a new invitation (`headland user invite`)."
+
+
+class Tokens:
+    """Makes tokens, tells whose they are, takes them back."""
+
+    def __init__(self, database: Database, limits: AttemptLimits) -> None:
+        self._database = database
+        self._limits = limits
+
+    def create(
+        self,
+        session: Session,
+        principal: str,
+        purpose: Purpose,
+        *,
+        role: Role,
+        lifetime: timedelta | None,
+        workspace: str | None = None,
+        label: str = "",
+    ) -> tuple[str, TokenRow]:
+        """Add a token; return its secret, which is not kept, and its row."""
+        secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        now = datetime.now(UTC)
+        row = TokenRow(
+            secret_sha256=secret_digest(secret),
+            id=secrets.token_hex(6),
+            purpose=purpose,
+            label=label,
+            principal=principal,
+            role=role,
+            workspace=workspace,
+            created_at=now,
+            expires_at=now + lifetime if lifetime else None,
+            last_used_at=None,
+            revoked_at=None,
+        )
+        session.add(row)
+        return secret, row
+
+    def create_for(
+        self, caller: Caller, *, role: Role, workspace: str | None, lifetime: timedelta, label: str
+    ) -> tuple[str, TokenRow]:
+        """Make the caller a token of their own that may do no more than the one they show."""
+        if RANK[role] > RANK[caller.cap] or (role == "Admin" and not caller.administers):
+            raise ForbiddenError("a token cannot make one that may do more than itself", where=f"role {role}")
+        if caller.only is not None and workspace != caller.only:
+            raise ForbiddenError("this token is for one workspace", where=caller.only)
+        if workspace is not None and caller.role_in(workspace) is None:
+            raise NotFoundError("no such workspace", where=workspace)
+        with self._database.transaction() as session:
+            return self.create(
+                session,
+                caller.principal,
+                "access",
+                role=role,
+                lifetime=lifetime,
+                workspace=workspace,
+                label=label,
+            )
+
+    def authenticate(self, secret: str, address: str) -> Caller:
+        """Return whose token it is; raises `UnauthenticatedError`, `TooManyAttemptsError`."""
+        now = datetime.now(UTC)
+        with self._database.transaction() as session:
+            row = session.get(TokenRow, secret_digest(secret))
+            principal = session.get_one(PrincipalRow, row.principal) if row is not None else None
+            if row is None or principal is None or not _valid(row, principal, now):
+                caller = None
+            else:
+                caller = _caller(session, row, principal)
+                if row.last_used_at is None or row.last_used_at + NOTED_EVERY <= now:
+                    row.last_used_at = now
+        if caller is None:
+            self._limits.failed(("token", address))
+            raise UnauthenticatedError(
+                "the token is not known or its time is over",
+                fix="Log in again (`headland login`), or ask an Owner for a new token.",
+            )
+        return caller
+
+    def redeem(self, session: Session, secret: str) -> TokenRow:
+        """Use up an invitation; exactly one of many at once succeeds. Raises `CredentialError`s."""
+        now = datetime.now(UTC)
+        digest = secret_digest(secret)
+        row = session.get(TokenRow, digest)
+        if row is None or row.purpose != "invitation":
+            raise TokenUnknownError("this hub never made that invitation", fix=INVITE_AGAIN)
+        if row.expires_at is not None and row.expires_at <= now:
+            raise TokenExpiredError("the invitation's time is over", fix=INVITE_AGAIN)
+        used = session.execute(
+            update(TokenRow)
+            .where(TokenRow.secret_sha256 == digest, TokenRow.revoked_at.is_(None))
+            .values(revoked_at=now)
+            .returning(TokenRow.id)
+        ).scalar()
+        if used is None:
+            raise TokenUsedError("the invitation was used before; it works once", fix=INVITE_AGAIN)
+        return row
+
+    def of(self, principal: str) -> list[TokenRow]:
+        """Return a principal's tokens that are not revoked, newest first."""
+        query = select(TokenRow).where(TokenRow.principal == principal, TokenRow.revoked_at.is_(None))
+        with self._database.transaction() as session:
+            return list(session.scalars(query.order_by(TokenRow.created_at.desc())).all())
+
+    def revoke(self, principal: str, token: str) -> None:
+        """Take a principal's token back; it is refused from the next request on."""
+        with self._database.transaction() as session:
+            row = session.scalars(
+                select(TokenRow).where(TokenRow.principal == principal, TokenRow.id == token)
+            ).first()
+            if row is None:
+                raise NotFoundError("no such token", where=token, fix="`headland token list` shows them.")
+            row.revoked_at = row.revoked_at or datetime.now(UTC)
+
+
+def revoke_all(session: Session, principal: str) -> None:
+    """Take every token of a principal back."""
+    session.execute(
+        update(TokenRow)
+        .where(TokenRow.principal == principal, TokenRow.revoked_at.is_(None))
+        .values(revoked_at=datetime.now(UTC))
+    )
+
+
+def secret_digest(secret: str) -> str:
+    """Return what is kept of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _valid(row: TokenRow, principal: PrincipalRow, now: datetime) -> bool:
+    in_time = row.expires_at is None or row.expires_at > now
+    usable = row.purpose != "invitation" and row.revoked_at is None
+    return usable and in_time and principal.disabled_at is None
+
+
+def _caller(session: Session, row: TokenRow, principal: PrincipalRow) -> Caller:
+    query = select(MembershipRow.workspace, MembershipRow.role).where(
+        MembershipRow.principal == principal.name
+    )
+    return Caller(
+        principal=principal.name,
+        token=row.id,
+        cap=cast(Role, row.role),
+        only=row.workspace,
+        admin=principal.admin,
+        memberships={workspace: cast(Role, role) for workspace, role in session.execute(query).all()},
+    )
