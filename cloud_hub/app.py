@@ -7,48 +7,25 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
-
-from cloud_hub.access.limits import AttemptLimits
-from cloud_hub.access.members import Members
-from cloud_hub.access.people import People
-from cloud_hub.access.tokens import Tokens
-from cloud_hub.activities.service import Activities
 from cloud_hub.api.app import create_app
-from cloud_hub.api.tls import TlsHttpProtocol
-from cloud_hub.blobs.folder import FolderStore
-from cloud_hub.blobs.service import Blobs
+from cloud_hub.api.server import HttpsServer
 from cloud_hub.broker.broker import Broker
 from cloud_hub.broker.program import find_program
 from cloud_hub.broker.settings import BrokerSettings
-from cloud_hub.db.engine import Database
 from cloud_hub.devices.listener import DeviceListener
-from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.errors import HubRunningError
-from cloud_hub.experiments.service import Experiments
-from cloud_hub.images.service import Images
-from cloud_hub.init import PKI, SIGNING_KEY, database_of, issue_server_certificate, require_initialised
-from cloud_hub.models.service import Models
-from cloud_hub.pki.authority import Authority
-from cloud_hub.pki.signer import DesiredSigner
-from cloud_hub.registry.service import Registry
-from cloud_hub.rollouts.service import Rollouts
+from cloud_hub.init import PKI, require_initialised
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.files import Files
 from cloud_hub.telemetry.ingest import Ingest
-from cloud_hub.telemetry.query import Telemetry
-from cloud_hub.workspaces.service import Workspaces
+from cloud_hub.wiring import Core, build_services
 
 log = logging.getLogger(__name__)
-
-SHUTDOWN_GRACE_S = 5
 
 
 async def run(settings: Settings) -> None:
@@ -59,7 +36,7 @@ async def run(settings: Settings) -> None:
 
 
 async def _run(settings: Settings, listener: socket.socket) -> None:
-    core = await asyncio.to_thread(_Core.open, settings)
+    core = await asyncio.to_thread(Core.open, settings)
     broker = await Broker.start(
         BrokerSettings(
             folder=settings.data_dir / "broker",
@@ -74,7 +51,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
     log.info("broker: %s", _describe_broker())
     loop = asyncio.get_running_loop()
     listening = DeviceListener(broker.bus, core.devices, loop)
-    services = _services(settings, core, listening)
+    services = build_services(settings, core, listening.push)
     services.activities.recover()
     core.files.sweep()
     tasks: list[asyncio.Task[None]] = []
@@ -95,68 +72,6 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         core.database.close()
 
 
-@dataclass(frozen=True)
-class _Core:
-    """What is there before the broker and the HTTP edge: rows, bytes, keys, devices."""
-
-    database: Database
-    store: FolderStore
-    authority: Authority
-    signer: DesiredSigner
-    devices: Devices
-    files: Files
-    certificate: Path
-    key: Path
-
-    @classmethod
-    def open(cls, settings: Settings) -> "_Core":
-        pki = settings.data_dir / PKI
-        certificate, key = issue_server_certificate(settings)
-        database = database_of(settings)
-        database.migrate()
-        authority, signer = Authority.load(pki), DesiredSigner.load(pki / SIGNING_KEY)
-        store = FolderStore(settings.data_dir / "objects")
-        facts = HubFacts(settings.url, settings.host, settings.mqtt_port, signer.public_keys())
-        return cls(
-            database=database,
-            store=store,
-            authority=authority,
-            signer=signer,
-            devices=Devices(database, authority, facts),
-            files=Files(database, store),
-            certificate=certificate,
-            key=key,
-        )
-
-
-def _services(settings: Settings, core: _Core, listening: DeviceListener) -> Services:
-    database, data_dir = core.database, settings.data_dir
-    work_dir = data_dir / "work"
-    blobs = Blobs(database, core.store, work_dir)
-    models = Models(database, blobs, work_dir)
-    activities = Activities(database, at_once=settings.builds_at_once)
-    limits = AttemptLimits(database)
-    tokens = Tokens(database, limits)
-    return Services(
-        settings=settings,
-        authority=core.authority,
-        limits=limits,
-        tokens=tokens,
-        people=People(database, tokens, limits),
-        members=Members(database, tokens),
-        workspaces=Workspaces(database),
-        experiments=Experiments(database, blobs),
-        models=models,
-        images=Images(database, blobs, models, activities, work_dir=work_dir, cache_dir=data_dir / "cache"),
-        registry=Registry(database, blobs),
-        devices=core.devices,
-        rollouts=Rollouts(database, core.signer, listening.push),
-        telemetry=Telemetry(database, core.store, core.files),
-        activities=activities,
-        blobs=blobs,
-    )
-
-
 def _describe_broker() -> str:
     program = find_program()
     beside = program.parent == Path(sys.executable).parent
@@ -164,39 +79,18 @@ def _describe_broker() -> str:
     return f"NATS server, MQTT over mutual TLS ({source})"
 
 
-async def _serve(settings: Settings, services: Services, listener: socket.socket, core: _Core) -> None:
-    config = uvicorn.Config(
+async def _serve(settings: Settings, services: Services, listener: socket.socket, core: Core) -> None:
+    server = HttpsServer(
         create_app(services),
-        http=TlsHttpProtocol,
-        ws="none",
-        lifespan="off",
-        ssl_certfile=str(core.certificate),
-        ssl_keyfile=str(core.key),
-        ssl_ca_certs=str(settings.data_dir / PKI / "ca.pem"),
-        ssl_cert_reqs=ssl.CERT_OPTIONAL,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # an address that a client writes itself is none
-        timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
+        certificate=core.certificate,
+        key=core.key,
+        client_ca=settings.data_dir / PKI / "ca.pem",
     )
-    server = _Server(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     log.info("hub ready at %s, MQTT at %s:%d", settings.url, settings.host, settings.mqtt_port)
     await server.serve(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, with signals left to the hub: it has more to shut down than HTTP."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def stop(self) -> None:
-        self.should_exit = True
 
 
 async def _flush_forever(files: Files, interval_s: float) -> None:

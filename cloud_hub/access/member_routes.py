@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.access.rows import MembershipRow
 from cloud_hub.access.schemas import (
     MemberAnswer,
@@ -14,19 +15,19 @@ from cloud_hub.access.schemas import (
 )
 from cloud_hub.api.auth import Hub, Who, guarded_router
 
-router = guarded_router("/workspaces/{workspace}", "members")
+router = guarded_router(WORKSPACE, "members")
 
 
 @router.get("/members")
 def members(hub: Hub, who: Who) -> list[MemberAnswer]:
     """Return the workspace's people and services."""
-    return [_answer(member, principal.kind) for member, principal in hub.members.all_in(who.workspace)]
+    return [_member(member, principal.kind) for member, principal in hub.members.all_in(who.workspace)]
 
 
 @router.put("/members/{member}")
 def share(member: str, ask: MemberAsk, hub: Hub, who: Who) -> MemberAnswer:
     """Make a person a member, or change their role."""
-    return _answer(hub.members.share(who.workspace, member, ask.role), "person")
+    return _member(hub.members.share(who.workspace, member, ask.role), "person")
 
 
 @router.delete("/members/{member}", status_code=204)
@@ -39,7 +40,7 @@ def unshare(member: str, hub: Hub, who: Who) -> None:
 def create_service(ask: ServiceAsk, hub: Hub, who: Who) -> MemberAnswer:
     """Add a service."""
     row = hub.members.create_service(who.workspace, ask.name, ask.role, who.caller.principal)
-    return _answer(row, "service")
+    return _member(row, "service")
 
 
 @router.delete("/services/{service}", status_code=204)
@@ -61,7 +62,7 @@ def create_service_token(service: str, ask: ServiceTokenAsk, hub: Hub, who: Who)
     made = hub.members.create_service_token(
         who.workspace, service, lifetime=timedelta(days=ask.days), label=ask.label
     )
-    return secret_answer(made)
+    return secret_member(made)
 
 
 @router.delete("/services/{service}/tokens/{token}", status_code=204)
@@ -70,5 +71,5 @@ def revoke_service_token(service: str, token: str, hub: Hub, who: Who) -> None:
     hub.tokens.revoke(hub.members.service(who.workspace, service), token)
 
 
-def _answer(row: MembershipRow, kind: str) -> MemberAnswer:
+def _member(row: MembershipRow, kind: str) -> MemberAnswer:
     return MemberAnswer(principal=row.principal, kind=kind, role=row.role, created_at=row.created_at)

@@ -34,9 +34,12 @@ class PasswordAsk(Ask):
 
 
 class TokenAsk(Ask):
-    """A token for oneself: the most it may do, the one workspace it is for, how long it works."""
+    """A token for oneself: the most it may do, the one workspace it is for, how long it works.
 
-    role: Literal["Admin", "Owner", "Contributor", "Reader"] = "Owner"
+    Without a role it may do what the token that is shown may, short of administering the hub.
+    """
+
+    role: Literal["Admin", "Owner", "Contributor", "Reader"] | None = None
     workspace: str | None = None
     days: int = Field(default=30, ge=1, le=366)
     label: str = Field(default="", max_length=200)

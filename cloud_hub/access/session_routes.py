@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from cloud_hub.access.policy import API
 from cloud_hub.access.schemas import (
     AcceptAsk,
     LoginAsk,
@@ -14,7 +15,7 @@ from cloud_hub.access.schemas import (
 )
 from cloud_hub.api.auth import Hub, Who, guarded_router
 
-router = guarded_router("", "session")
+router = guarded_router(API, "session")
 
 
 @router.post("/session", status_code=201)

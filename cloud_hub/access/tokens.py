@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cloud_hub.access.limits import AttemptLimits
-from cloud_hub.access.roles import RANK, Caller, Role
+from cloud_hub.access.roles import RANK, Caller, Role, least
 from cloud_hub.access.rows import MembershipRow, PrincipalRow, TokenRow
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import (
@@ -68,13 +68,15 @@ class Tokens:
         return secret, row
 
     def create_for(
-        self, caller: Caller, *, role: Role, workspace: str | None, lifetime: timedelta, label: str
+        self, caller: Caller, *, role: Role | None, workspace: str | None, lifetime: timedelta, label: str
     ) -> tuple[str, TokenRow]:
         """Make the caller a token of their own that may do no more than the one they show."""
+        role = role or least(caller.cap, "Owner")
+        workspace = workspace or caller.only
         if RANK[role] > RANK[caller.cap] or (role == "Admin" and not caller.administers):
             raise ForbiddenError("a token cannot make one that may do more than itself", where=f"role {role}")
-        if caller.only is not None and workspace != caller.only:
-            raise ForbiddenError("this token is for one workspace", where=caller.only)
+        if caller.only not in {None, workspace}:
+            raise ForbiddenError("this token is for one workspace", where=caller.only or "")
         if workspace is not None and caller.role_in(workspace) is None:
             raise NotFoundError("no such workspace", where=workspace)
         with self._database.transaction() as session:

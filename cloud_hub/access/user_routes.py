@@ -1,10 +1,11 @@
 """HTTP: the hub's people, for its administrator."""
 
+from cloud_hub.access.policy import API
 from cloud_hub.access.schemas import InvitationAnswer, UserAnswer, UserAsk, UserChangeAsk
 from cloud_hub.access.tokens import INVITATION
 from cloud_hub.api.auth import Hub, Who, guarded_router
 
-router = guarded_router("/users", "users")
+router = guarded_router(f"{API}/users", "users")
 
 HOURS = int(INVITATION.total_seconds() // 3600)
 

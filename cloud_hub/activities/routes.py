@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
+from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer
 
-router = guarded_router("/workspaces/{workspace}/activities", "activities")
+router = guarded_router(f"{WORKSPACE}/activities", "activities")
 
 
 class ActivityAnswer(Answer):

@@ -5,7 +5,7 @@ from fastapi.routing import APIRoute
 from starlette.middleware.base import RequestResponseEndpoint
 
 from cloud_hub.access.member_routes import router as members
-from cloud_hub.access.policy import API, POLICY
+from cloud_hub.access.policy import POLICY
 from cloud_hub.access.session_routes import router as session
 from cloud_hub.access.user_routes import router as users
 from cloud_hub.activities.routes import router as activities
@@ -26,8 +26,22 @@ from cloud_hub.version import VERSION
 from cloud_hub.workspaces.routes import router as workspaces
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-IN_API = (session, users, workspaces)
-IN_WORKSPACE = (members, blobs, experiments, models, images, devices, rollouts, telemetry, activities)
+ROUTERS = (
+    session,
+    users,
+    workspaces,
+    members,
+    blobs,
+    experiments,
+    models,
+    images,
+    devices,
+    rollouts,
+    telemetry,
+    activities,
+    enrolment,
+    registry,
+)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -42,10 +56,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     problems.install(app)
     app.middleware("http")(_bounded)
-    for router in (*IN_API, *IN_WORKSPACE):
-        app.include_router(router, prefix=API)
-    for router in (enrolment, registry):
-        app.include_router(router)
+    for router in ROUTERS:
+        app.router.routes.extend(router.routes)
     require_policy(app)
     return app
 

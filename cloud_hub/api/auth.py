@@ -64,7 +64,7 @@ class GuardedRoute(APIRoute):
 
 
 def guarded_router(prefix: str, tag: str) -> APIRouter:
-    """Return an empty router whose routes are guarded."""
+    """Return an empty router whose routes are guarded; ``prefix`` is the whole path up to them."""
     return APIRouter(prefix=prefix, tags=[tag], route_class=GuardedRoute)
 
 

@@ -2,12 +2,13 @@
 
 from fastapi import Request
 
+from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer
 from cloud_hub.blobs.service import uploads_of
 from contract.digests import check_digest
 
-router = guarded_router("/workspaces/{workspace}/blobs", "blobs")
+router = guarded_router(f"{WORKSPACE}/blobs", "blobs")
 
 
 class BlobAnswer(Answer):

@@ -28,7 +28,7 @@ class CapName(StrEnum):
 
 @app.command(epilog="Example: headland token create --role Reader --days 90 > dashboard.token")
 def create(
-    role: Annotated[CapName, typer.Option(help="The most that the token may do.")] = CapName.OWNER,
+    role: Annotated[CapName | None, typer.Option(help="The most that the token may do.")] = None,
     days: Annotated[int, typer.Option(help="How long it works; 1 to 366.")] = 30,
     label: Annotated[str, typer.Option(help="What it is for; shown in lists.")] = "",
     everywhere: Annotated[
@@ -44,7 +44,7 @@ def create(
             made = hub.workspace(workspace).members.create_service_token(service, days=days, label=label)
         else:
             only = None if everywhere else hub.workspace(workspace).name
-            made = hub.tokens.create(role=role.value, workspace=only, days=days, label=label)
+            made = hub.tokens.create(role=role and role.value, workspace=only, days=days, label=label)
     show(made, made.token)
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from pydantic import AwareDatetime, Field
 
+from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.devices.rows import DeviceRow
 
-router = guarded_router("/workspaces/{workspace}/devices", "devices")
+router = guarded_router(f"{WORKSPACE}/devices", "devices")
 
 
 class InviteAsk(Ask):

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.experiments.rows import MetricRow, RunRow
 
-router = guarded_router("/workspaces/{workspace}", "experiments")
+router = guarded_router(WORKSPACE, "experiments")
 
 
 def _finite(value: float) -> float:

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
+from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.activities.routes import ActivityAnswer
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from contract.ids import split_versioned
 
-router = guarded_router("/workspaces/{workspace}/images", "images")
+router = guarded_router(f"{WORKSPACE}/images", "images")
 
 
 class BuildAsk(Ask):

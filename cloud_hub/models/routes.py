@@ -5,12 +5,13 @@ from typing import Any
 
 from pydantic import Field
 
+from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from contract.digests import check_digest
 from contract.ids import split_versioned
 
-router = guarded_router("/workspaces/{workspace}/models", "models")
+router = guarded_router(f"{WORKSPACE}/models", "models")
 
 
 class ModelAsk(Ask):

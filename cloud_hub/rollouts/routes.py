@@ -5,13 +5,14 @@ from datetime import datetime
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer
 from cloud_hub.errors import ManifestError
 from cloud_hub.rollouts.rows import RolloutRow
 from cloud_hub.services import Services
 
-router = guarded_router("/workspaces/{workspace}/rollouts", "rollouts")
+router = guarded_router(f"{WORKSPACE}/rollouts", "rollouts")
 
 
 class DeviceProgress(Answer):

@@ -39,7 +39,7 @@ class Tokens:
         self._client = client
 
     def create(
-        self, *, role: str = "Owner", workspace: str | None = None, days: int = 30, label: str = ""
+        self, *, role: str | None = None, workspace: str | None = None, days: int = 30, label: str = ""
     ) -> NewToken:
         """Make a token; its secret is shown this once."""
         body = {"role": role, "workspace": workspace, "days": days, "label": label}

@@ -7,11 +7,12 @@ from decimal import Decimal
 
 from pydantic import Field
 
+from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.telemetry.query import MAX_ROWS
 
-router = guarded_router("/workspaces/{workspace}/telemetry", "telemetry")
+router = guarded_router(f"{WORKSPACE}/telemetry", "telemetry")
 
 Cell = str | int | float | bool | None | list["Cell"] | dict[str, "Cell"]
 

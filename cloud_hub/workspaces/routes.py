@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
+from cloud_hub.access.policy import API
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 
-router = guarded_router("/workspaces", "workspaces")
+router = guarded_router(f"{API}/workspaces", "workspaces")
 
 
 class WorkspaceAsk(Ask):

@@ -1,0 +1,104 @@
+"""The hub's HTTPS server over a real database, store and CA; only the broker is not there."""
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from cloud_hub.access.roles import Role
+from cloud_hub.access.rows import MembershipRow
+from cloud_hub.api.app import create_app
+from cloud_hub.api.server import HttpsServer
+from cloud_hub.init import initialise
+from cloud_hub.services import Services
+from cloud_hub.settings import Settings
+from cloud_hub.wiring import Core, build_services
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True)
+class World:
+    """The application, its services, and a client without a token; workspaces ``shop`` and ``lab``."""
+
+    app: FastAPI
+    services: Services
+    client: httpx.Client
+    admin_token: str
+    core: Core
+
+    def token(
+        self, name: str, roles: dict[str, Role], *, cap: Role = "Owner", only: str | None = None
+    ) -> str:
+        """Return a new token of a person ``name`` who holds exactly ``roles``."""
+        known = {person.name for person in self.services.people.all()}
+        if name not in known:
+            self.services.people.create(name, admin=False, by="admin")
+        with self.core.database.transaction() as session:
+            for workspace in ("shop", "lab"):
+                row = session.get(MembershipRow, (workspace, name))
+                if row is not None:
+                    session.delete(row)
+            session.flush()
+        for workspace, role in roles.items():
+            assert role != "Admin"
+            self.services.members.share(workspace, name, role)
+        with self.core.database.transaction() as session:
+            return self.services.tokens.create(
+                session, name, "access", role=cap, lifetime=timedelta(hours=1), workspace=only
+            )[0]
+
+    def administrator(self) -> str:
+        """Return a new token of the administrator."""
+        with self.core.database.transaction() as session:
+            return self.services.tokens.create(
+                session, "admin", "access", role="Admin", lifetime=timedelta(hours=1)
+            )[0]
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that shows a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A hub made by `initialise`, with two workspaces."""
+    settings = Settings(data_dir=tmp_path / "hub")
+    admin_token = initialise(settings)
+    core = Core.open(settings)
+    services = build_services(settings, core, lambda _device, _envelope: None)
+    for workspace in ("shop", "lab"):
+        services.workspaces.create(workspace, "admin")
+    app = create_app(services)
+    with serving(app, core) as client:
+        yield World(app, services, client, admin_token, core)
+    services.activities.close()
+    core.database.close()
+
+
+@contextmanager
+def serving(app: FastAPI, core: Core) -> Iterator[httpx.Client]:
+    """Serve an application on a free port of the loopback; yield a client that believes in its CA."""
+    ca = core.certificate.parent / "ca.pem"
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = HttpsServer(app, certificate=core.certificate, key=core.key, client_ca=ca)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+    thread.start()
+    try:
+        tls = ssl.create_default_context(cafile=str(ca))
+        with httpx.Client(base_url=f"https://localhost:{listener.getsockname()[1]}", verify=tls) as client:
+            yield client
+    finally:
+        server.stop()
+        thread.join()
+        listener.close()
