@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import signal
 import socket
 import ssl
@@ -19,6 +17,7 @@ from cloud_hub.access.service import Access
 from cloud_hub.activities.service import Activities
 from cloud_hub.api.app import create_app
 from cloud_hub.api.tls import TlsHttpProtocol
+from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.broker.broker import Broker
@@ -31,11 +30,15 @@ from cloud_hub.errors import HubRunningError
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.service import Images
 from cloud_hub.init import PKI, SIGNING_KEY, database_of, issue_server_certificate, require_initialised
+from cloud_hub.keys import open_master_keys
+from cloud_hub.lock import hub_lock
 from cloud_hub.models.service import Models
 from cloud_hub.pki.authority import Authority
 from cloud_hub.pki.signer import DesiredSigner
 from cloud_hub.registry.service import Registry
 from cloud_hub.rollouts.service import Rollouts
+from cloud_hub.secrets.key_file import FileMasterKeys
+from cloud_hub.secrets.service import Secrets
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.files import Files
@@ -51,7 +54,7 @@ SHUTDOWN_GRACE_S = 5
 async def run(settings: Settings) -> None:
     """Run the hub until SIGTERM or SIGINT."""
     require_initialised(settings.data_dir)
-    with _locked(settings.data_dir), _listening(settings) as listener:
+    with hub_lock(settings.data_dir), _listening(settings) as listener:
         await _run(settings, listener)
 
 
@@ -100,6 +103,7 @@ class _Core:
     store: FolderStore
     authority: Authority
     signer: DesiredSigner
+    master_keys: FileMasterKeys
     devices: Devices
     files: Files
     certificate: Path
@@ -119,6 +123,7 @@ class _Core:
             store=store,
             authority=authority,
             signer=signer,
+            master_keys=open_master_keys(pki, database),
             devices=Devices(database, authority, facts),
             files=Files(database, store),
             certificate=certificate,
@@ -131,6 +136,7 @@ def _services(settings: Settings, core: _Core, listening: DeviceListener) -> Ser
     work_dir = data_dir / "work"
     blobs = Blobs(database, core.store, work_dir)
     models = Models(database, blobs, work_dir)
+    audit = Audit(database, core.master_keys.derive("audit"))
     activities = Activities(database, at_once=settings.builds_at_once)
     return Services(
         settings=settings,
@@ -146,6 +152,8 @@ def _services(settings: Settings, core: _Core, listening: DeviceListener) -> Ser
         telemetry=Telemetry(database, core.store, core.files),
         activities=activities,
         blobs=blobs,
+        audit=audit,
+        secrets=Secrets(database, core.master_keys, audit),
     )
 
 
@@ -197,22 +205,6 @@ async def _flush_forever(files: Files, interval_s: float) -> None:
             await asyncio.to_thread(files.flush)
         except Exception:
             log.exception("telemetry files could not be written; tried again in %g s", interval_s)
-
-
-@contextlib.contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    descriptor = os.open(data_dir / "hub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise HubRunningError(
-            "another hub works on this data folder", where=str(data_dir), fix="Stop it first."
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

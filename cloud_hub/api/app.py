@@ -5,6 +5,8 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from cloud_hub.activities.routes import router as activities
 from cloud_hub.api import problems
+from cloud_hub.audit.routes import of_hub as hub_audit
+from cloud_hub.audit.routes import of_workspace as audit
 from cloud_hub.blobs.routes import router as blobs
 from cloud_hub.devices.enrolment_routes import router as enrolment
 from cloud_hub.devices.routes import router as devices
@@ -14,6 +16,7 @@ from cloud_hub.images.routes import router as images
 from cloud_hub.models.routes import router as models
 from cloud_hub.registry.routes import router as registry
 from cloud_hub.rollouts.routes import router as rollouts
+from cloud_hub.secrets.routes import router as secrets
 from cloud_hub.services import Services
 from cloud_hub.telemetry.routes import router as telemetry
 from cloud_hub.version import VERSION
@@ -36,6 +39,8 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     app.middleware("http")(_bounded)
     for router in (workspaces, blobs, experiments, models, images, devices, rollouts, telemetry, activities):
+        app.include_router(router, prefix=API)
+    for router in (secrets, audit, hub_audit):
         app.include_router(router, prefix=API)
     app.include_router(enrolment)
     app.include_router(registry)

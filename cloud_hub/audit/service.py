@@ -85,17 +85,20 @@ class Audit:
         session.flush()
         return entry.sequence
 
-    def verify(self, workspace: str) -> list[Fault]:
+    def verify(self, workspace: str, noted: Head | None = None) -> list[Fault]:
         """Return what is wrong with a chain, in the order of its rows; at most 100 faults.
 
-        It reads in short transactions, so that writers go on meanwhile; head and end are read in one.
+        ``noted`` is an end of the chain that somebody kept elsewhere: with it, putting the whole database
+        back to an older state is found too. It reads in short transactions, so that writers go on
+        meanwhile; the end is read in one with the head.
         """
-        return list(itertools.islice(self._faults(workspace), MAX_FAULTS))
+        return list(itertools.islice(self._faults(workspace, noted), MAX_FAULTS))
 
-    def length(self, workspace: str) -> int:
-        """Return how many entries the chain says it has."""
+    def head(self, workspace: str) -> Head:
+        """Return where the chain says that it ends; one without entries has 0."""
         with self._database.transaction() as session:
-            return session.scalar(select(AuditHeadRow.count).where(AuditHeadRow.workspace == workspace)) or 0
+            row = session.get(AuditHeadRow, workspace)
+        return Head(workspace, row.count, row.last) if row is not None else Head(workspace, 0, START)
 
     def page(self, workspace: str, filters: Filters, limit: int) -> list[AuditRow]:
         """Return entries, newest first, at most ``limit``; go on with ``before_seq`` of the last."""
@@ -129,7 +132,7 @@ class Audit:
                 fix="See `headland audit verify`; restore database and `pki/master-keys` from one backup.",
             )
 
-    def _faults(self, workspace: str) -> Iterator[Fault]:
+    def _faults(self, workspace: str, noted: Head | None) -> Iterator[Fault]:
         walk, ended = Walk(self._key), False
         while not ended:
             with self._database.transaction() as session:
@@ -141,6 +144,15 @@ class Audit:
             ended = len(rows) < PAGE_ROWS
             yield from walk.rows(rows)
         yield from walk.head(*(head or (None, None)))
+        if noted is not None:
+            with self._database.transaction() as session:
+                mac = session.scalar(
+                    select(AuditRow.mac).where(
+                        AuditRow.workspace == workspace, AuditRow.sequence == noted.count
+                    )
+                )
+            if mac != noted.last:
+                yield Fault(noted.count, "not the row that was noted: the log was put back or replaced")
 
 
 def _locked_head(session: Session, workspace: str) -> tuple[Head, object] | None:

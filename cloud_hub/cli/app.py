@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from cloud_hub.cli import activities, devices, hub, login, registries, rollouts, runs, telemetry, workspaces
+from cloud_hub.cli import (
+    activities,
+    audit,
+    devices,
+    hub,
+    login,
+    registries,
+    rollouts,
+    runs,
+    secrets,
+    telemetry,
+    workspaces,
+)
 from cloud_hub.cli.output import show_error
 from cloud_hub.version import VERSION
 from contract.errors import HeadlandError
@@ -28,6 +40,8 @@ for group, name in (
     (rollouts.app, "rollout"),
     (telemetry.app, "telemetry"),
     (activities.app, "activity"),
+    (secrets.app, "secret"),
+    (audit.app, "audit"),
 ):
     app.add_typer(group, name=name)
 app.command(

@@ -49,6 +49,14 @@ class Client:
         """POST JSON and read the answer as ``kind``."""
         return self._read(self._send("POST", path, json=body), kind)
 
+    def put(self, path: str, body: Mapping[str, Any], kind: type[T]) -> T:
+        """PUT JSON and read the answer as ``kind``."""
+        return self._read(self._send("PUT", path, json=body), kind)
+
+    def delete(self, path: str, kind: type[T]) -> T:
+        """DELETE and read the answer as ``kind``."""
+        return self._read(self._send("DELETE", path), kind)
+
     def post_nothing(self, path: str, body: Mapping[str, Any]) -> None:
         """POST JSON where no answer is expected."""
         self._send("POST", path, json=body)

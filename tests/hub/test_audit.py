@@ -75,7 +75,7 @@ def test_an_untouched_chain_holds(audit: Audit, database: Database) -> None:
     record(audit, database, 3, workspace="lab")
     record(audit, database, 2, workspace="")
     assert [audit.verify(chain) for chain in ("shop", "lab", "")] == [[], [], []]
-    assert [audit.length(chain) for chain in ("shop", "lab", "", "none")] == [10, 3, 2, 0]
+    assert [audit.head(chain).count for chain in ("shop", "lab", "", "none")] == [10, 3, 2, 0]
 
 
 def test_a_chain_longer_than_a_page_holds_and_its_fault_is_found(audit: Audit, database: Database) -> None:
@@ -161,6 +161,25 @@ def test_an_old_copy_of_the_head_is_found(audit: Audit, database: Database) -> N
     ]
 
 
+def roll_back(database: Database, count: int, old: dict[str, Any]) -> None:
+    """Put the database back to what it was: the one thing that it cannot show by itself."""
+    delete(count + 1, 10**6)(database)
+    change(database, SET_HEAD, **old)
+
+
+def test_a_database_put_back_is_found_by_what_was_noted_elsewhere(audit: Audit, database: Database) -> None:
+    record(audit, database, 3)
+    old = head_of(database)
+    record(audit, database, 2)
+    noted = audit.head("shop")
+    assert audit.verify("shop", noted) == []
+    roll_back(database, 3, old)
+    assert audit.verify("shop") == []
+    assert [fault.sequence for fault in audit.verify("shop", noted)] == [5]
+    record(audit, database, 4)
+    assert [fault.sequence for fault in audit.verify("shop", noted)] == [5]
+
+
 def test_a_row_of_another_key_is_a_forgery(audit: Audit, database: Database) -> None:
     record(audit, database, 2)
     other = Audit(database, MemoryMasterKeys().derive("audit"))
@@ -225,7 +244,7 @@ def test_an_entry_is_there_if_and_only_if_its_change_is(audit: Audit, database: 
     with database.transaction() as session:
         assert session.get(WorkspaceRow, "gone") is None
     record(audit, database)
-    assert (audit.length("shop"), audit.verify("shop")) == (2, [])
+    assert (audit.head("shop").count, audit.verify("shop")) == (2, [])
 
 
 def test_twenty_threads_leave_no_gap(audit: Audit, database: Database) -> None:
@@ -233,7 +252,7 @@ def test_twenty_threads_leave_no_gap(audit: Audit, database: Database) -> None:
         for done in [pool.submit(record, audit, database, 10) for _ in range(20)]:
             done.result()
     assert [row[1] for row in rows(database)] == list(range(1, 201))
-    assert (audit.length("shop"), audit.verify("shop")) == (200, [])
+    assert (audit.head("shop").count, audit.verify("shop")) == (200, [])
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

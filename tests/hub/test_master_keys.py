@@ -13,6 +13,9 @@ from sqlalchemy import select
 from cloud_hub.audit.actor import Actor
 from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
+from cloud_hub.errors import HubRunningError
+from cloud_hub.keys import open_master_keys, rotate_master_key
+from cloud_hub.lock import hub_lock
 from cloud_hub.pki.errors import KeyFileError, KeyFileExistsError
 from cloud_hub.secrets.errors import SecretUnreadableError
 from cloud_hub.secrets.key_file import FileMasterKeys
@@ -123,6 +126,38 @@ def test_a_file_that_is_none_is_refused_without_repeating_it(tmp_path: Path, wor
     path.chmod(0o640)
     with pytest.raises(KeyFileError, match="open to other users"):
         FileMasterKeys.load(path)
+
+
+# The keys of a hub
+
+
+def test_a_hub_made_before_gets_keys_once(database: Database, tmp_path: Path) -> None:
+    made = open_master_keys(tmp_path, database)
+    assert open_master_keys(tmp_path, database).active == made.active
+
+
+@pytest.mark.parametrize("use", ["secret", "log"])
+def test_keys_that_something_depends_on_are_not_made_anew(
+    database: Database, tmp_path: Path, use: str
+) -> None:
+    keys = open_master_keys(tmp_path, database)
+    audit = Audit(database, keys.derive("audit"))
+    if use == "secret":
+        Secrets(database, keys, audit).write("shop", "db", SecretText("x"), ANA)
+    else:
+        with database.transaction() as session:
+            audit.record(session, ANA, "a.b", "x")
+    (tmp_path / "master-keys").unlink()
+    with pytest.raises(KeyFileError, match="is missing"):
+        open_master_keys(tmp_path, database)
+    assert not (tmp_path / "master-keys").exists()
+
+
+def test_a_rotation_waits_for_the_hub_to_stop(database: Database, tmp_path: Path) -> None:
+    with hub_lock(tmp_path), pytest.raises(HubRunningError):
+        rotate_master_key(tmp_path, tmp_path, database, lambda _: None)
+    assert not (tmp_path / "master-keys").exists()
+    assert len(rotate_master_key(tmp_path, tmp_path, database, lambda _: None).retired) == 1
 
 
 # Rotation
