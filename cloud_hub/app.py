@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import signal
 import socket
 import sys
@@ -19,6 +17,7 @@ from cloud_hub.broker.settings import BrokerSettings
 from cloud_hub.devices.listener import DeviceListener
 from cloud_hub.errors import HubRunningError
 from cloud_hub.init import PKI, require_initialised
+from cloud_hub.lock import hub_lock
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.files import Files
@@ -31,7 +30,7 @@ log = logging.getLogger(__name__)
 async def run(settings: Settings) -> None:
     """Run the hub until SIGTERM or SIGINT."""
     require_initialised(settings.data_dir)
-    with _locked(settings.data_dir), _listening(settings) as listener:
+    with hub_lock(settings.data_dir), _listening(settings) as listener:
         await _run(settings, listener)
 
 
@@ -100,22 +99,6 @@ async def _flush_forever(files: Files, interval_s: float) -> None:
             await asyncio.to_thread(files.flush)
         except Exception:
             log.exception("telemetry files could not be written; tried again in %g s", interval_s)
-
-
-@contextlib.contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    descriptor = os.open(data_dir / "hub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise HubRunningError(
-            "another hub works on this data folder", where=str(data_dir), fix="Stop it first."
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 from cloud_hub.access.people import first_administrator
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import AlreadyInitialisedError, NotInitialisedError
+from cloud_hub.keys import open_master_keys
 from cloud_hub.pki.authority import Authority
 from cloud_hub.pki.durable_file import PRIVATE_MODE, PUBLIC_MODE, write_durably
 from cloud_hub.pki.signer import DesiredSigner
@@ -21,7 +22,7 @@ def database_of(settings: Settings) -> Database:
 
 
 def initialise(settings: Settings) -> str:
-    """Make the CA, the signing key, the database and the settings file; return an Admin token.
+    """Make the CA, all keys, the database and the settings file; return an Admin token.
 
     Raises `AlreadyInitialisedError` where there is a hub already: nothing of it is touched.
     """
@@ -43,6 +44,7 @@ def initialise(settings: Settings) -> str:
     issue_server_certificate(settings)
     database = database_of(settings)
     database.migrate()
+    open_master_keys(pki, database)
     token = first_administrator(database, "admin")
     database.close()
     # Last: its presence says that all the rest is there.

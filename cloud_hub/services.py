@@ -7,6 +7,7 @@ from cloud_hub.access.members import Members
 from cloud_hub.access.people import People
 from cloud_hub.access.tokens import Tokens
 from cloud_hub.activities.service import Activities
+from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
@@ -15,6 +16,7 @@ from cloud_hub.models.service import Models
 from cloud_hub.pki.authority import Authority
 from cloud_hub.registry.service import Registry
 from cloud_hub.rollouts.service import Rollouts
+from cloud_hub.secrets.service import Secrets
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.query import Telemetry
 from cloud_hub.workspaces.service import Workspaces
@@ -40,3 +42,5 @@ class Services:
     telemetry: Telemetry
     activities: Activities
     blobs: Blobs
+    audit: Audit
+    secrets: Secrets

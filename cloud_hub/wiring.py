@@ -8,6 +8,7 @@ from cloud_hub.access.members import Members
 from cloud_hub.access.people import People
 from cloud_hub.access.tokens import Tokens
 from cloud_hub.activities.service import Activities
+from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.db.engine import Database
@@ -15,11 +16,14 @@ from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.service import Images
 from cloud_hub.init import PKI, SIGNING_KEY, database_of, issue_server_certificate
+from cloud_hub.keys import open_master_keys
 from cloud_hub.models.service import Models
 from cloud_hub.pki.authority import Authority
 from cloud_hub.pki.signer import DesiredSigner
 from cloud_hub.registry.service import Registry
 from cloud_hub.rollouts.service import Push, Rollouts
+from cloud_hub.secrets.key_file import FileMasterKeys
+from cloud_hub.secrets.service import Secrets
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.files import Files
@@ -35,6 +39,7 @@ class Core:
     store: FolderStore
     authority: Authority
     signer: DesiredSigner
+    master_keys: FileMasterKeys
     devices: Devices
     files: Files
     certificate: Path
@@ -55,6 +60,7 @@ class Core:
             store=store,
             authority=authority,
             signer=signer,
+            master_keys=open_master_keys(pki, database),
             devices=Devices(database, authority, facts),
             files=Files(database, store),
             certificate=certificate,
@@ -70,15 +76,16 @@ def build_services(settings: Settings, core: Core, push: Push) -> Services:
     models = Models(database, blobs, work_dir)
     activities = Activities(database, at_once=settings.builds_at_once)
     limits = AttemptLimits(database)
-    tokens = Tokens(database, limits)
+    audit = Audit(database, core.master_keys.derive("audit"))
+    tokens = Tokens(database, limits, audit)
     return Services(
         settings=settings,
         authority=core.authority,
         limits=limits,
         tokens=tokens,
-        people=People(database, tokens, limits),
-        members=Members(database, tokens),
-        workspaces=Workspaces(database),
+        people=People(database, tokens, limits, audit),
+        members=Members(database, audit),
+        workspaces=Workspaces(database, audit),
         experiments=Experiments(database, blobs),
         models=models,
         images=Images(database, blobs, models, activities, work_dir=work_dir, cache_dir=data_dir / "cache"),
@@ -88,4 +95,6 @@ def build_services(settings: Settings, core: Core, push: Push) -> Services:
         telemetry=Telemetry(database, core.store, core.files),
         activities=activities,
         blobs=blobs,
+        audit=audit,
+        secrets=Secrets(database, core.master_keys, audit),
     )

@@ -27,26 +27,26 @@ def members(hub: Hub, who: Who) -> list[MemberAnswer]:
 @router.put("/members/{member}")
 def share(member: str, ask: MemberAsk, hub: Hub, who: Who) -> MemberAnswer:
     """Make a person a member, or change their role."""
-    return _member(hub.members.share(who.workspace, member, ask.role), "person")
+    return _member(hub.members.share(who.workspace, member, ask.role, who.by), "person")
 
 
 @router.delete("/members/{member}", status_code=204)
 def unshare(member: str, hub: Hub, who: Who) -> None:
     """End a membership."""
-    hub.members.unshare(who.workspace, member)
+    hub.members.unshare(who.workspace, member, who.by)
 
 
 @router.post("/services", status_code=201)
 def create_service(ask: ServiceAsk, hub: Hub, who: Who) -> MemberAnswer:
     """Add a service."""
-    row = hub.members.create_service(who.workspace, ask.name, ask.role, who.caller.principal)
+    row = hub.members.create_service(who.workspace, ask.name, ask.role, who.by)
     return _member(row, "service")
 
 
 @router.delete("/services/{service}", status_code=204)
 def delete_service(service: str, hub: Hub, who: Who) -> None:
     """End a service and its tokens."""
-    hub.members.delete_service(who.workspace, service)
+    hub.members.delete_service(who.workspace, service, who.by)
 
 
 @router.get("/services/{service}/tokens")
@@ -60,15 +60,15 @@ def service_tokens(service: str, hub: Hub, who: Who) -> list[TokenAnswer]:
 def create_service_token(service: str, ask: ServiceTokenAsk, hub: Hub, who: Who) -> SecretAnswer:
     """Make a token for a service."""
     made = hub.members.create_service_token(
-        who.workspace, service, lifetime=timedelta(days=ask.days), label=ask.label
+        who.workspace, service, lifetime=timedelta(days=ask.days), label=ask.label, by=who.by
     )
-    return secret_member(made)
+    return secret_answer(made)
 
 
 @router.delete("/services/{service}/tokens/{token}", status_code=204)
 def revoke_service_token(service: str, token: str, hub: Hub, who: Who) -> None:
     """Take a service's token back."""
-    hub.tokens.revoke(hub.members.service(who.workspace, service), token)
+    hub.tokens.revoke(hub.members.service(who.workspace, service), token, who.by)
 
 
 def _member(row: MembershipRow, kind: str) -> MemberAnswer:

@@ -8,7 +8,9 @@ from sqlalchemy.orm import Session
 from cloud_hub.access.people import find_person, new_principal
 from cloud_hub.access.roles import WorkspaceRole
 from cloud_hub.access.rows import MembershipRow, PrincipalRow, TokenRow
-from cloud_hub.access.tokens import Tokens, revoke_all
+from cloud_hub.access.tokens import make_token, revoke_all
+from cloud_hub.audit.actor import Actor
+from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ConflictError, NotFoundError
 from contract.ids import check_name
@@ -22,11 +24,11 @@ def service_name(name: str, workspace: str) -> str:
 class Members:
     """Members of all workspaces."""
 
-    def __init__(self, database: Database, tokens: Tokens) -> None:
+    def __init__(self, database: Database, audit: Audit) -> None:
         self._database = database
-        self._tokens = tokens
+        self._audit = audit
 
-    def share(self, workspace: str, person: str, role: WorkspaceRole) -> MembershipRow:
+    def share(self, workspace: str, person: str, role: WorkspaceRole, by: Actor) -> MembershipRow:
         """Make a person a member, or change their role."""
         with self._database.transaction() as session:
             find_person(session, person)
@@ -35,9 +37,11 @@ class Members:
             row = _set(session, workspace, person, role)
             if demoted:
                 _require_an_owner(session, workspace, lost=person)
+            details: dict[str, str] = {"role": role}
+            self._audit.record(session, by, "member.share", person, workspace=workspace, details=details)
         return row
 
-    def unshare(self, workspace: str, person: str) -> None:
+    def unshare(self, workspace: str, person: str, by: Actor) -> None:
         """End a membership; it counts from the next request on."""
         with self._database.transaction() as session:
             row = session.get(MembershipRow, (workspace, person))
@@ -49,6 +53,7 @@ class Members:
             session.flush()
             if row.role == "Owner":
                 _require_an_owner(session, workspace, lost=person)
+            self._audit.record(session, by, "member.unshare", person, workspace=workspace)
 
     def all_in(self, workspace: str) -> list[tuple[MembershipRow, PrincipalRow]]:
         """Return the members, people before services."""
@@ -61,7 +66,7 @@ class Members:
         with self._database.transaction() as session:
             return [(member, principal) for member, principal in session.execute(query).all()]
 
-    def create_service(self, workspace: str, name: str, role: WorkspaceRole, by: str) -> MembershipRow:
+    def create_service(self, workspace: str, name: str, role: WorkspaceRole, by: Actor) -> MembershipRow:
         """Add a service; it acts by the tokens that Owners make for it."""
         check_name(name, where="service name")
         full = service_name(name, workspace)
@@ -70,27 +75,31 @@ class Members:
             if known is not None and known.disabled_at is None:
                 raise ConflictError("the service exists already", where=full, fix="Choose another name.")
             if known is None:
-                session.add(new_principal(full, "service", admin=False, by=by))
+                session.add(new_principal(full, "service", admin=False, by=by.principal))
             else:
                 known.disabled_at = None
             session.flush()
-            return _set(session, workspace, full, role)
+            row = _set(session, workspace, full, role)
+            details: dict[str, str] = {"role": role}
+            self._audit.record(session, by, "service.create", name, workspace=workspace, details=details)
+        return row
 
-    def delete_service(self, workspace: str, name: str) -> None:
+    def delete_service(self, workspace: str, name: str, by: Actor) -> None:
         """End a service: its tokens are refused from the next request on. Its name stays in what it made."""
         with self._database.transaction() as session:
             row = self._service(session, workspace, name)
             row.disabled_at = datetime.now(UTC)
             revoke_all(session, row.name)
             session.delete(session.get_one(MembershipRow, (workspace, row.name)))
+            self._audit.record(session, by, "service.delete", name, workspace=workspace)
 
     def create_service_token(
-        self, workspace: str, name: str, *, lifetime: timedelta, label: str
+        self, workspace: str, name: str, *, lifetime: timedelta, label: str, by: Actor
     ) -> tuple[str, TokenRow]:
         """Return a new token of a service, for its own role."""
         with self._database.transaction() as session:
             row = self._service(session, workspace, name)
-            return self._tokens.create(
+            made = make_token(
                 session,
                 row.name,
                 "access",
@@ -99,6 +108,9 @@ class Members:
                 workspace=workspace,
                 label=label,
             )
+            details = {"service": name, "days": str(lifetime.days), "label": label}
+            self._audit.record(session, by, "token.create", made[1].id, workspace=workspace, details=details)
+        return made
 
     def service(self, workspace: str, name: str) -> str:
         """Return the principal of a service; raises `NotFoundError`."""

@@ -1,5 +1,6 @@
 """People of the hub: invited by the administrator, they choose a password and log in with it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -7,9 +8,11 @@ from sqlalchemy.orm import Session
 
 from cloud_hub.access.limits import AttemptLimits
 from cloud_hub.access.passwords import hash_password, verify_password
-from cloud_hub.access.roles import Caller, Role
+from cloud_hub.access.roles import Role
 from cloud_hub.access.rows import PrincipalRow, TokenRow
-from cloud_hub.access.tokens import INVITATION, SESSION, Tokens, revoke_all
+from cloud_hub.access.tokens import INVITATION, SESSION, Tokens, make_token, revoke_all
+from cloud_hub.audit.actor import Actor
+from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ConflictError, NotFoundError, UnauthenticatedError
 from contract.ids import check_name
@@ -20,55 +23,60 @@ WRONG = "the name or the password is wrong"
 class People:
     """Persons: invite, log in, change the password, disable."""
 
-    def __init__(self, database: Database, tokens: Tokens, limits: AttemptLimits) -> None:
+    def __init__(self, database: Database, tokens: Tokens, limits: AttemptLimits, audit: Audit) -> None:
         self._database = database
+        self._audit = audit
         self._tokens = tokens
         self._limits = limits
 
-    def create(self, name: str, *, admin: bool, by: str) -> str:
+    def create(self, name: str, *, admin: bool, by: Actor) -> str:
         """Add a person; return the secret of an invitation to choose a password."""
         check_name(name, where="user name")
         with self._database.transaction() as session:
             if session.get(PrincipalRow, name) is not None:
                 raise ConflictError("the name is taken", where=name, fix="Choose another name.")
-            session.add(new_principal(name, "person", admin=admin, by=by))
+            session.add(new_principal(name, "person", admin=admin, by=by.principal))
             session.flush()
-            return self._invitation(session, name)
+            secret = self._invitation(session, name)
+            self._audit.record(session, by, "user.create", name, details={"admin": str(admin)})
+        return secret
 
-    def invite(self, name: str) -> str:
+    def invite(self, name: str, by: Actor) -> str:
         """Return a new invitation's secret: the person chooses a new password with it."""
         with self._database.transaction() as session:
             find_person(session, name)
-            return self._invitation(session, name)
+            secret = self._invitation(session, name)
+            self._audit.record(session, by, "user.invite", name)
+        return secret
 
-    def accept(self, secret: str, password: str, address: str) -> tuple[str, TokenRow]:
+    def accept(self, secret: str, password: str, asked: Actor) -> tuple[str, TokenRow]:
         """Choose a password with an invitation; earlier tokens end. Return a session's token."""
-        with self._limits.guard(("token", address)), self._database.transaction() as session:
+        with self._limits.guard(("token", asked.address)), self._database.transaction() as session:
             hashed = hash_password(password)  # first: one that is too short does not use the invitation up
             name = self._tokens.redeem(session, secret).principal
             person = find_person(session, name)
             _refuse_disabled(person)
             person.password_hash = hashed
             revoke_all(session, name)
-            return self._session(session, person)
+            return self._session(session, person, "user.accept", asked)
 
-    def log_in(self, name: str, password: str, address: str) -> tuple[str, TokenRow]:
+    def log_in(self, name: str, password: str, asked: Actor) -> tuple[str, TokenRow]:
         """Return a session's token; raises `UnauthenticatedError`, `TooManyAttemptsError`."""
-        person = self._check(name, password, address)
+        person = self._check(name, password, asked.address)
         with self._database.transaction() as session:
-            return self._session(session, person)
+            return self._session(session, person, "session.create", asked)
 
-    def change_password(self, caller: Caller, old: str, new: str, address: str) -> tuple[str, TokenRow]:
+    def change_password(self, old: str, new: str, by: Actor) -> tuple[str, TokenRow]:
         """Change one's own password; all earlier tokens end. Return a new session's token."""
         hashed = hash_password(new)
-        self._check(caller.principal, old, address)
+        self._check(by.principal, old, by.address)
         with self._database.transaction() as session:
-            person = find_person(session, caller.principal)
+            person = find_person(session, by.principal)
             person.password_hash = hashed
             revoke_all(session, person.name)
-            return self._session(session, person)
+            return self._session(session, person, "user.change-password", by)
 
-    def change(self, name: str, *, disabled: bool | None, admin: bool | None) -> PrincipalRow:
+    def change(self, name: str, *, disabled: bool | None, admin: bool | None, by: Actor) -> PrincipalRow:
         """Disable or enable a person, or give or take the hub's administration.
 
         Disabling ends every token; raises `ConflictError` where nobody could administer any more.
@@ -83,6 +91,9 @@ class People:
                 revoke_all(session, name)
             session.flush()
             _require_an_admin(session)
+            changes = {"disabled": disabled, "admin": admin}
+            details = {key: str(value) for key, value in changes.items() if value is not None}
+            self._audit.record(session, by, "user.change", name, details=details)
         return person
 
     def all(self) -> list[PrincipalRow]:
@@ -101,11 +112,17 @@ class People:
         return person
 
     def _invitation(self, session: Session, name: str) -> str:
-        return self._tokens.create(session, name, "invitation", role="Reader", lifetime=INVITATION)[0]
+        return make_token(session, name, "invitation", role="Reader", lifetime=INVITATION)[0]
 
-    def _session(self, session: Session, person: PrincipalRow) -> tuple[str, TokenRow]:
+    def _session(
+        self, session: Session, person: PrincipalRow, action: str, asked: Actor
+    ) -> tuple[str, TokenRow]:
+        """Add a session's token; the audit log has who it turned out to be."""
         role: Role = "Admin" if person.admin else "Owner"
-        return self._tokens.create(session, person.name, "session", role=role, lifetime=SESSION)
+        made = make_token(session, person.name, "session", role=role, lifetime=SESSION)
+        by = replace(asked, principal=person.name)
+        self._audit.record(session, by, action, person.name, details={"token": made[1].id})
+        return made
 
 
 def new_principal(name: str, kind: str, *, admin: bool, by: str) -> PrincipalRow:
@@ -149,7 +166,6 @@ def first_administrator(database: Database, name: str) -> str:
     with database.transaction() as session:
         session.add(new_principal(name, "person", admin=True, by=name))
         session.flush()
-        tokens = Tokens(database, AttemptLimits(database))
-        return tokens.create(
+        return make_token(
             session, name, "access", role="Admin", lifetime=None, label="made by `headland hub init`"
         )[0]

@@ -21,19 +21,19 @@ router = guarded_router(API, "session")
 @router.post("/session", status_code=201)
 def log_in(ask: LoginAsk, hub: Hub, who: Who) -> SecretAnswer:
     """Log in; the answer's token works for some hours."""
-    return secret_answer(hub.people.log_in(ask.user, ask.password.get_secret_value(), who.address))
+    return secret_answer(hub.people.log_in(ask.user, ask.password.get_secret_value(), who.asked))
 
 
 @router.post("/session/invitation", status_code=201)
 def accept(ask: AcceptAsk, hub: Hub, who: Who) -> SecretAnswer:
     """Choose a password with an invitation, and log in."""
-    return secret_answer(hub.people.accept(ask.token, ask.password.get_secret_value(), who.address))
+    return secret_answer(hub.people.accept(ask.token, ask.password.get_secret_value(), who.asked))
 
 
 @router.delete("/session", status_code=204)
 def log_out(hub: Hub, who: Who) -> None:
     """End the token that is shown."""
-    hub.tokens.revoke(who.caller.principal, who.caller.token)
+    hub.tokens.revoke(who.caller.principal, who.caller.token, who.by)
 
 
 @router.get("/me")
@@ -50,10 +50,8 @@ def me(hub: Hub, who: Who) -> MeAnswer:
 @router.put("/me/password")
 def change_password(ask: PasswordAsk, hub: Hub, who: Who) -> SecretAnswer:
     """Change one's own password; every earlier token ends."""
-    made = hub.people.change_password(
-        who.caller, ask.old.get_secret_value(), ask.new.get_secret_value(), who.address
-    )
-    return secret_answer(made)
+    old, new = ask.old.get_secret_value(), ask.new.get_secret_value()
+    return secret_answer(hub.people.change_password(old, new, who.by))
 
 
 @router.get("/me/tokens")
@@ -66,7 +64,12 @@ def tokens(hub: Hub, who: Who) -> list[TokenAnswer]:
 def create_token(ask: TokenAsk, hub: Hub, who: Who) -> SecretAnswer:
     """Make a token of one's own that may do no more than the one that is shown."""
     made = hub.tokens.create_for(
-        who.caller, role=ask.role, workspace=ask.workspace, lifetime=timedelta(days=ask.days), label=ask.label
+        who.caller,
+        role=ask.role,
+        workspace=ask.workspace,
+        lifetime=timedelta(days=ask.days),
+        label=ask.label,
+        by=who.by,
     )
     return secret_answer(made)
 
@@ -74,4 +77,4 @@ def create_token(ask: TokenAsk, hub: Hub, who: Who) -> SecretAnswer:
 @router.delete("/me/tokens/{token}", status_code=204)
 def revoke(token: str, hub: Hub, who: Who) -> None:
     """Take one of one's own tokens back."""
-    hub.tokens.revoke(who.caller.principal, token)
+    hub.tokens.revoke(who.caller.principal, token, who.by)

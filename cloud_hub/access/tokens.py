@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from cloud_hub.access.limits import AttemptLimits
 from cloud_hub.access.roles import RANK, Caller, Role, least
 from cloud_hub.access.rows import MembershipRow, PrincipalRow, TokenRow
+from cloud_hub.audit.actor import Actor
+from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import (
     ForbiddenError,
@@ -33,42 +35,20 @@ INVITE_AGAIN = "Ask the hub's administrator for a new invitation (`headland user
 class Tokens:
     """Makes tokens, tells whose they are, takes them back."""
 
-    def __init__(self, database: Database, limits: AttemptLimits) -> None:
+    def __init__(self, database: Database, limits: AttemptLimits, audit: Audit) -> None:
         self._database = database
+        self._audit = audit
         self._limits = limits
 
-    def create(
-        self,
-        session: Session,
-        principal: str,
-        purpose: Purpose,
-        *,
-        role: Role,
-        lifetime: timedelta | None,
-        workspace: str | None = None,
-        label: str = "",
-    ) -> tuple[str, TokenRow]:
-        """Add a token; return its secret, which is not kept, and its row."""
-        secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
-        now = datetime.now(UTC)
-        row = TokenRow(
-            secret_sha256=secret_digest(secret),
-            id=secrets.token_hex(6),
-            purpose=purpose,
-            label=label,
-            principal=principal,
-            role=role,
-            workspace=workspace,
-            created_at=now,
-            expires_at=now + lifetime if lifetime else None,
-            last_used_at=None,
-            revoked_at=None,
-        )
-        session.add(row)
-        return secret, row
-
     def create_for(
-        self, caller: Caller, *, role: Role | None, workspace: str | None, lifetime: timedelta, label: str
+        self,
+        caller: Caller,
+        *,
+        role: Role | None,
+        workspace: str | None,
+        lifetime: timedelta,
+        label: str,
+        by: Actor,
     ) -> tuple[str, TokenRow]:
         """Make the caller a token of their own that may do no more than the one they show."""
         role = role or least(caller.cap, "Owner")
@@ -80,7 +60,7 @@ class Tokens:
         if workspace is not None and caller.role_in(workspace) is None:
             raise NotFoundError("no such workspace", where=workspace)
         with self._database.transaction() as session:
-            return self.create(
+            made = make_token(
                 session,
                 caller.principal,
                 "access",
@@ -89,6 +69,11 @@ class Tokens:
                 workspace=workspace,
                 label=label,
             )
+            details = {"role": role, "days": str(lifetime.days), "label": label}
+            self._audit.record(
+                session, by, "token.create", made[1].id, workspace=workspace or "", details=details
+            )
+        return made
 
     def authenticate(self, secret: str, address: str) -> Caller:
         """Return whose token it is; raises `UnauthenticatedError`, `TooManyAttemptsError`."""
@@ -135,7 +120,7 @@ class Tokens:
         with self._database.transaction() as session:
             return list(session.scalars(query.order_by(TokenRow.created_at.desc())).all())
 
-    def revoke(self, principal: str, token: str) -> None:
+    def revoke(self, principal: str, token: str, by: Actor) -> None:
         """Take a principal's token back; it is refused from the next request on."""
         with self._database.transaction() as session:
             row = session.scalars(
@@ -144,6 +129,37 @@ class Tokens:
             if row is None:
                 raise NotFoundError("no such token", where=token, fix="`headland token list` shows them.")
             row.revoked_at = row.revoked_at or datetime.now(UTC)
+            self._audit.record(session, by, "token.revoke", token, workspace=row.workspace or "")
+
+
+def make_token(
+    session: Session,
+    principal: str,
+    purpose: Purpose,
+    *,
+    role: Role,
+    lifetime: timedelta | None,
+    workspace: str | None = None,
+    label: str = "",
+) -> tuple[str, TokenRow]:
+    """Add a token; return its secret, which is not kept, and its row."""
+    secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    now = datetime.now(UTC)
+    row = TokenRow(
+        secret_sha256=secret_digest(secret),
+        id=secrets.token_hex(6),
+        purpose=purpose,
+        label=label,
+        principal=principal,
+        role=role,
+        workspace=workspace,
+        created_at=now,
+        expires_at=now + lifetime if lifetime else None,
+        last_used_at=None,
+        revoked_at=None,
+    )
+    session.add(row)
+    return secret, row
 
 
 def revoke_all(session: Session, principal: str) -> None:

@@ -19,17 +19,18 @@ def users(hub: Hub) -> list[UserAnswer]:
 @router.post("", status_code=201)
 def create(ask: UserAsk, hub: Hub, who: Who) -> InvitationAnswer:
     """Add a person; the invitation lets them choose a password."""
-    token = hub.people.create(ask.name, admin=ask.admin, by=who.caller.principal)
+    token = hub.people.create(ask.name, admin=ask.admin, by=who.by)
     return InvitationAnswer(user=ask.name, token=token, hours=HOURS)
 
 
 @router.post("/{user}/invitation", status_code=201)
-def invite(user: str, hub: Hub) -> InvitationAnswer:
+def invite(user: str, hub: Hub, who: Who) -> InvitationAnswer:
     """Let a person choose a new password."""
-    return InvitationAnswer(user=user, token=hub.people.invite(user), hours=HOURS)
+    return InvitationAnswer(user=user, token=hub.people.invite(user, who.by), hours=HOURS)
 
 
 @router.patch("/{user}")
-def change(user: str, ask: UserChangeAsk, hub: Hub) -> UserAnswer:
+def change(user: str, ask: UserChangeAsk, hub: Hub, who: Who) -> UserAnswer:
     """Disable or enable a person, or give or take the hub's administration."""
-    return UserAnswer.model_validate(hub.people.change(user, disabled=ask.disabled, admin=ask.admin))
+    row = hub.people.change(user, disabled=ask.disabled, admin=ask.admin, by=who.by)
+    return UserAnswer.model_validate(row)

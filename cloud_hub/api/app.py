@@ -11,6 +11,9 @@ from cloud_hub.access.user_routes import router as users
 from cloud_hub.activities.routes import router as activities
 from cloud_hub.api import problems
 from cloud_hub.api.auth import GuardedRoute
+from cloud_hub.api.requests import named
+from cloud_hub.audit.routes import of_hub as hub_audit
+from cloud_hub.audit.routes import of_workspace as audit
 from cloud_hub.blobs.routes import router as blobs
 from cloud_hub.devices.enrolment_routes import router as enrolment
 from cloud_hub.devices.routes import router as devices
@@ -20,6 +23,7 @@ from cloud_hub.images.routes import router as images
 from cloud_hub.models.routes import router as models
 from cloud_hub.registry.routes import router as registry
 from cloud_hub.rollouts.routes import router as rollouts
+from cloud_hub.secrets.routes import router as secrets
 from cloud_hub.services import Services
 from cloud_hub.telemetry.routes import router as telemetry
 from cloud_hub.version import VERSION
@@ -39,6 +43,9 @@ ROUTERS = (
     rollouts,
     telemetry,
     activities,
+    secrets,
+    audit,
+    hub_audit,
     enrolment,
     registry,
 )
@@ -56,6 +63,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     problems.install(app)
     app.middleware("http")(_bounded)
+    app.middleware("http")(named)
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     require_policy(app)

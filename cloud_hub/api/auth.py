@@ -5,7 +5,7 @@ application refuses to start with one that the policy does not name.
 """
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 
 from cryptography import x509
@@ -16,7 +16,9 @@ from starlette.concurrency import run_in_threadpool
 
 from cloud_hub.access.policy import POLICY, Rule
 from cloud_hub.access.roles import RANK, Caller
+from cloud_hub.api.requests import request_id_of
 from cloud_hub.api.tls import client_certificate
+from cloud_hub.audit.actor import Actor
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from cloud_hub.pki.authority import serial_of
@@ -36,6 +38,7 @@ class Grant:
     """Who asks, from where, and the workspace that the route is of (or an empty text)."""
 
     address: str
+    request_id: str
     workspace: str = ""
     signed_in: Caller | None = None
     device: DeviceRow | None = None
@@ -46,6 +49,16 @@ class Grant:
         if self.signed_in is None:
             raise UnauthenticatedError("no token was shown", fix="Send `Authorization: Bearer TOKEN`.")
         return self.signed_in
+
+    @property
+    def asked(self) -> Actor:
+        """From where it was asked, by somebody who is not known yet."""
+        return Actor("", self.address, self.request_id)
+
+    @property
+    def by(self) -> Actor:
+        """Who changes something, for the audit log."""
+        return Actor(self.caller.principal, self.address, self.request_id)
 
 
 class GuardedRoute(APIRoute):
@@ -78,32 +91,29 @@ Who = Annotated[Grant, Depends(grant_of)]
 
 def authorise(request: Request, rule: Rule) -> Grant:
     """Return the grant; raises `UnauthenticatedError`, `ForbiddenError` or `NotFoundError`."""
-    address = request.client.host if request.client else ""
-    workspace = str(request.path_params.get("workspace", ""))
+    asked = Grant(request.client.host if request.client else "", request_id_of(request))
     hub = services_of(request)
-    match rule:
-        case "anyone" | "shown":
-            return Grant(address)
-        case "signed-in":
-            return Grant(address, signed_in=_caller(request, hub, address))
-        case "puller":
-            return _puller(request, hub, address, workspace)
-        case "Admin":
-            caller = _caller(request, hub, address)
-            if not caller.administers:
-                raise ForbiddenError("only the hub's administrator may do that")
-            return Grant(address, signed_in=caller)
-        case _:
-            caller = _caller(request, hub, address)
-            role = caller.role_in(workspace)
-            if role is None:
-                raise no_such_workspace(workspace)
-            hub.workspaces.get(workspace)
-            if RANK[role] < RANK[rule]:
-                raise ForbiddenError(
-                    f"your role {role} does not allow it", where=workspace, fix=f"It takes {rule}."
-                )
-            return Grant(address, workspace, caller)
+    if rule in {"anyone", "shown"}:
+        return asked
+    workspace = str(request.path_params.get("workspace", ""))
+    if rule == "puller":
+        return _puller(request, hub, asked, workspace)
+    signed_in = replace(asked, signed_in=_caller(request, hub, asked.address))
+    if rule == "Admin" and not signed_in.caller.administers:
+        raise ForbiddenError("only the hub's administrator may do that")
+    if rule in {"signed-in", "Admin"}:
+        return signed_in
+    return _member(hub, signed_in, workspace, rule)
+
+
+def _member(hub: Services, asked: Grant, workspace: str, rule: str) -> Grant:
+    role = asked.caller.role_in(workspace)
+    if role is None:
+        raise no_such_workspace(workspace)
+    hub.workspaces.get(workspace)
+    if RANK[role] < RANK[rule]:
+        raise ForbiddenError(f"your role {role} does not allow it", where=workspace, fix=f"It takes {rule}.")
+    return replace(asked, workspace=workspace)
 
 
 def no_such_workspace(workspace: str) -> NotFoundError:
@@ -120,17 +130,17 @@ def _caller(request: Request, hub: Services, address: str) -> Caller:
     return hub.tokens.authenticate(secret, address)
 
 
-def _puller(request: Request, hub: Services, address: str, workspace: str) -> Grant:
+def _puller(request: Request, hub: Services, asked: Grant, workspace: str) -> Grant:
     """A device may pull within its workspace, a person where they are a Reader; else it is not there."""
     device = _device(request, hub)
     if device is not None:
         if workspace not in {"", device.workspace}:
             raise NotFoundError("no such repository", where=workspace)
-        return Grant(address, workspace, device=device)
-    caller = _caller(request, hub, address)
+        return replace(asked, workspace=workspace, device=device)
+    caller = _caller(request, hub, asked.address)
     if workspace and caller.role_in(workspace) is None:
         raise NotFoundError("no such repository", where=workspace)
-    return Grant(address, workspace, caller)
+    return replace(asked, workspace=workspace, signed_in=caller)
 
 
 def _device(request: Request, hub: Services) -> DeviceRow | None:

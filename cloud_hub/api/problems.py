@@ -9,8 +9,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from cloud_hub import errors
+from cloud_hub.audit.errors import AuditBrokenError
 from cloud_hub.broker.errors import BrokerError
 from cloud_hub.pki.errors import CsrRefusedError
+from cloud_hub.secrets.errors import SecretDestroyedError, SecretUnreadableError
 from contract.digests import InvalidDigestError
 from contract.encoding import encode
 from contract.errors import ContractError, FieldProblem, HeadlandError, Problem
@@ -26,6 +28,9 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     InvalidDigestError: HTTPStatus.UNPROCESSABLE_ENTITY,
     CsrRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     BrokerError: HTTPStatus.SERVICE_UNAVAILABLE,
+    AuditBrokenError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    SecretDestroyedError: HTTPStatus.GONE,
+    SecretUnreadableError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -7,12 +7,14 @@ import typer
 
 from cloud_hub.cli import (
     activities,
+    audit,
     devices,
     hub,
     login,
     registries,
     rollouts,
     runs,
+    secrets,
     telemetry,
     tokens,
     users,
@@ -42,6 +44,8 @@ for group, name in (
     (rollouts.app, "rollout"),
     (telemetry.app, "telemetry"),
     (activities.app, "activity"),
+    (secrets.app, "secret"),
+    (audit.app, "audit"),
 ):
     app.add_typer(group, name=name)
 for command, example in (

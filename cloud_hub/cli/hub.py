@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cloud_hub.cli.output import Format, Output, show
+from cloud_hub.cli.output import Format, Output, progress_console, show
 from cloud_hub.cli.session import group
 from cloud_hub.sdk.context import Context, save_context
 
@@ -58,3 +58,30 @@ def up(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     )
     logging.getLogger("alembic").setLevel("WARNING")
     asyncio.run(run(settings))
+
+
+@app.command("rotate-master-key", epilog="Example: headland hub rotate-master-key --data-dir ./headland-data")
+def rotate_master_key(data_dir: DataDir = DEFAULT_DATA_DIR, output: Output = Format.TEXT) -> None:
+    """Give the vault a new master key, while the hub is stopped. Run it again if it was cut off."""
+    from cloud_hub.init import PKI, SETTINGS_FILE, database_of, require_initialised  # noqa: PLC0415
+    from cloud_hub.keys import rotate_master_key as rotate  # noqa: PLC0415
+    from cloud_hub.settings import load  # noqa: PLC0415
+
+    require_initialised(data_dir)
+    settings = load(data_dir / SETTINGS_FILE, data_dir=data_dir.resolve())
+    database = database_of(settings)
+    try:
+        with progress_console.status("wrapping keys anew") as status:
+            done = rotate(
+                settings.data_dir,
+                settings.data_dir / PKI,
+                database,
+                lambda rows: status.update(f"wrapping keys anew: {rows}"),
+            )
+    finally:
+        database.close()
+    show(
+        {"active": done.active, "retired": done.retired, "rewrapped": done.rewrapped},
+        f"The master key is now {done.active}; {done.rewrapped} keys of secrets are wrapped anew.\n"
+        f"Retired: {', '.join(done.retired)}",
+    )

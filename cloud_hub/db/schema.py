@@ -2,6 +2,7 @@
 
 from cloud_hub.access import rows as access_rows
 from cloud_hub.activities import rows as activity_rows
+from cloud_hub.audit import rows as audit_rows
 from cloud_hub.blobs import rows as blob_rows
 from cloud_hub.db.base import Base
 from cloud_hub.devices import rows as device_rows
@@ -10,12 +11,14 @@ from cloud_hub.images import rows as image_rows
 from cloud_hub.models import rows as model_rows
 from cloud_hub.registry import rows as registry_rows
 from cloud_hub.rollouts import rows as rollout_rows
+from cloud_hub.secrets import rows as secret_rows
 from cloud_hub.telemetry import rows as telemetry_rows
 from cloud_hub.workspaces import rows as workspace_rows
 
 DOMAINS = (
     access_rows,
     activity_rows,
+    audit_rows,
     blob_rows,
     device_rows,
     experiment_rows,
@@ -23,6 +26,7 @@ DOMAINS = (
     model_rows,
     registry_rows,
     rollout_rows,
+    secret_rows,
     telemetry_rows,
     workspace_rows,
 )

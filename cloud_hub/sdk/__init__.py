@@ -8,16 +8,30 @@
 Always true here: the hub is known only over HTTPS; nothing of the hub's other rooms is imported.
 """
 
+from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.context import Context
 from cloud_hub.sdk.errors import ActivityFailedError, HubRefusedError, HubUnreachableError, SdkError
 from cloud_hub.sdk.hub import Hub
 from cloud_hub.sdk.run import Run
-from cloud_hub.sdk.types import Activity, Device, Image, Model, Rollout, RunInfo
+from cloud_hub.sdk.types import (
+    Activity,
+    AuditEntry,
+    AuditVerdict,
+    Device,
+    Image,
+    Model,
+    Rollout,
+    RunInfo,
+    Secret,
+)
 from cloud_hub.sdk.workspace import Workspace
 
 __all__ = [
     "Activity",
     "ActivityFailedError",
+    "AuditEntry",
+    "AuditLog",
+    "AuditVerdict",
     "Context",
     "Device",
     "Hub",
@@ -29,5 +43,6 @@ __all__ = [
     "Run",
     "RunInfo",
     "SdkError",
+    "Secret",
     "Workspace",
 ]

@@ -61,6 +61,10 @@ class Client:
         """DELETE."""
         self._send("DELETE", path)
 
+    def delete_for(self, path: str, kind: type[T]) -> T:
+        """DELETE and read the answer as ``kind``."""
+        return self._read(self._send("DELETE", path), kind)
+
     def post_nothing(self, path: str, body: Mapping[str, Any]) -> None:
         """POST JSON where no answer is expected."""
         self._send("POST", path, json=body)

@@ -6,6 +6,7 @@ from typing import Self
 import msgspec
 
 from cloud_hub.sdk.access import Session, Tokens, Users
+from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.context import Context, load_context, save_context
 from cloud_hub.sdk.errors import NotConnectedError
@@ -43,6 +44,11 @@ class Hub:
     def workspaces(self) -> list[WorkspaceInfo]:
         """Return the workspaces that you may see."""
         return self._client.get("/workspaces", list[WorkspaceInfo])
+
+    @property
+    def audit(self) -> AuditLog:
+        """The hub's own audit log, for its administrator."""
+        return AuditLog(self._client, "/audit")
 
     def workspace(self, name: str = "") -> Workspace:
         """Return a workspace by name, or the context's."""

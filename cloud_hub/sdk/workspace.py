@@ -1,4 +1,4 @@
-"""A workspace: experiments, models, images, devices, rollouts, telemetry."""
+"""A workspace: experiments, models, images, devices, rollouts, telemetry, secrets, the audit log."""
 
 import time
 from collections.abc import Callable
@@ -6,11 +6,13 @@ from datetime import datetime
 from pathlib import Path
 
 from cloud_hub.sdk.access import Members
+from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.errors import ActivityFailedError, SdkError
 from cloud_hub.sdk.run import Run, upload
 from cloud_hub.sdk.types import (
     Activity,
+    DestroyedVersions,
     Device,
     Image,
     Model,
@@ -18,6 +20,9 @@ from cloud_hub.sdk.types import (
     QueryResult,
     Rollout,
     RunInfo,
+    Secret,
+    SecretValue,
+    SecretVersion,
     Stream,
 )
 from contract.enrolment import Invitation
@@ -132,6 +137,27 @@ class Workspace:
     def streams(self) -> list[Stream]:
         """Return the telemetry streams."""
         return self._client.get(f"{self._path}/telemetry/streams", list[Stream])
+
+    def set_secret(self, name: str, value: str) -> SecretVersion:
+        """Store ``value`` (1 to 65,536 bytes of UTF-8) as the next version of a secret."""
+        return self._client.put(f"{self._path}/secrets/{name}", {"value": value}, SecretVersion)
+
+    def get_secret(self, name: str) -> str:
+        """Return the value of ``name`` (its newest version) or ``name:version``. The hub logs the read."""
+        return self._client.get(f"{self._path}/secrets/{name}/value", SecretValue).value
+
+    def secrets(self) -> list[Secret]:
+        """Return the secrets and their versions, without values."""
+        return self._client.get(f"{self._path}/secrets", list[Secret])
+
+    def delete_secret(self, name: str) -> list[int]:
+        """Destroy ``name:version``, or every version of ``name``, for ever; return which."""
+        return self._client.delete_for(f"{self._path}/secrets/{name}", DestroyedVersions).destroyed
+
+    @property
+    def audit(self) -> AuditLog:
+        """The workspace's audit log, for its Owners."""
+        return AuditLog(self._client, f"{self._path}/audit")
 
     def activities(self) -> list[Activity]:
         """Return activities, newest first."""

@@ -25,7 +25,7 @@ class WorkspaceAnswer(Answer):
 @router.post("", status_code=201)
 def create(ask: WorkspaceAsk, hub: Hub, who: Who) -> WorkspaceAnswer:
     """Make a workspace."""
-    return WorkspaceAnswer.model_validate(hub.workspaces.create(ask.name, who.caller.principal))
+    return WorkspaceAnswer.model_validate(hub.workspaces.create(ask.name, who.by))
 
 
 @router.get("")

@@ -6,6 +6,8 @@ from sqlalchemy import select
 
 from cloud_hub.access.roles import Caller
 from cloud_hub.access.rows import MembershipRow
+from cloud_hub.audit.actor import Actor
+from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ConflictError, NotFoundError
 from cloud_hub.workspaces.rows import WorkspaceRow
@@ -15,11 +17,12 @@ from contract.ids import check_name
 class Workspaces:
     """The hub's workspaces."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit: Audit) -> None:
         self._database = database
+        self._audit = audit
 
-    def create(self, name: str, principal: str) -> WorkspaceRow:
-        """Make a workspace whose Owner is ``principal``; raises `ConflictError` where the name is taken."""
+    def create(self, name: str, by: Actor) -> WorkspaceRow:
+        """Make a workspace, owned by who makes it; raises `ConflictError` where the name is taken."""
         check_name(name, where="workspace name")
         with self._database.transaction() as session:
             if session.get(WorkspaceRow, name) is not None:
@@ -28,7 +31,8 @@ class Workspaces:
             row = WorkspaceRow(name=name, created_at=now)
             session.add(row)
             session.flush()
-            session.add(MembershipRow(workspace=name, principal=principal, role="Owner", created_at=now))
+            session.add(MembershipRow(workspace=name, principal=by.principal, role="Owner", created_at=now))
+            self._audit.record(session, by, "workspace.create", name, workspace=name)
         return row
 
     def visible_to(self, caller: Caller) -> list[WorkspaceRow]:

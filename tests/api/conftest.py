@@ -16,14 +16,17 @@ from fastapi import FastAPI
 
 from cloud_hub.access.roles import Role
 from cloud_hub.access.rows import MembershipRow
+from cloud_hub.access.tokens import make_token
 from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
+from cloud_hub.audit.actor import Actor
 from cloud_hub.init import initialise
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.wiring import Core, build_services
 
 PASSWORD = "correct horse battery"
+ADMIN = Actor("admin")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class World:
         """Return a new token of a person ``name`` who holds exactly ``roles``."""
         known = {person.name for person in self.services.people.all()}
         if name not in known:
-            self.services.people.create(name, admin=False, by="admin")
+            self.services.people.create(name, admin=False, by=ADMIN)
         with self.core.database.transaction() as session:
             for workspace in ("shop", "lab"):
                 row = session.get(MembershipRow, (workspace, name))
@@ -51,18 +54,16 @@ class World:
             session.flush()
         for workspace, role in roles.items():
             assert role != "Admin"
-            self.services.members.share(workspace, name, role)
+            self.services.members.share(workspace, name, role, ADMIN)
         with self.core.database.transaction() as session:
-            return self.services.tokens.create(
-                session, name, "access", role=cap, lifetime=timedelta(hours=1), workspace=only
-            )[0]
+            return make_token(session, name, "access", role=cap, lifetime=timedelta(hours=1), workspace=only)[
+                0
+            ]
 
     def administrator(self) -> str:
         """Return a new token of the administrator."""
         with self.core.database.transaction() as session:
-            return self.services.tokens.create(
-                session, "admin", "access", role="Admin", lifetime=timedelta(hours=1)
-            )[0]
+            return make_token(session, "admin", "access", role="Admin", lifetime=timedelta(hours=1))[0]
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -78,7 +79,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     core = Core.open(settings)
     services = build_services(settings, core, lambda _device, _envelope: None)
     for workspace in ("shop", "lab"):
-        services.workspaces.create(workspace, "admin")
+        services.workspaces.create(workspace, ADMIN)
     app = create_app(services)
     with serving(app, core) as client:
         yield World(app, services, client, admin_token, core)

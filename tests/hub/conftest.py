@@ -9,7 +9,7 @@ import pytest
 from cloud_hub.access.people import new_principal
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow
-from cloud_hub.workspaces.service import Workspaces
+from cloud_hub.workspaces.rows import WorkspaceRow
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
     with database.transaction() as session:
         session.add(new_principal("admin", "person", admin=True, by="admin"))
     for workspace, device in (("shop", "cam-1"), ("lab", "mill-1")):
-        Workspaces(database).create(workspace, "admin")
+        with database.transaction() as session:
+            session.add(WorkspaceRow(name=workspace, created_at=datetime.now(UTC)))
         add_device(database, workspace, device)
     yield database
     database.close()

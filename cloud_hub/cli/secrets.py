@@ -1,0 +1,95 @@
+"""`headland secret`. A value comes from a file or standard input, never from the command line."""
+
+import getpass
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cloud_hub.cli.output import Format, Output, as_json, show, show_table
+from cloud_hub.cli.session import WorkspaceOption, group
+from cloud_hub.cli.session import workspace as connect
+from cloud_hub.sdk import SdkError
+
+app = group("Secrets: passwords and keys that the workspace keeps.")
+
+
+@app.command("set", epilog="Example: headland secret set db-password --from-file db.password")
+def set_(
+    name: str,
+    from_file: Annotated[
+        Path | None, typer.Option(help="A file with the value; else it is read from standard input.")
+    ] = None,
+    workspace: WorkspaceOption = "",
+    output: Output = Format.TEXT,
+) -> None:
+    """Store a value as the next version of a secret."""
+    value = _value(from_file)
+    with connect(workspace) as ws:
+        version = ws.set_secret(name, value).version
+    show({"name": name, "version": version}, f"{name}:{version} is stored")
+
+
+@app.command("list", epilog="Example: headland secret list")
+def list_(workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """Show the secrets and their versions, without any value."""
+    with connect(workspace) as ws:
+        found = ws.secrets()
+    rows = [
+        (f"{secret.name}:{v.version}", v.created_by, v.created_at, v.destroyed_by, v.destroyed_at)
+        for secret in found
+        for v in secret.versions
+    ]
+    show_table(found, ["secret", "set by", "set", "destroyed by", "destroyed"], rows)
+
+
+@app.command(epilog="Example: headland secret get db-password > db.password")
+def get(
+    secret: Annotated[str, typer.Argument(help="NAME, or NAME:VERSION.")],
+    workspace: WorkspaceOption = "",
+    output: Output = Format.TEXT,
+) -> None:
+    """Print a value, byte for byte; the audit log tells that it was read."""
+    with connect(workspace) as ws:
+        value = ws.get_secret(secret)
+    if as_json():
+        show({"secret": secret, "value": value}, "")
+        return
+    sys.stdout.buffer.write(value.encode())
+    if sys.stdout.isatty():
+        sys.stdout.write("\n")
+
+
+@app.command(epilog="Example: headland secret delete db-password:1")
+def delete(
+    secret: Annotated[str, typer.Argument(help="NAME for all its versions, or NAME:VERSION.")],
+    workspace: WorkspaceOption = "",
+    output: Output = Format.TEXT,
+) -> None:
+    """Destroy a version of a secret, or all of it. There is no way back."""
+    with connect(workspace) as ws:
+        destroyed = ws.delete_secret(secret)
+    name = secret.partition(":")[0]
+    words = ", ".join(f"{name}:{version}" for version in destroyed)
+    show({"name": name, "destroyed": destroyed}, f"destroyed: {words}")
+
+
+def _value(file: Path | None) -> str:
+    """Return the value: a file byte for byte, standard input without the line's end that ``echo`` adds."""
+    try:
+        if file is not None:
+            return file.read_bytes().decode()
+        if sys.stdin.isatty():
+            return getpass.getpass("Value (not shown): ")
+        text = sys.stdin.buffer.read().decode()
+        return text.removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise SdkError(
+            f"cannot read the value ({error.strerror})", where=str(file or "stdin"), fix="Check --from-file."
+        ) from error
+    except UnicodeDecodeError:
+        # The cause is left out: it holds the value.
+        raise SdkError(
+            "the value is not UTF-8 text", where=str(file or "stdin"), fix="Encode bytes as Base64."
+        ) from None
