@@ -40,4 +40,7 @@ def rotate_master_key(
     """Rotate while no hub runs on the folder; raises `HubRunningError`, `SecretUnreadableError`."""
     with hub_lock(data_dir):
         database.migrate()
+        # A write that was cut off may have left the very key that this rotation is to end.
+        for left in pki.glob(f".{MASTER_KEYS_FILE}.*.tmp"):
+            left.unlink()
         return rotate(database, open_master_keys(pki, database), progress=progress)

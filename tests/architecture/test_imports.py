@@ -29,6 +29,7 @@ PURE = [
     "agent/trust/acceptance.py",
     "agent/drivers/bundle.py",
     "cloud_hub/access/roles.py",
+    "cloud_hub/audit/chain.py",
     "cloud_hub/broker/access.py",
     "cloud_hub/rollouts/manifest.py",
 ]

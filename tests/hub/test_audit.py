@@ -255,6 +255,18 @@ def test_twenty_threads_leave_no_gap(audit: Audit, database: Database) -> None:
     assert (audit.head("shop").count, audit.verify("shop")) == (200, [])
 
 
+def test_a_check_while_others_write_finds_no_fault(audit: Audit, database: Database) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        writers = [pool.submit(record, audit, database, 40) for _ in range(4)]
+        checks = [audit.verify("shop")]
+        while not all(writer.done() for writer in writers):
+            checks.append(audit.verify("shop"))
+    for writer in writers:
+        writer.result()
+    assert [faults for faults in checks if faults] == []
+    assert audit.head("shop").count == 160
+
+
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_edit_of_any_column_is_found_at_its_row(

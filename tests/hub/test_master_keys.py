@@ -160,6 +160,15 @@ def test_a_rotation_waits_for_the_hub_to_stop(database: Database, tmp_path: Path
     assert len(rotate_master_key(tmp_path, tmp_path, database, lambda _: None).retired) == 1
 
 
+def test_a_rotation_clears_away_what_a_kill_left_of_an_older_file(database: Database, tmp_path: Path) -> None:
+    open_master_keys(tmp_path, database)
+    left = tmp_path / ".master-keys.4711.tmp"
+    left.write_bytes((tmp_path / "master-keys").read_bytes())
+    old = FileMasterKeys.load(tmp_path / "master-keys").active
+    assert rotate_master_key(tmp_path, tmp_path, database, lambda _: None).retired == [old]
+    assert not [path for path in tmp_path.rglob("*master-keys*") if old in path.read_text()]
+
+
 # Rotation
 
 
