@@ -40,6 +40,7 @@ class Core:
     authority: Authority
     signer: DesiredSigner
     master_keys: FileMasterKeys
+    audit: Audit
     devices: Devices
     files: Files
     certificate: Path
@@ -55,13 +56,16 @@ class Core:
         authority, signer = Authority.load(pki), DesiredSigner.load(pki / SIGNING_KEY)
         store = FolderStore(settings.data_dir / "objects")
         facts = HubFacts(settings.url, settings.host, settings.mqtt_port, signer.public_keys())
+        master_keys = open_master_keys(pki, database)
+        audit = Audit(database, master_keys.derive("audit"))
         return cls(
             database=database,
             store=store,
             authority=authority,
             signer=signer,
-            master_keys=open_master_keys(pki, database),
-            devices=Devices(database, authority, facts),
+            master_keys=master_keys,
+            audit=audit,
+            devices=Devices(database, authority, facts, audit),
             files=Files(database, store),
             certificate=certificate,
             key=key,
@@ -75,8 +79,7 @@ def build_services(settings: Settings, core: Core, push: Push) -> Services:
     blobs = Blobs(database, core.store, work_dir)
     models = Models(database, blobs, work_dir)
     activities = Activities(database, at_once=settings.builds_at_once)
-    limits = AttemptLimits(database)
-    audit = Audit(database, core.master_keys.derive("audit"))
+    limits, audit = AttemptLimits(database), core.audit
     tokens = Tokens(database, limits, audit)
     return Services(
         settings=settings,
@@ -91,7 +94,7 @@ def build_services(settings: Settings, core: Core, push: Push) -> Services:
         images=Images(database, blobs, models, activities, work_dir=work_dir, cache_dir=data_dir / "cache"),
         registry=Registry(database, blobs),
         devices=core.devices,
-        rollouts=Rollouts(database, core.signer, push),
+        rollouts=Rollouts(database, core.signer, push, audit),
         telemetry=Telemetry(database, core.store, core.files),
         activities=activities,
         blobs=blobs,

@@ -92,3 +92,14 @@ def in_workspace(route: str) -> str:
 
 
 POLICY: dict[str, Rule] = HUB | {in_workspace(route): rule for route, rule in IN_WORKSPACE.items()}
+
+NOT_AUDITED: dict[str, str] = {
+    in_workspace("POST /telemetry/query"): "reads",
+    in_workspace("PUT /blobs/{digest}"): "bytes that nothing names yet",
+    in_workspace("POST /experiments/{experiment}/runs"): "a run's own record says who and when",
+    in_workspace("POST /runs/{run}/parameters"): "a run's own record",
+    in_workspace("POST /runs/{run}/metrics"): "a run's own record",
+    in_workspace("POST /runs/{run}/outputs"): "a run's own record",
+    in_workspace("POST /runs/{run}/finish"): "a run's own record",
+}
+"""Routes that are no GET and leave no entry in the audit log, each with the reason."""

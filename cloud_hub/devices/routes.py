@@ -53,7 +53,7 @@ class PulledAnswer(Answer):
 def invite(ask: InviteAsk, hub: Hub, who: Who) -> InvitationAnswer:
     """Pre-register a device and make its one-time token."""
     invitation = hub.devices.invite(
-        who.workspace, ask.device, timedelta(hours=ask.hours), replace=ask.replace
+        who.workspace, ask.device, timedelta(hours=ask.hours), who.by, replace=ask.replace
     )
     return InvitationAnswer.model_validate(invitation)
 

@@ -1,7 +1,7 @@
 """Devices: invited by an owner, enrolled once, heard from ever after."""
 
+import dataclasses
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -9,6 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_hub.access.tokens import secret_digest
+from cloud_hub.audit.actor import Actor
+from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow, InvitationRow
 from cloud_hub.errors import (
@@ -26,7 +28,7 @@ from contract.messages import Hello, Reported
 INVITE_AGAIN = "Make a new one with `headland device invite`."
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class HubFacts:
     """What a device is told of its hub."""
 
@@ -39,13 +41,14 @@ class HubFacts:
 class Devices:
     """The devices of all workspaces; ids are unique in the hub."""
 
-    def __init__(self, database: Database, authority: Authority, facts: HubFacts) -> None:
+    def __init__(self, database: Database, authority: Authority, facts: HubFacts, audit: Audit) -> None:
         self._database = database
+        self._audit = audit
         self._authority = authority
         self._facts = facts
 
     def invite(
-        self, workspace: str, device: str, lifetime: timedelta, *, replace: bool = False
+        self, workspace: str, device: str, lifetime: timedelta, by: Actor, *, replace: bool = False
     ) -> Invitation:
         """Pre-register a device and make its one-time token, or a new token for one not yet enrolled.
 
@@ -76,11 +79,13 @@ class Devices:
                     used_at=None,
                 )
             )
+            details = {"replace": str(replace)}
+            self._audit.record(session, by, "device.invite", device, workspace=workspace, details=details)
         return Invitation(
             hub=self._facts.url, ca_sha256=self._authority.fingerprint, device=device, token=token
         )
 
-    def enrol(self, request: EnrolRequest) -> EnrolAnswer:
+    def enrol(self, request: EnrolRequest, asked: Actor) -> EnrolAnswer:
         """Turn a token and a certificate request into an identity; a token works once.
 
         The token is spent only together with the certificate's serial: one transaction.
@@ -96,6 +101,9 @@ class Devices:
             device.certificate_serial = issued.serial
             device.certificate_not_after = issued.not_after
             workspace = device.workspace
+            by = dataclasses.replace(asked, principal=f"device:{device.id}")
+            details = {"serial": issued.serial}
+            self._audit.record(session, by, "device.enrol", device.id, workspace=workspace, details=details)
         return EnrolAnswer(
             device=invitation.device,
             workspace=workspace,

@@ -46,7 +46,7 @@ async def apply(request: Request, hub: Hub, who: Who) -> RolloutAnswer:
         text = (await request.body()).decode()
     except UnicodeDecodeError as error:
         raise ManifestError("not UTF-8 text", fix="Save the file as UTF-8.") from error
-    row = await run_in_threadpool(hub.rollouts.apply, who.workspace, text, who.caller.principal)
+    row = await run_in_threadpool(hub.rollouts.apply, who.workspace, text, who.by)
     return await run_in_threadpool(_answer, hub, row)
 
 

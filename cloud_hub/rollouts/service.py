@@ -10,6 +10,8 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from cloud_hub.audit.actor import Actor
+from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.errors import ManifestError, NotFoundError
@@ -33,12 +35,13 @@ Push = Callable[[str, bytes], None]
 class Rollouts:
     """Rollouts of all workspaces."""
 
-    def __init__(self, database: Database, signer: DesiredSigner, push: Push) -> None:
+    def __init__(self, database: Database, signer: DesiredSigner, push: Push, audit: Audit) -> None:
         self._database = database
+        self._audit = audit
         self._signer = signer
         self._push = push
 
-    def apply(self, workspace: str, text: str, principal: str) -> RolloutRow:
+    def apply(self, workspace: str, text: str, by: Actor) -> RolloutRow:
         """Check a manifest whole, then give every device its next generation: all or nothing."""
         manifest, source = read_manifest(text)
         now = datetime.now(UTC)
@@ -55,7 +58,7 @@ class Rollouts:
                 revision=(newest or 0) + 1,
                 manifest=text,
                 images={module.name: module.image.name for module in modules},
-                created_by=principal,
+                created_by=by.principal,
                 created_at=now,
             )
             session.add(row)
@@ -64,6 +67,8 @@ class Rollouts:
                 self._next_generation(session, workspace, device, row, modules)
                 for device in manifest.spec.target.devices
             ]
+            target = f"{row.name}:{row.revision}"
+            self._audit.record(session, by, "rollout.apply", target, workspace=workspace)
         for device, envelope in envelopes:
             self._push(device, envelope)
         return row

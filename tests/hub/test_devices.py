@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from cloud_hub.audit.actor import Actor
+from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import InvitationRow
 from cloud_hub.devices.service import Devices, HubFacts
@@ -21,6 +23,7 @@ from contract.errors import HeadlandError
 from contract.ids import InvalidNameError
 
 HOUR = timedelta(hours=1)
+BY = Actor("ana")
 
 
 def csr(name: str = "whatever") -> str:
@@ -34,12 +37,12 @@ def csr(name: str = "whatever") -> str:
 def devices(database: Database, tmp_path: Path) -> Devices:
     (tmp_path / "pki").mkdir()
     facts = HubFacts("https://localhost:1", "localhost", 2, {"k": "00"})
-    return Devices(database, Authority.create(tmp_path / "pki"), facts)
+    return Devices(database, Authority.create(tmp_path / "pki"), facts, Audit(database, bytes(32)))
 
 
 def test_an_invited_device_gets_a_certificate_in_the_hub_s_name_for_it(devices: Devices) -> None:
-    invitation = devices.invite("shop", "cam-9", HOUR)
-    answer = devices.enrol(EnrolRequest(token=invitation.token, csr_pem=csr("admin")))
+    invitation = devices.invite("shop", "cam-9", HOUR, BY)
+    answer = devices.enrol(EnrolRequest(token=invitation.token, csr_pem=csr("admin")), BY)
     certificate = x509.load_pem_x509_certificate(answer.certificate_pem.encode())
     assert (answer.device, answer.workspace) == ("cam-9", "shop")
     assert certificate.subject.rfc4514_string() == "CN=cam-9"
@@ -49,11 +52,11 @@ def test_an_invited_device_gets_a_certificate_in_the_hub_s_name_for_it(devices: 
 
 
 def test_of_fifty_at_once_one_gets_the_certificate(devices: Devices) -> None:
-    invitation = devices.invite("shop", "cam-9", HOUR)
+    invitation = devices.invite("shop", "cam-9", HOUR, BY)
 
     def enrol(request: str) -> EnrolAnswer | HeadlandError:
         try:
-            return devices.enrol(EnrolRequest(token=invitation.token, csr_pem=request))
+            return devices.enrol(EnrolRequest(token=invitation.token, csr_pem=request), BY)
         except HeadlandError as error:
             return error
 
@@ -64,37 +67,39 @@ def test_of_fifty_at_once_one_gets_the_certificate(devices: Devices) -> None:
 
 
 def test_a_token_that_is_used_unknown_or_late_says_which(devices: Devices) -> None:
-    token = devices.invite("shop", "cam-9", HOUR).token
-    devices.enrol(EnrolRequest(token=token, csr_pem=csr()))
+    token = devices.invite("shop", "cam-9", HOUR, BY).token
+    devices.enrol(EnrolRequest(token=token, csr_pem=csr()), BY)
     with pytest.raises(TokenUsedError):
-        devices.enrol(EnrolRequest(token=token, csr_pem=csr()))
+        devices.enrol(EnrolRequest(token=token, csr_pem=csr()), BY)
     with pytest.raises(TokenUnknownError):
-        devices.enrol(EnrolRequest(token="guess", csr_pem=csr()))
-    late = devices.invite("shop", "cam-8", timedelta(seconds=-1)).token
+        devices.enrol(EnrolRequest(token="guess", csr_pem=csr()), BY)
+    late = devices.invite("shop", "cam-8", timedelta(seconds=-1), BY).token
     with pytest.raises(TokenExpiredError):
-        devices.enrol(EnrolRequest(token=late, csr_pem=csr()))
+        devices.enrol(EnrolRequest(token=late, csr_pem=csr()), BY)
 
 
 def test_a_request_that_is_refused_does_not_spend_the_token(devices: Devices) -> None:
-    token = devices.invite("shop", "cam-9", HOUR).token
+    token = devices.invite("shop", "cam-9", HOUR, BY).token
     with pytest.raises(CsrRefusedError):
-        devices.enrol(EnrolRequest(token=token, csr_pem="no request"))
-    assert devices.enrol(EnrolRequest(token=token, csr_pem=csr())).device == "cam-9"
+        devices.enrol(EnrolRequest(token=token, csr_pem="no request"), BY)
+    assert devices.enrol(EnrolRequest(token=token, csr_pem=csr()), BY).device == "cam-9"
 
 
 def test_a_second_invitation_does_not_make_a_second_identity(devices: Devices) -> None:
-    first, second = (devices.invite("shop", "cam-9", HOUR).token for _ in range(2))
-    devices.enrol(EnrolRequest(token=first, csr_pem=csr()))
+    first, second = (devices.invite("shop", "cam-9", HOUR, BY).token for _ in range(2))
+    devices.enrol(EnrolRequest(token=first, csr_pem=csr()), BY)
     with pytest.raises(TokenUsedError):
-        devices.enrol(EnrolRequest(token=second, csr_pem=csr()))
+        devices.enrol(EnrolRequest(token=second, csr_pem=csr()), BY)
 
 
 def test_a_lost_machine_may_enrol_again_when_its_owner_says_so(devices: Devices) -> None:
-    first = devices.enrol(EnrolRequest(token=devices.invite("shop", "cam-9", HOUR).token, csr_pem=csr()))
+    first = devices.enrol(
+        EnrolRequest(token=devices.invite("shop", "cam-9", HOUR, BY).token, csr_pem=csr()), BY
+    )
     with pytest.raises(ConflictError, match="enrolled already"):
-        devices.invite("shop", "cam-9", HOUR)
-    token = devices.invite("shop", "cam-9", HOUR, replace=True).token
-    second = devices.enrol(EnrolRequest(token=token, csr_pem=csr()))
+        devices.invite("shop", "cam-9", HOUR, BY)
+    token = devices.invite("shop", "cam-9", HOUR, BY, replace=True).token
+    second = devices.enrol(EnrolRequest(token=token, csr_pem=csr()), BY)
     serials = [
         serial_of(x509.load_pem_x509_certificate(answer.certificate_pem.encode()))
         for answer in (first, second)
@@ -104,13 +109,13 @@ def test_a_lost_machine_may_enrol_again_when_its_owner_says_so(devices: Devices)
 
 def test_an_id_that_is_taken_or_not_allowed_is_refused(devices: Devices) -> None:
     with pytest.raises(ConflictError):
-        devices.invite("lab", "cam-1", HOUR)
+        devices.invite("lab", "cam-1", HOUR, BY)
     with pytest.raises(InvalidNameError):
-        devices.invite("shop", "Cam/1", HOUR)
+        devices.invite("shop", "Cam/1", HOUR, BY)
 
 
 def test_the_token_itself_is_not_kept(devices: Devices, database: Database) -> None:
-    token = devices.invite("shop", "cam-9", HOUR).token
+    token = devices.invite("shop", "cam-9", HOUR, BY).token
     with database.transaction() as session:
         kept = [row.token_sha256 for row in session.query(InvitationRow).all()]
     assert kept

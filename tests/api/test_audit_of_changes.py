@@ -1,0 +1,176 @@
+"""Every route that changes something leaves exactly one entry in the audit log; what fails leaves none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from cloud_hub.access.policy import API, NOT_AUDITED, POLICY, WORKSPACE, in_workspace
+from cloud_hub.audit.service import Filters
+from tests.api.conftest import PASSWORD, World, bearer
+
+
+@dataclass(frozen=True)
+class Change:
+    """A call that changes something: its body, what its path names, and the action that the log tells."""
+
+    action: str
+    body: dict[str, Any] = field(default_factory=dict)
+    path: dict[str, str] = field(default_factory=dict)
+    before: Callable[[World], dict[str, str]] = lambda _: {}
+
+
+def _user(world: World) -> dict[str, str]:
+    send(world, f"POST {API}/users", Change("", {"name": "ana"}))
+    return {"user": "ana"}
+
+
+def _invited(world: World) -> dict[str, str]:
+    return {"token": str(send(world, f"POST {API}/users", Change("", {"name": "ana"})).json()["token"])}
+
+
+def _with_password(world: World) -> dict[str, str]:
+    body = {**_invited(world), "password": PASSWORD}
+    send(world, f"POST {API}/session/invitation", Change("", body))
+    return {}
+
+
+def _service(world: World) -> dict[str, str]:
+    send(world, in_workspace("POST /services"), Change("", {"name": "ci", "role": "Reader"}))
+    return {"service": "ci"}
+
+
+def _service_token(world: World) -> dict[str, str]:
+    names = _service(world)
+    made = send(world, in_workspace("POST /services/{service}/tokens"), Change("", path=names)).json()
+    return {**names, "token": made["id"]}
+
+
+def _own_token(world: World) -> dict[str, str]:
+    return {"token": str(send(world, f"POST {API}/me/tokens", Change("")).json()["id"])}
+
+
+def _member(world: World) -> dict[str, str]:
+    _user(world)
+    share = in_workspace("PUT /members/{member}")
+    send(world, share, Change("", {"role": "Reader"}, {"member": "ana"}))
+    return {"member": "ana"}
+
+
+def _secret(world: World) -> dict[str, str]:
+    send(world, in_workspace("PUT /secrets/{secret}"), Change("", {"value": "x"}, {"secret": "key"}))
+    return {"secret": "key"}
+
+
+CHANGES: dict[str, Change] = {
+    f"POST {API}/users": Change("user.create", {"name": "ana"}),
+    f"PATCH {API}/users/{{user}}": Change("user.change", {"disabled": True}, before=_user),
+    f"POST {API}/users/{{user}}/invitation": Change("user.invite", before=_user),
+    f"POST {API}/session/invitation": Change("user.accept", {"password": PASSWORD}, before=_invited),
+    f"POST {API}/session": Change(
+        "session.create", {"user": "ana", "password": PASSWORD}, before=_with_password
+    ),
+    f"DELETE {API}/session": Change("token.revoke"),
+    f"POST {API}/me/tokens": Change("token.create"),
+    f"DELETE {API}/me/tokens/{{token}}": Change("token.revoke", before=_own_token),
+    f"POST {API}/workspaces": Change("workspace.create", {"name": "third"}),
+    in_workspace("PUT /members/{member}"): Change(
+        "member.share", {"role": "Reader"}, {"member": "ana"}, before=_user
+    ),
+    in_workspace("DELETE /members/{member}"): Change("member.unshare", before=_member),
+    in_workspace("POST /services"): Change("service.create", {"name": "ci", "role": "Reader"}),
+    in_workspace("DELETE /services/{service}"): Change("service.delete", before=_service),
+    in_workspace("POST /services/{service}/tokens"): Change("token.create", before=_service),
+    in_workspace("DELETE /services/{service}/tokens/{token}"): Change("token.revoke", before=_service_token),
+    in_workspace("PUT /secrets/{secret}"): Change("secret.set", {"value": "x"}, {"secret": "key"}),
+    in_workspace("DELETE /secrets/{secret}"): Change("secret.delete", before=_secret),
+    in_workspace("POST /devices"): Change("device.invite", {"device": "cam-9"}),
+}
+
+
+def send(world: World, route: str, change: Change, **path: str) -> Any:
+    method, _, template = route.partition(" ")
+    names = {"workspace": "shop"} | change.path | path
+    address = template.format(**names)
+    answer = world.client.request(method, address, json=change.body, headers=bearer(world.admin_token))
+    assert answer.is_success, f"{route}: {answer.text}"
+    return answer
+
+
+def entries(world: World) -> list[tuple[str, str, str]]:
+    """Return (workspace, action, request id) of everything in every chain."""
+    found = []
+    for chain in ("", "shop", "lab", "third"):
+        found += [
+            (chain, row.action, row.request_id) for row in world.services.audit.page(chain, Filters(), 1000)
+        ]
+    return found
+
+
+@pytest.mark.parametrize("route", CHANGES)
+def test_a_change_is_one_entry(world: World, route: str) -> None:
+    change = CHANGES[route]
+    prepared = change.before(world)
+    body = change.body | ({"token": prepared["token"]} if route.endswith("/session/invitation") else {})
+    before = entries(world)
+    answer = send(world, route, Change(change.action, body, change.path), **prepared)
+    added = [entry for entry in entries(world) if entry not in before]
+    assert [(action, request) for _, action, request in added] == [
+        (change.action, answer.headers["X-Request-Id"])
+    ]
+    expected_chain = "third" if route == f"POST {API}/workspaces" else "shop" if WORKSPACE in route else ""
+    assert added[0][0] == expected_chain
+    assert all(world.services.audit.verify(chain) == [] for chain in ("", "shop", "third"))
+
+
+def test_every_route_that_changes_something_is_tried_here_or_said_to_leave_no_entry() -> None:
+    changing = {route for route in POLICY if route.partition(" ")[0] not in {"GET", "HEAD"}}
+    assert changing == CHANGES.keys() | NOT_AUDITED.keys() | ELSEWHERE
+    assert not CHANGES.keys() & NOT_AUDITED.keys()
+
+
+ELSEWHERE = {
+    f"PUT {API}/me/password",  # below: a session of one's own is needed
+    "POST /.well-known/est/simpleenroll",  # tests/hub/test_devices.py
+    in_workspace("POST /models"),
+    in_workspace("POST /images/builds"),
+    in_workspace("POST /rollouts"),  # tests/e2e
+}
+
+
+def test_what_fails_leaves_no_entry(world: World) -> None:
+    before = entries(world)
+    for body in ({"name": "Not A Name"}, {}, {"name": "admin"}):
+        answer = world.client.post(f"{API}/users", json=body, headers=bearer(world.admin_token))
+        assert answer.status_code in {409, 422}
+    world.client.post(f"{API}/users", json={"name": "ana"})
+    assert entries(world) == before
+
+
+def test_reading_leaves_no_entry(world: World) -> None:
+    before = entries(world)
+    for route in world.app.routes:
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+            path = route.path.format_map(Things(workspace="shop"))
+            world.client.get(path, headers=bearer(world.admin_token))
+    assert entries(world) == before
+
+
+class Things(dict[str, str]):
+    """Every name in a path that is not given is of a thing that is not there."""
+
+    def __missing__(self, _: str) -> str:
+        return "thing"
+
+
+def test_changing_the_password_is_one_entry(world: World) -> None:
+    token = send(
+        world, f"POST {API}/session/invitation", Change("", {**_invited(world), "password": PASSWORD})
+    ).json()["token"]
+    before = entries(world)
+    body = {"old": PASSWORD, "new": PASSWORD + "!"}
+    assert world.client.put(f"{API}/me/password", json=body, headers=bearer(token)).is_success
+    added = [entry for entry in entries(world) if entry not in before]
+    assert [action for _, action, _ in added] == ["user.change-password"]
