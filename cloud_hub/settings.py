@@ -16,11 +16,12 @@ Port = Annotated[int, Meta(ge=1, le=65_535)]
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an owner may set.
 
-    ``listen`` is the address of both listeners; ``host`` the name that people and devices reach
+    ``database`` is a URL without a password, or empty for SQLite in the data folder; ``listen`` is the address of both listeners; ``host`` the name that people and devices reach
     the hub by, which its certificate carries; sizes are in bytes, times in seconds.
     """
 
     data_dir: Path = DEFAULT_DATA_DIR
+    database: str = ""
     listen: str = "127.0.0.1"
     host: str = "localhost"
     https_port: Port = 8443

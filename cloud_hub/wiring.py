@@ -12,6 +12,7 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.db.engine import Database
+from cloud_hub.db.schema_versions import migrate
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.service import Images
@@ -52,7 +53,7 @@ class Core:
         pki = settings.data_dir / PKI
         certificate, key = issue_server_certificate(settings)
         database = database_of(settings)
-        database.migrate()
+        migrate(database)
         authority, signer = Authority.load(pki), DesiredSigner.load(pki / SIGNING_KEY)
         store = FolderStore(settings.data_dir / "objects")
         facts = HubFacts(settings.url, settings.host, settings.mqtt_port, signer.public_keys())

@@ -78,22 +78,24 @@ class Tokens:
     def authenticate(self, secret: str, address: str) -> Caller:
         """Return whose token it is; raises `UnauthenticatedError`, `TooManyAttemptsError`."""
         now = datetime.now(UTC)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(TokenRow, secret_digest(secret))
             principal = session.get_one(PrincipalRow, row.principal) if row is not None else None
-            if row is None or principal is None or not _valid(row, principal, now):
-                caller = None
-            else:
-                caller = _caller(session, row, principal)
-                if row.last_used_at is None or row.last_used_at + NOTED_EVERY <= now:
-                    row.last_used_at = now
-        if caller is None:
+            known = row is not None and principal is not None and _valid(row, principal, now)
+            caller = _caller(session, row, principal) if known and row and principal else None
+        if caller is None or row is None:
             self._limits.failed(("token", address))
             raise UnauthenticatedError(
                 "the token is not known or its time is over",
                 fix="Log in again (`headland login`), or ask an Owner for a new token.",
             )
+        if row.last_used_at is None or row.last_used_at + NOTED_EVERY <= now:
+            self._note_use(row.secret_sha256, now)
         return caller
+
+    def _note_use(self, digest: str, now: datetime) -> None:
+        with self._database.transaction() as session:
+            session.execute(update(TokenRow).where(TokenRow.secret_sha256 == digest).values(last_used_at=now))
 
     def redeem(self, session: Session, secret: str) -> TokenRow:
         """Use up an invitation; exactly one of many at once succeeds. Raises `CredentialError`s."""

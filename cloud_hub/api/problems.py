@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from cloud_hub import errors
 from cloud_hub.audit.errors import AuditBrokenError
 from cloud_hub.broker.errors import BrokerError
+from cloud_hub.db.errors import DatabaseUnavailableError
 from cloud_hub.pki.errors import CsrRefusedError
 from cloud_hub.secrets.errors import SecretDestroyedError, SecretUnreadableError
 from contract.digests import InvalidDigestError
@@ -28,6 +29,7 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     InvalidDigestError: HTTPStatus.UNPROCESSABLE_ENTITY,
     CsrRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     BrokerError: HTTPStatus.SERVICE_UNAVAILABLE,
+    DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     AuditBrokenError: HTTPStatus.INTERNAL_SERVER_ERROR,
     SecretDestroyedError: HTTPStatus.GONE,
     SecretUnreadableError: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from cloud_hub.access.people import new_principal
 from cloud_hub.db.engine import Database
+from cloud_hub.db.schema_versions import migrate
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.workspaces.rows import WorkspaceRow
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(database_url: str) -> Iterator[Database]:
     """A migrated database with workspaces shop and lab, and the devices cam-1 (shop) and mill-1 (lab)."""
-    database = Database(f"sqlite:///{tmp_path / 'hub.db'}")
-    database.migrate()
+    database = Database(database_url)
+    migrate(database)
     with database.transaction() as session:
         session.add(new_principal("admin", "person", admin=True, by="admin"))
     for workspace, device in (("shop", "cam-1"), ("lab", "mill-1")):
