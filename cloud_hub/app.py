@@ -19,7 +19,11 @@ from cloud_hub.access.service import Access
 from cloud_hub.activities.service import Activities
 from cloud_hub.api.app import create_app
 from cloud_hub.api.tls import TlsHttpProtocol
-from cloud_hub.blobs.folder import FolderStore
+from cloud_hub.blobs.claim import claim
+from cloud_hub.blobs.credentials import load_credentials
+from cloud_hub.blobs.location import read_location
+from cloud_hub.blobs.opening import open_with_files
+from cloud_hub.blobs.port import LocalFiles, ObjectStore
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.broker.broker import Broker
 from cloud_hub.broker.program import find_program
@@ -97,7 +101,8 @@ class _Core:
     """What is there before the broker and the HTTP edge: rows, bytes, keys, devices."""
 
     database: Database
-    store: FolderStore
+    store: ObjectStore
+    local: LocalFiles
     authority: Authority
     signer: DesiredSigner
     devices: Devices
@@ -112,11 +117,12 @@ class _Core:
         database = database_of(settings)
         database.migrate()
         authority, signer = Authority.load(pki), DesiredSigner.load(pki / SIGNING_KEY)
-        store = FolderStore(settings.data_dir / "objects")
+        store, local = _open_bytes(settings)
         facts = HubFacts(settings.url, settings.host, settings.mqtt_port, signer.public_keys())
         return cls(
             database=database,
             store=store,
+            local=local,
             authority=authority,
             signer=signer,
             devices=Devices(database, authority, facts),
@@ -124,6 +130,19 @@ class _Core:
             certificate=certificate,
             key=key,
         )
+
+
+def _open_bytes(settings: Settings) -> tuple[ObjectStore, LocalFiles]:
+    location = read_location(settings.bytes_url)
+    store, local = open_with_files(
+        settings.bytes_url,
+        load_credentials(location.scheme, settings.object_store_credentials, os.environ),
+        settings.data_dir / "cache" / "telemetry",
+        settings.telemetry_cache_bytes,
+    )
+    if settings.object_store:
+        claim(store, settings.data_dir, location.where)
+    return store, local
 
 
 def _services(settings: Settings, core: _Core, listening: DeviceListener) -> Services:
@@ -143,7 +162,7 @@ def _services(settings: Settings, core: _Core, listening: DeviceListener) -> Ser
         registry=Registry(database, blobs),
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, listening.push),
-        telemetry=Telemetry(database, core.store, core.files),
+        telemetry=Telemetry(database, core.local, core.files),
         activities=activities,
         blobs=blobs,
     )
