@@ -21,6 +21,7 @@ from cloud_hub.api.app import create_app
 from cloud_hub.api.tls import TlsHttpProtocol
 from cloud_hub.blobs.claim import claim
 from cloud_hub.blobs.credentials import load_credentials
+from cloud_hub.blobs.errors import StoreError
 from cloud_hub.blobs.location import read_location
 from cloud_hub.blobs.opening import open_with_files
 from cloud_hub.blobs.port import LocalFiles, ObjectStore
@@ -76,10 +77,10 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     listening = DeviceListener(broker.bus, core.devices, loop)
     services = _services(settings, core, listening)
-    services.activities.recover()
-    core.files.sweep()
     tasks: list[asyncio.Task[None]] = []
     try:
+        services.activities.recover()
+        await asyncio.to_thread(core.files.sweep)
         await listening.start(services.rollouts)
         tasks = [
             loop.create_task(Ingest(core.database).run(broker.bus)),
@@ -92,7 +93,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         await broker.stop()
         services.activities.close()
-        await asyncio.to_thread(core.files.flush)
+        await asyncio.to_thread(_flush_last, core.files)
         core.database.close()
 
 
@@ -207,6 +208,13 @@ class _Server(uvicorn.Server):
 
     def stop(self) -> None:
         self.should_exit = True
+
+
+def _flush_last(files: Files) -> None:
+    try:
+        files.flush()
+    except StoreError as error:
+        log.warning("telemetry waits in the database until the next start: %s", error)
 
 
 async def _flush_forever(files: Files, interval_s: float) -> None:

@@ -55,6 +55,7 @@ def open_store(url: str, credentials: Mapping[str, str], patience: Patience | No
     ``file`` is this machine's disk, and an endpoint may be any host. Raises `StoreConfigError`.
     """
     location = read_location(url)
+    check_credentials(location.scheme, credentials)
     if location.scheme == "file":
         return FolderStore(Path(location.bucket))
     return _remote(location, credentials, patience or Patience())
@@ -65,6 +66,7 @@ def open_with_files(
 ) -> tuple[ObjectStore, LocalFiles]:
     """Return the store, and its objects as local files: in place, or through a read cache."""
     location = read_location(url)
+    check_credentials(location.scheme, credentials)
     if location.scheme == "file":
         folder = FolderStore(Path(location.bucket))
         return folder, folder
@@ -73,7 +75,6 @@ def open_with_files(
 
 
 def _remote(location: Location, credentials: Mapping[str, str], patience: Patience) -> RemoteStore:
-    check_credentials(location.scheme, credentials)
     client, retry = _client(location, patience), _retry(patience)
     try:
         match location.scheme:

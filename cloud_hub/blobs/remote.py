@@ -19,10 +19,12 @@ from obstore.store import ObjectStore as Native
 from cloud_hub.blobs.errors import StoreError
 from cloud_hub.blobs.port import check_key
 from cloud_hub.blobs.ranges import reader
+from cloud_hub.blobs.turns import Turns
 
 PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 4
 KEYS_AT_ONCE = 1_000
+NO_BUCKET = ("the bucket or container is not there", "Create it first.")
 STATUS = re.compile(r"status code: (\d{3})")
 
 
@@ -32,11 +34,12 @@ class RemoteStore:
     def __init__(self, native: Native, where: str) -> None:
         self._native = native
         self._where = where
+        self._turns = Turns()
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """Write an object, replacing what is there."""
         check_key(key)
-        with self._writing(), self._told():
+        with self._turns.of(key), self._writing(), self._told():
             self._put(key, data)
 
     def put_file(self, key: str, path: Path) -> None:
@@ -47,7 +50,7 @@ class RemoteStore:
             if len(first) < PART_BYTES:
                 self.put_bytes(key, first)
                 return
-            with self._writing(), self._told():
+            with self._turns.of(key), self._writing(), self._told():
                 self._put(key, chain([first], iter(lambda: file.read(PART_BYTES), b"")))
 
     def open(self, key: str, offset: int = 0) -> BinaryIO:
@@ -108,9 +111,8 @@ class RemoteStore:
         try:
             yield
         except FileNotFoundError:
-            raise StoreError(
-                "the bucket or container is not there", where=self._where, fix="Create it first."
-            ) from None
+            what, fix = NO_BUCKET
+            raise StoreError(what, where=self._where, fix=fix) from None
 
     @contextmanager
     def _told(self, key: str = "") -> Iterator[None]:
@@ -136,4 +138,6 @@ def _reason(error: BaseError) -> tuple[str, str]:
     status = STATUS.search(str(error))
     if status is None:
         return "the object store gave no usable answer", "Check the network and the store's address."
+    if status[1] == "404":  # of a listing; an object that is not there is another error
+        return NO_BUCKET
     return f"the object store answered with status {status[1]}", "Try again; look into the store's own log."

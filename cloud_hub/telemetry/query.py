@@ -5,6 +5,7 @@ place, or through a cache where the object store is elsewhere. The connection re
 files, the network and settings are locked before the person's statement is seen.
 """
 
+import re
 import threading
 from dataclasses import dataclass
 from itertools import groupby
@@ -47,7 +48,7 @@ class Telemetry:
     def query(self, workspace: str, sql: str, most_rows: int = MAX_ROWS) -> Result:
         """Run one SELECT; raises `QueryError` with DuckDB's reason."""
         self._files.flush()
-        named = [row for row in self._rows(workspace) if row.stream in sql.lower()]
+        named = [row for row in self._rows(workspace) if _may_name(sql, row.stream)]
         with (
             self._local.held({row.key: row.size_bytes for row in named}) as paths,
             duckdb.connect(":memory:") as connection,
@@ -80,6 +81,11 @@ class Telemetry:
         query = select(FileRow).where(FileRow.workspace == workspace).order_by(FileRow.stream, FileRow.key)
         with self._database.transaction() as session:
             return list(session.scalars(query).all())
+
+
+def _may_name(sql: str, stream: str) -> bool:
+    """Does the name stand alone anywhere in ``sql``, were it in a text or a comment?"""
+    return re.search(rf"(?<!\w){re.escape(stream)}(?!\w)", sql, re.IGNORECASE) is not None
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, folder: str) -> None:
