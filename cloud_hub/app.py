@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
+from cloud_hub.blobs.errors import StoreError
 from cloud_hub.broker.broker import Broker
 from cloud_hub.broker.program import find_program
 from cloud_hub.broker.settings import BrokerSettings
@@ -51,10 +52,10 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     listening = DeviceListener(broker.bus, core.devices, loop)
     services = build_services(settings, core, listening.push)
-    services.activities.recover()
-    core.files.sweep()
     tasks: list[asyncio.Task[None]] = []
     try:
+        services.activities.recover()
+        await asyncio.to_thread(core.files.sweep)
         await listening.start(services.rollouts)
         tasks = [
             loop.create_task(Ingest(core.database).run(broker.bus)),
@@ -67,7 +68,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         await broker.stop()
         services.activities.close()
-        await asyncio.to_thread(core.files.flush)
+        await asyncio.to_thread(_flush_last, core.files)
         core.database.close()
 
 
@@ -90,6 +91,13 @@ async def _serve(settings: Settings, services: Services, listener: socket.socket
         loop.add_signal_handler(number, server.stop)
     log.info("hub ready at %s, MQTT at %s:%d", settings.url, settings.host, settings.mqtt_port)
     await server.serve(sockets=[listener])
+
+
+def _flush_last(files: Files) -> None:
+    try:
+        files.flush()
+    except StoreError as error:
+        log.warning("telemetry waits in the database until the next start: %s", error)
 
 
 async def _flush_forever(files: Files, interval_s: float) -> None:

@@ -16,8 +16,11 @@ Port = Annotated[int, Meta(ge=1, le=65_535)]
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an owner may set.
 
-    ``database`` is a URL without a password, or empty for SQLite in the data folder; ``listen`` is the address of both listeners; ``host`` the name that people and devices reach
-    the hub by, which its certificate carries; sizes are in bytes, times in seconds.
+    ``database`` is a URL without a password, or empty for SQLite in the data folder; ``listen`` is the
+    address of both listeners; ``host`` the name that people and devices reach the hub by, which its
+    certificate carries; sizes are in bytes, times in seconds.
+    ``object_store`` is a URL as in `cloud_hub.blobs.location`, empty for ``objects`` in the data folder;
+    ``object_store_credentials`` names a file, empty for the environment.
     """
 
     data_dir: Path = DEFAULT_DATA_DIR
@@ -29,12 +32,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_model_bytes: Annotated[int, Meta(ge=1024)] = 2 * 1024**3
     builds_at_once: Annotated[int, Meta(ge=1, le=64)] = 2
     telemetry_flush_s: Annotated[float, Meta(gt=0, le=86_400)] = 5.0
+    object_store: str = ""
+    object_store_credentials: str = ""
+    telemetry_cache_bytes: Annotated[int, Meta(ge=1_000_000)] = 2 * 1024**3
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
     def url(self) -> str:
         """Address of the HTTPS API."""
         return f"https://{self.host}:{self.https_port}"
+
+    @property
+    def bytes_url(self) -> str:
+        """Where bytes are: ``object_store``, or the folder in the data folder."""
+        return self.object_store or str(self.data_dir.absolute() / "objects")
 
 
 def load(path: Path, **overrides: object) -> Settings:

@@ -1,5 +1,6 @@
 """Builds the hub's services out of rows, bytes and keys: everything but the broker and the HTTP edge."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,11 @@ from cloud_hub.access.people import People
 from cloud_hub.access.tokens import Tokens
 from cloud_hub.activities.service import Activities
 from cloud_hub.audit.service import Audit
-from cloud_hub.blobs.folder import FolderStore
+from cloud_hub.blobs.claim import claim
+from cloud_hub.blobs.credentials import load_credentials
+from cloud_hub.blobs.location import read_location
+from cloud_hub.blobs.opening import open_with_files
+from cloud_hub.blobs.port import LocalFiles, ObjectStore
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.db.engine import Database
 from cloud_hub.db.schema_versions import migrate
@@ -37,7 +42,8 @@ class Core:
     """What is there before the broker and the HTTP edge: rows, bytes, keys, devices."""
 
     database: Database
-    store: FolderStore
+    store: ObjectStore
+    local: LocalFiles
     authority: Authority
     signer: DesiredSigner
     master_keys: FileMasterKeys
@@ -55,13 +61,14 @@ class Core:
         database = database_of(settings)
         migrate(database)
         authority, signer = Authority.load(pki), DesiredSigner.load(pki / SIGNING_KEY)
-        store = FolderStore(settings.data_dir / "objects")
+        store, local = open_bytes(settings)
         facts = HubFacts(settings.url, settings.host, settings.mqtt_port, signer.public_keys())
         master_keys = open_master_keys(pki, database)
         audit = Audit(database, master_keys.derive("audit"))
         return cls(
             database=database,
             store=store,
+            local=local,
             authority=authority,
             signer=signer,
             master_keys=master_keys,
@@ -71,6 +78,20 @@ class Core:
             certificate=certificate,
             key=key,
         )
+
+
+def open_bytes(settings: Settings) -> tuple[ObjectStore, LocalFiles]:
+    """Return where bytes are kept, and the door by which what reads files itself gets at them."""
+    location = read_location(settings.bytes_url)
+    store, local = open_with_files(
+        settings.bytes_url,
+        load_credentials(location.scheme, settings.object_store_credentials, os.environ),
+        settings.data_dir / "cache" / "telemetry",
+        settings.telemetry_cache_bytes,
+    )
+    if settings.object_store:
+        claim(store, settings.data_dir, location.where)
+    return store, local
 
 
 def build_services(settings: Settings, core: Core, push: Push) -> Services:
@@ -96,7 +117,7 @@ def build_services(settings: Settings, core: Core, push: Push) -> Services:
         registry=Registry(database, blobs),
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
-        telemetry=Telemetry(database, core.store, core.files),
+        telemetry=Telemetry(database, core.local, core.files),
         activities=activities,
         blobs=blobs,
         audit=audit,

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from cloud_hub import errors
 from cloud_hub.audit.errors import AuditBrokenError
+from cloud_hub.blobs.errors import ReadCacheError, StoreConfigError, StoreError
 from cloud_hub.broker.errors import BrokerError
 from cloud_hub.db.errors import DatabaseUnavailableError
 from cloud_hub.pki.errors import CsrRefusedError
@@ -33,6 +34,9 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     AuditBrokenError: HTTPStatus.INTERNAL_SERVER_ERROR,
     SecretDestroyedError: HTTPStatus.GONE,
     SecretUnreadableError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ReadCacheError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,

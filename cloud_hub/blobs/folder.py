@@ -3,9 +3,12 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from cloud_hub.blobs.port import check_key
 
 
 class FolderStore:
@@ -45,18 +48,23 @@ class FolderStore:
         self.path(key).unlink(missing_ok=True)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys below a prefix."""
+        """Yield the keys below a prefix, in order."""
         folder = self.path(prefix)
-        for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-            if path.is_file():
-                yield path.relative_to(self._root).as_posix()
+        paths = folder.rglob("*") if folder.is_dir() else ()
+        yield from sorted(path.relative_to(self._root).as_posix() for path in paths if path.is_file())
 
     def path(self, key: str) -> Path:
         """Where the object is, for what reads files itself; refuses a key that leads outside."""
-        parts = key.split("/")
-        if not all(parts) or any(part in {".", ".."} or part.startswith(".") for part in parts):
-            raise ValueError("not a key of the object store")
-        return self._root.joinpath(*parts)
+        return self._root / check_key(key)
+
+    def folder(self, prefix: str) -> Path:
+        """Return the folder of a prefix."""
+        return self.path(prefix)
+
+    @contextmanager
+    def held(self, sizes: Mapping[str, int]) -> Iterator[dict[str, Path]]:
+        """Give the objects' own files: they are read in place."""
+        yield {key: self.path(key) for key in sizes}
 
     def _incoming(self, key: str) -> "_Incoming":
         return _Incoming(self._beside, self.path(key))

@@ -1,21 +1,25 @@
 """The port `ObjectStore`: bytes under a key. A written object is durable and whole, or absent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 
 class ObjectStore(Protocol):
-    """Keys are relative paths with ``/``; safe to use from several threads."""
+    """Keys are relative paths with ``/``; safe to use from several threads.
+
+    Any method may raise `StoreError`; a key that breaks `check_key` raises `ValueError`.
+    """
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """Write an object, replacing what is there."""
 
     def put_file(self, key: str, path: Path) -> None:
-        """Write an object from a local file; the file stays."""
+        """Write an object from a local file; the file stays. Pipes are read to their end."""
 
     def open(self, key: str, offset: int = 0) -> BinaryIO:
-        """Read from ``offset``; raises `FileNotFoundError`."""
+        """Read forward from ``offset`` (nothing, if it is the end or beyond); raises `FileNotFoundError`."""
 
     def size(self, key: str) -> int:
         """Return the bytes of an object; raises `FileNotFoundError`."""
@@ -27,4 +31,25 @@ class ObjectStore(Protocol):
         """Delete an object; no error where there is none."""
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys below a prefix, in order."""
+        """Yield the keys below ``prefix`` + ``/``, in the order of their code points."""
+
+
+class LocalFiles(Protocol):
+    """Objects as files of this machine, for what can read nothing else. They must never be written over."""
+
+    def folder(self, prefix: str) -> Path:
+        """Return the folder that holds all files below ``prefix``, and no others."""
+
+    def held(self, sizes: Mapping[str, int]) -> AbstractContextManager[dict[str, Path]]:
+        """Keep the objects (key to its bytes) as files for the time of the block; give path by key.
+
+        Raises `StoreError`, and `ReadCacheError` where they are too many bytes at once.
+        """
+
+
+def check_key(key: str) -> str:
+    """Return ``key``; raises `ValueError` where a part is empty, begins with a dot or holds a control."""
+    parts = key.split("/")
+    if not all(parts) or any(part.startswith(".") for part in parts) or not key.isprintable():
+        raise ValueError("not a key of the object store")
+    return key

@@ -1,18 +1,21 @@
 """SQL over a workspace's telemetry with DuckDB: one statement, read-only, bounded.
 
-Each stream is a view of its Parquet files that count. The connection reaches nothing else: other
+Each stream that the statement may name is a view of its Parquet files that count; they are read in
+place, or through a cache where the object store is elsewhere. The connection reaches nothing else: other
 files, the network and settings are locked before the person's statement is seen.
 """
 
+import re
 import threading
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 from sqlalchemy import select
 
-from cloud_hub.blobs.folder import FolderStore
+from cloud_hub.blobs.port import LocalFiles
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import QueryError
 from cloud_hub.telemetry.files import PREFIX, Files
@@ -37,19 +40,23 @@ class Result:
 class Telemetry:
     """Reads what is stored. Everything acknowledged before the call is seen by it."""
 
-    def __init__(self, database: Database, store: FolderStore, files: Files) -> None:
+    def __init__(self, database: Database, local: LocalFiles, files: Files) -> None:
         self._database = database
-        self._store = store
+        self._local = local
         self._files = files
 
     def query(self, workspace: str, sql: str, most_rows: int = MAX_ROWS) -> Result:
         """Run one SELECT; raises `QueryError` with DuckDB's reason."""
         self._files.flush()
-        with duckdb.connect(":memory:") as connection:
-            for stream, paths in self._paths(workspace).items():
-                source = connection.read_parquet(paths)
+        named = [row for row in self._rows(workspace) if _may_name(sql, row.stream)]
+        with (
+            self._local.held({row.key: row.size_bytes for row in named}) as paths,
+            duckdb.connect(":memory:") as connection,
+        ):
+            for stream, rows in groupby(named, key=lambda row: row.stream):
+                source = connection.read_parquet([str(paths[row.key]) for row in rows])
                 source.create_view(stream)
-            _lock(connection, str(self._store.path(f"{PREFIX}/{workspace}")))
+            _lock(connection, str(self._local.folder(f"{PREFIX}/{workspace}")))
             try:
                 return _run(connection, sql, min(most_rows, MAX_ROWS))
             except (duckdb.Error, pa.ArrowException, OverflowError, ValueError) as error:
@@ -75,11 +82,10 @@ class Telemetry:
         with self._database.transaction() as session:
             return list(session.scalars(query).all())
 
-    def _paths(self, workspace: str) -> dict[str, list[str]]:
-        paths: dict[str, list[str]] = {}
-        for row in self._rows(workspace):
-            paths.setdefault(row.stream, []).append(str(self._store.path(row.key)))
-        return paths
+
+def _may_name(sql: str, stream: str) -> bool:
+    """Does the name stand alone anywhere in ``sql``, were it in a text or a comment?"""
+    return re.search(rf"(?<!\w){re.escape(stream)}(?!\w)", sql, re.IGNORECASE) is not None
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, folder: str) -> None:

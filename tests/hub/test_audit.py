@@ -60,11 +60,8 @@ def head_of(database: Database) -> dict[str, Any]:
         )
 
 
-def require_sqlite(database: Database) -> None:
-    with database.transaction() as session:
-        if session.get_bind().dialect.name != "sqlite":
-            pytest.skip("other databases refuse such values")
-
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""Other databases refuse such values."""
 
 SET_HEAD = "UPDATE audit_heads SET count = :count, last = :last, mac = :mac WHERE workspace = 'shop'"
 
@@ -201,6 +198,7 @@ def test_nothing_is_written_behind_a_chain_that_was_cut(
     assert audit.verify("shop")
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     "statement",
     [
@@ -216,14 +214,13 @@ def test_nothing_is_written_behind_a_chain_that_was_cut(
 def test_what_sqlite_keeps_in_spite_of_its_types_is_found(
     audit: Audit, database: Database, statement: str
 ) -> None:
-    require_sqlite(database)
     record(audit, database, 4)
     change(database, statement)
     assert audit.verify("shop")[0].sequence == 2
 
 
+@only_sqlite
 def test_a_head_that_is_no_text_is_found(audit: Audit, database: Database) -> None:
-    require_sqlite(database)
     record(audit, database, 2)
     for value in ("CAST(X'FF' AS TEXT)", "X'00'", "5"):
         change(database, f"UPDATE audit_heads SET last = {value}")

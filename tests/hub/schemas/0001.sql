@@ -1,0 +1,22 @@
+-- A hub of schema 0001 with a row in every table.
+INSERT INTO workspaces (name, created_at) VALUES ('shop', '2026-01-01 00:00:00.000000');
+INSERT INTO tokens (secret_sha256, principal, role, workspace, created_at, expires_at) VALUES ('aaaaaaaaaaaaaaaa', 'root', 'Admin', NULL, '2026-01-01 00:00:00.000000', NULL);
+INSERT INTO tokens (secret_sha256, principal, role, workspace, created_at, expires_at) VALUES ('bbbbbbbbbbbbbbbb', 'ana', 'Reader', 'shop', '2026-01-01 00:00:00.000000', '2027-01-01 00:00:00.000000');
+INSERT INTO tokens (secret_sha256, principal, role, workspace, created_at, expires_at) VALUES ('cccccccccccccccc', 'ana', 'Contributor', 'shop', '2026-01-01 00:00:00.000000', '2027-01-01 00:00:00.000000');
+INSERT INTO blob_links (owner, digest, size_bytes, media_type) VALUES ('uploads/shop', 'sha256:00', 7, 'application/octet-stream');
+INSERT INTO runs (id, workspace, experiment, status, parameters, outputs, created_by, started_at, finished_at) VALUES ('r1', 'shop', 'digits', 'completed', '{}', '{}', 'ana', '2026-01-01 00:00:00.000000', '2026-01-01 00:01:00.000000');
+INSERT INTO metrics (run, name, step, value, at) VALUES ('r1', 'accuracy', 0, 0.97, '2026-01-01 00:00:30.000000');
+INSERT INTO models (workspace, name, version, digest, size_bytes, framework, signature, tags, run, created_by, created_at) VALUES ('shop', 'digits', 1, 'sha256:00', 7, 'onnx', '{"inputs":[],"outputs":[],"opset":17}', '{"stage":"test"}', 'r1', 'ana', '2026-01-01 00:02:00.000000');
+INSERT INTO models (workspace, name, version, digest, size_bytes, framework, signature, tags, run, created_by, created_at) VALUES ('shop', 'digits', 2, 'sha256:01', 7, 'onnx', '{"inputs":[],"outputs":[],"opset":17}', '{}', NULL, 'ana', '2026-01-02 00:02:00.000000');
+INSERT INTO layers (key, digest, diff_id, size_bytes, title) VALUES ('k', 'sha256:02', 'sha256:03', 9, 'model digits');
+INSERT INTO images (workspace, name, version, digest, size_bytes, layers, model, created_by, created_at) SELECT 'shop', 'digits', 1, 'sha256:04', 100, '[]', id, 'ana', '2026-01-01 00:03:00.000000' FROM models WHERE version = 1;
+INSERT INTO activities (id, workspace, kind, state, progress, log, result, error, created_by, created_at, finished_at) VALUES ('a1', 'shop', 'image-build', 'completed', 1.0, '[{"at":"2026-01-01T00:02:10+00:00","text":"done"}]', '{"image":"digits:1"}', NULL, 'ana', '2026-01-01 00:02:00.000000', '2026-01-01 00:03:00.000000');
+INSERT INTO devices (id, workspace, created_at, certificate_serial, certificate_not_after, revoked_at, last_seen_at, hello, reported) VALUES ('cam-1', 'shop', '2026-01-01 00:00:00.000000', '12', '2026-02-01 00:00:00.000000', NULL, NULL, NULL, NULL);
+INSERT INTO invitations (token_sha256, device, replaces, expires_at, used_at) VALUES ('dddddddd', 'cam-1', false, '2026-01-02 00:00:00.000000', '2026-01-01 00:00:10.000000');
+INSERT INTO rollouts (workspace, name, revision, manifest, images, created_by, created_at) VALUES ('shop', 'digits', 1, 'kind: Rollout', '{"scorer":"digits:1"}', 'ana', '2026-01-01 00:04:00.000000');
+INSERT INTO desired (device, generation, rollout, envelope, created_at) SELECT 'cam-1', 1, id, '{}', '2026-01-01 00:04:00.000000' FROM rollouts;
+INSERT INTO pulls (device, repository, digest, sent_bytes, at) VALUES ('cam-1', 'shop/digits', 'sha256:04', 100, '2026-01-01 00:05:00.000000');
+INSERT INTO telemetry_marks (device, epoch, stream, mark) VALUES ('cam-1', 'e', 'inference', 5);
+INSERT INTO telemetry_pending (workspace, device, stream, payload, received_at) VALUES ('shop', 'cam-1', 'inference', '{}', '2026-01-01 00:06:00.000000');
+INSERT INTO telemetry_files (key, workspace, stream, rows, size_bytes, created_at) VALUES ('telemetry/shop/inference/2026-01-01/f.parquet', 'shop', 'inference', 5, 900, '2026-01-01 00:06:00.000000');
+INSERT INTO telemetry_rejects (subject, reason, payload, received_at) VALUES ('hl.1.x.telemetry.s', 'no such device', '{}', '2026-01-01 00:06:00.000000');
