@@ -63,7 +63,7 @@ class Members:
             .where(MembershipRow.workspace == workspace, PrincipalRow.disabled_at.is_(None))
             .order_by(PrincipalRow.kind, PrincipalRow.name)
         )
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return [(member, principal) for member, principal in session.execute(query).all()]
 
     def create_service(self, workspace: str, name: str, role: WorkspaceRole, by: Actor) -> MembershipRow:
@@ -114,7 +114,7 @@ class Members:
 
     def service(self, workspace: str, name: str) -> str:
         """Return the principal of a service; raises `NotFoundError`."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return self._service(session, workspace, name).name
 
     def _service(self, session: Session, workspace: str, name: str) -> PrincipalRow:

@@ -99,12 +99,12 @@ class People:
     def all(self) -> list[PrincipalRow]:
         """Return all persons by name."""
         query = select(PrincipalRow).where(PrincipalRow.kind == "person").order_by(PrincipalRow.name)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return list(session.scalars(query).all())
 
     def _check(self, name: str, password: str, address: str) -> PrincipalRow:
         with self._limits.guard(("password", name), ("address", address)):
-            with self._database.transaction() as session:
+            with self._database.reading() as session:
                 person = session.get(PrincipalRow, name)
             kept = person.password_hash if person is not None else None
             if not verify_password(kept, password) or person is None or person.disabled_at is not None:

@@ -119,7 +119,7 @@ class Tokens:
     def of(self, principal: str) -> list[TokenRow]:
         """Return a principal's tokens that are not revoked, newest first."""
         query = select(TokenRow).where(TokenRow.principal == principal, TokenRow.revoked_at.is_(None))
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return list(session.scalars(query.order_by(TokenRow.created_at.desc())).all())
 
     def revoke(self, principal: str, token: str, by: Actor) -> None:

@@ -89,14 +89,14 @@ class Audit:
         """Return what is wrong with a chain, in the order of its rows; at most 100 faults.
 
         ``noted`` is an end of the chain that somebody kept elsewhere: with it, putting the whole database
-        back to an older state is found too. It reads in short transactions, so that writers go on
-        meanwhile; the end is read in one with the head.
+        back to an older state is found too. It reads page by page, and the end of the chain in one state
+        of the database with its head.
         """
         return list(itertools.islice(self._faults(workspace, noted), MAX_FAULTS))
 
     def head(self, workspace: str) -> Head:
         """Return where the chain says that it ends; one without entries has 0."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(AuditHeadRow, workspace)
         return Head(workspace, row.count, row.last) if row is not None else Head(workspace, 0, START)
 
@@ -112,7 +112,7 @@ class Audit:
             query = query.where(AuditRow.at < _moment(filters.until))
         if filters.before_seq is not None:
             query = query.where(AuditRow.sequence < filters.before_seq)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return list(session.scalars(query.order_by(AuditRow.sequence.desc()).limit(limit)).all())
 
     def _first_head(self, workspace: str) -> AuditHeadRow:
@@ -135,17 +135,17 @@ class Audit:
     def _faults(self, workspace: str, noted: Head | None) -> Iterator[Fault]:
         walk, ended = Walk(self._key), False
         while not ended:
-            with self._database.transaction() as session:
-                head = _locked_head(session, workspace)
+            with self._database.reading() as session:
+                head = _stored_head(session, workspace)
                 rows = _rows_after(session, workspace, walk.count)
                 if head is None and rows:  # a chain that began just now, or one that lost its head
-                    head = _locked_head(session, workspace)
+                    head = _stored_head(session, workspace)
                     rows = _rows_after(session, workspace, walk.count)
             ended = len(rows) < PAGE_ROWS
             yield from walk.rows(rows)
         yield from walk.head(*(head or (None, None)))
         if noted is not None:
-            with self._database.transaction() as session:
+            with self._database.reading() as session:
                 mac = session.scalar(
                     select(AuditRow.mac).where(
                         AuditRow.workspace == workspace, AuditRow.sequence == noted.count
@@ -155,11 +155,11 @@ class Audit:
                 yield Fault(noted.count, "not the row that was noted: the log was put back or replaced")
 
 
-def _locked_head(session: Session, workspace: str) -> tuple[Head, object] | None:
-    """Return a chain's head and its MAC, and keep writers out until the transaction ends."""
+def _stored_head(session: Session, workspace: str) -> tuple[Head, object] | None:
+    """Return a chain's head and its MAC."""
     columns = (AuditHeadRow.workspace, AuditHeadRow.count, AuditHeadRow.last, AuditHeadRow.mac)
     try:
-        row = session.execute(select(*columns).where(columns[0] == workspace).with_for_update()).first()
+        row = session.execute(select(*columns).where(columns[0] == workspace)).first()
     except DBAPIError:
         return Head(workspace, 0, ""), None
     return (Head(*row[:-1]), row[-1]) if row is not None else None

@@ -132,7 +132,7 @@ class Secrets:
 
     def get(self, workspace: str, name: str) -> SecretInfo:
         """Return what may be known of a secret; raises `NotFoundError`."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return SecretInfo(name, [_version(row) for row in _alive(session, workspace, name)])
 
     def all_in(self, workspace: str) -> list[SecretInfo]:

@@ -50,7 +50,7 @@ class Files:
 
     def sweep(self) -> int:
         """Delete files that do not count; return how many. Only before flushing starts."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             counted = set(session.scalars(select(FileRow.key)).all())
         orphans = [key for key in self._store.keys(PREFIX) if key not in counted]
         for key in orphans:
@@ -67,7 +67,7 @@ class Files:
 
     def _flush_some(self) -> int:
         query = select(PendingRow).order_by(PendingRow.id).limit(MAX_BATCHES_AT_ONCE)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             pending = list(session.scalars(query).all())
         groups: dict[tuple[str, str], list[PendingRow]] = defaultdict(list)
         for row in pending:
