@@ -9,6 +9,7 @@ from cloud_hub.access.tokens import Tokens
 from cloud_hub.activities.service import Activities
 from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.service import Blobs
+from cloud_hub.datastores.service import Datastores
 from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.service import Images
@@ -44,3 +45,4 @@ class Services:
     blobs: Blobs
     audit: Audit
     secrets: Secrets
+    datastores: Datastores

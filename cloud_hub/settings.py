@@ -19,6 +19,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ``database`` is a URL without a password, or empty for SQLite in the data folder; ``listen`` is the
     address of both listeners; ``host`` the name that people and devices reach the hub by, which its
     certificate carries; sizes are in bytes, times in seconds.
+    ``datastore_folders`` and ``datastore_endpoints`` are what people may attach beside the clouds' own.
     ``object_store`` is a URL as in `cloud_hub.blobs.location`, empty for ``objects`` in the data folder;
     ``object_store_credentials`` names a file, empty for the environment.
     """
@@ -35,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     object_store: str = ""
     object_store_credentials: str = ""
     telemetry_cache_bytes: Annotated[int, Meta(ge=1_000_000)] = 2 * 1024**3
+    datastore_folders: tuple[str, ...] = ()
+    datastore_endpoints: tuple[str, ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

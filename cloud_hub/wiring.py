@@ -16,6 +16,7 @@ from cloud_hub.blobs.location import read_location
 from cloud_hub.blobs.opening import open_with_files
 from cloud_hub.blobs.port import LocalFiles, ObjectStore
 from cloud_hub.blobs.service import Blobs
+from cloud_hub.datastores.service import Datastores
 from cloud_hub.db.engine import Database
 from cloud_hub.db.schema_versions import migrate
 from cloud_hub.devices.service import Devices, HubFacts
@@ -102,6 +103,7 @@ def build_services(settings: Settings, core: Core, push: Push) -> Services:
     models = Models(database, blobs, work_dir)
     activities = Activities(database, at_once=settings.builds_at_once)
     limits, audit = AttemptLimits(database), core.audit
+    secrets = Secrets(database, core.master_keys, audit)
     tokens = Tokens(database, limits, audit)
     return Services(
         settings=settings,
@@ -121,5 +123,6 @@ def build_services(settings: Settings, core: Core, push: Push) -> Services:
         activities=activities,
         blobs=blobs,
         audit=audit,
-        secrets=Secrets(database, core.master_keys, audit),
+        secrets=secrets,
+        datastores=Datastores(database, core.store, secrets, audit, settings),
     )

@@ -1,5 +1,7 @@
 """The HTTP application: every domain's routes, problems for errors, and a bound on bodies."""
 
+import re
+
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from starlette.middleware.base import RequestResponseEndpoint
@@ -15,6 +17,7 @@ from cloud_hub.api.requests import named
 from cloud_hub.audit.routes import of_hub as hub_audit
 from cloud_hub.audit.routes import of_workspace as audit
 from cloud_hub.blobs.routes import router as blobs
+from cloud_hub.datastores.routes import router as datastores
 from cloud_hub.devices.enrolment_routes import router as enrolment
 from cloud_hub.devices.routes import router as devices
 from cloud_hub.errors import TooLargeError
@@ -30,6 +33,7 @@ from cloud_hub.version import VERSION
 from cloud_hub.workspaces.routes import router as workspaces
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+STREAMED = re.compile(r"/blobs/|/datastores/[^/]+/files/")
 ROUTERS = (
     session,
     users,
@@ -43,6 +47,7 @@ ROUTERS = (
     rollouts,
     telemetry,
     activities,
+    datastores,
     secrets,
     audit,
     hub_audit,
@@ -85,7 +90,7 @@ async def _bounded(request: Request, call_next: RequestResponseEndpoint) -> Resp
     length = request.headers.get("Content-Length", "0")
     chunked = "Transfer-Encoding" in request.headers
     small = length.isdigit() and int(length) <= MAX_BODY_BYTES and not chunked
-    if small or (request.method == "PUT" and "/blobs/" in request.url.path):
+    if small or (request.method == "PUT" and STREAMED.search(request.url.path)):
         return await call_next(request)
     error = TooLargeError(f"a request's body may have {MAX_BODY_BYTES} bytes and must say its length")
     return problems.to_response(error)

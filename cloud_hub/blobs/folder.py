@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from cloud_hub.blobs.port import check_key
+from cloud_hub.blobs.port import Entry, check_key, is_key
 
 
 class FolderStore:
@@ -49,9 +49,17 @@ class FolderStore:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys below a prefix, in order."""
-        folder = self.path(prefix)
+        return (entry.key for entry in self.entries(check_key(prefix)))
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield the objects below a prefix, in order; links are left out."""
+        folder = self.path(prefix) if prefix else self._root
         paths = folder.rglob("*") if folder.is_dir() else ()
-        yield from sorted(path.relative_to(self._root).as_posix() for path in paths if path.is_file())
+        files = ((path.relative_to(self._root).as_posix(), path) for path in paths)
+        found = (
+            (key, path) for key, path in files if is_key(key) and not path.is_symlink() and path.is_file()
+        )
+        yield from (Entry(key, path.stat().st_size) for key, path in sorted(found))
 
     def path(self, key: str) -> Path:
         """Where the object is, for what reads files itself; refuses a key that leads outside."""

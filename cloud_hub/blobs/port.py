@@ -2,8 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object in a listing."""
+
+    key: str
+    size_bytes: int
 
 
 class ObjectStore(Protocol):
@@ -33,6 +42,9 @@ class ObjectStore(Protocol):
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys below ``prefix`` + ``/``, in the order of their code points."""
 
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield what is below ``prefix`` + ``/``, or all there is, by key; what is no key is left out."""
+
 
 class LocalFiles(Protocol):
     """Objects as files of this machine, for what can read nothing else. They must never be written over."""
@@ -45,6 +57,15 @@ class LocalFiles(Protocol):
 
         Raises `StoreError`, and `ReadCacheError` where they are too many bytes at once.
         """
+
+
+def is_key(text: str) -> bool:
+    """Could it be the key of an object here?"""
+    try:
+        check_key(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_key(key: str) -> str:

@@ -17,7 +17,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, PreconditionErr
 from obstore.store import ObjectStore as Native
 
 from cloud_hub.blobs.errors import StoreError
-from cloud_hub.blobs.port import check_key
+from cloud_hub.blobs.port import Entry, check_key, is_key
 from cloud_hub.blobs.ranges import reader
 from cloud_hub.blobs.turns import Turns
 
@@ -95,12 +95,15 @@ class RemoteStore:
             return
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys below a prefix, in order: sorted here, as not every store does it."""
-        check_key(prefix)
+        """Yield the keys below a prefix, in order."""
+        return (entry.key for entry in self.entries(check_key(prefix)))
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield the objects below a prefix, in order: sorted here, as not every store does it."""
         with self._writing(), self._told():
-            pages = obstore.list(self._native, prefix, chunk_size=KEYS_AT_ONCE)
-            found = [meta["path"] for page in pages for meta in page]
-        yield from sorted(found)
+            pages = obstore.list(self._native, check_key(prefix) if prefix else None, chunk_size=KEYS_AT_ONCE)
+            found = [Entry(meta["path"], meta["size"]) for page in pages for meta in page]
+        yield from sorted((entry for entry in found if is_key(entry.key)), key=lambda entry: entry.key)
 
     def _put(self, key: str, data: bytes | Iterator[bytes]) -> None:
         obstore.put(self._native, key, data, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)

@@ -8,6 +8,7 @@ import typer
 from cloud_hub.cli import (
     activities,
     audit,
+    datastores,
     devices,
     hub,
     login,
@@ -44,6 +45,7 @@ for group, name in (
     (rollouts.app, "rollout"),
     (telemetry.app, "telemetry"),
     (activities.app, "activity"),
+    (datastores.app, "datastore"),
     (secrets.app, "secret"),
     (audit.app, "audit"),
 ):

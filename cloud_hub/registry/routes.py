@@ -4,20 +4,16 @@ Pushing, tags and referrers come with the image registry's own issue; a path tha
 answers 404 in the specification's error form.
 """
 
-import re
 from collections.abc import Iterator
-from http import HTTPStatus
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
 
 from cloud_hub.api.auth import Hub, Who, guarded_router
+from cloud_hub.api.ranges import ranged
 from cloud_hub.registry.names import repository_of
 from cloud_hub.services import Services
 
 router = guarded_router("/v2", "registry")
-
-RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 
 
 @router.get("/")
@@ -45,30 +41,12 @@ def blob(workspace: str, image: str, digest: str, request: Request, hub: Hub, wh
     """Return a blob (end-2), or the part of it that a ``Range`` names (RFC 9110, section 14)."""
     repository = repository_of(workspace, image)
     size = hub.registry.blob(repository, digest).size_bytes
-    first, last, status = 0, size - 1, HTTPStatus.OK
-    asked = RANGE.fullmatch(request.headers.get("Range", ""))
-    if asked is not None:
-        first = int(asked[1])
-        last = min(int(asked[2] or last), last)
-        if first > last:
-            return Response(
-                status_code=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-                headers={"Content-Range": f"bytes */{size}"},
-            )
-        status = HTTPStatus.PARTIAL_CONTENT
-    headers = {
-        "Docker-Content-Digest": digest,
-        "Accept-Ranges": "bytes",
-        "Content-Length": str(last - first + 1),
-    }
-    if status is HTTPStatus.PARTIAL_CONTENT:
-        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-    if request.method == "HEAD":
-        return Response(headers=headers, status_code=status, media_type="application/octet-stream")
-    chunks = hub.registry.blobs.read(digest, first, last - first + 1)
-    if who.device is not None:
-        chunks = _counted(chunks, hub, who.device.id, repository, digest)
-    return StreamingResponse(chunks, status, headers, "application/octet-stream")
+
+    def read(first: int, last: int) -> Iterator[bytes]:
+        chunks = hub.registry.blobs.read(digest, first, last - first + 1)
+        return _counted(chunks, hub, who.device.id, repository, digest) if who.device is not None else chunks
+
+    return ranged(request, size, read, {"Docker-Content-Digest": digest})
 
 
 def _counted(

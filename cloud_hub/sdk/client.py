@@ -1,9 +1,9 @@
 """HTTPS to the hub: one method, typed answers, problems as exceptions."""
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import httpx
 import msgspec
@@ -79,17 +79,50 @@ class Client:
         headers = {"Content-Length": str(file.stat().st_size), "Content-Type": "application/octet-stream"}
         self._send("PUT", path, content=_chunks(file), headers=headers)
 
+    def put_file_for(self, path: str, file: Path, kind: type[T], watch: Callable[[bytes], None]) -> T:
+        """PUT a file's bytes, streamed past ``watch``, and read the answer as ``kind``."""
+        headers = {"Content-Length": str(file.stat().st_size), "Content-Type": "application/octet-stream"}
+        return self._read(self._send("PUT", path, content=_chunks(file, watch), headers=headers), kind)
+
+    def get_file(self, path: str, target: Path, moved: Callable[[int], None] | None = None) -> None:
+        """GET bytes into a file, whole or not at all."""
+        beside = target.with_name(f".{target.name}.part")
+        try:
+            with self._http.stream("GET", path) as response, beside.open("wb") as file:
+                if not response.is_success:
+                    response.read()
+                    self._refuse(response)
+                for chunk in response.iter_bytes(CHUNK_BYTES):
+                    file.write(chunk)
+                    if moved is not None:
+                        moved(len(chunk))
+            beside.replace(target)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        except OSError as error:
+            raise SdkError(
+                f"cannot write the file ({error.strerror})", where=str(target), fix="Choose another place."
+            ) from error
+        finally:
+            beside.unlink(missing_ok=True)
+
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  httpx's own
         try:
             response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
-            raise HubUnreachableError(
-                f"no answer from the hub ({error})",
-                where=self.context.hub,
-                fix="Is `headland hub up` running there?",
-            ) from error
-        if response.is_success:
-            return response
+            raise self._unreachable(error) from error
+        if not response.is_success:
+            self._refuse(response)
+        return response
+
+    def _unreachable(self, error: httpx.TransportError) -> HubUnreachableError:
+        return HubUnreachableError(
+            f"no answer from the hub ({error})",
+            where=self.context.hub,
+            fix="Is `headland hub up` running there?",
+        )
+
+    def _refuse(self, response: httpx.Response) -> NoReturn:
         try:
             problem = msgspec.json.decode(response.content, type=Problem)
         except msgspec.DecodeError as error:
@@ -107,7 +140,9 @@ class Client:
             ) from error
 
 
-def _chunks(file: Path) -> Iterator[bytes]:
+def _chunks(file: Path, watch: Callable[[bytes], None] | None = None) -> Iterator[bytes]:
     with file.open("rb") as source:
         while chunk := source.read(CHUNK_BYTES):
             yield chunk
+            if watch is not None:
+                watch(chunk)

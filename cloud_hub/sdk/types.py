@@ -154,6 +154,32 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     files: int
 
 
+class DatastoreInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A datastore; ``secret`` is the name of its credentials, ``hub:`` the hub's own store."""
+
+    name: str
+    url: str
+    secret: str | None
+    is_default: bool
+    created_by: str
+    created_at: datetime
+
+
+class DatastoreFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file in a datastore."""
+
+    key: str
+    size_bytes: int
+
+
+class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was put, with the digest of what arrived."""
+
+    key: str
+    size_bytes: int
+    digest: str
+
+
 class WorkspaceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A workspace as the hub knows it."""
 

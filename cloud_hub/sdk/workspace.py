@@ -8,6 +8,7 @@ from pathlib import Path
 from cloud_hub.sdk.access import Members
 from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.client import Client
+from cloud_hub.sdk.datastores import Datastores
 from cloud_hub.sdk.errors import ActivityFailedError, SdkError
 from cloud_hub.sdk.run import Run, upload
 from cloud_hub.sdk.types import (
@@ -38,6 +39,7 @@ class Workspace:
         self._path = f"/workspaces/{name}"
         self.name = name
         self.members = Members(client, name)
+        self.datastores = Datastores(client, name)
 
     def start_run(self, experiment: str) -> Run:
         """Start a run of an experiment."""

@@ -8,6 +8,7 @@ from cloud_hub.access.roles import Caller
 from cloud_hub.access.rows import MembershipRow
 from cloud_hub.audit.actor import Actor
 from cloud_hub.audit.service import Audit
+from cloud_hub.datastores.service import add_default
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ConflictError, NotFoundError
 from cloud_hub.workspaces.rows import WorkspaceRow
@@ -32,6 +33,7 @@ class Workspaces:
             session.add(row)
             session.flush()
             session.add(MembershipRow(workspace=name, principal=by.principal, role="Owner", created_at=now))
+            add_default(session, name, by)
             self._audit.record(session, by, "workspace.create", name, workspace=name)
         return row
 

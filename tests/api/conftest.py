@@ -21,6 +21,7 @@ from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
 from cloud_hub.audit.actor import Actor
 from cloud_hub.init import initialise
+from cloud_hub.sdk import Context, Hub
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.wiring import Core, build_services
@@ -60,6 +61,12 @@ class World:
                 0
             ]
 
+    def sdk(self, token: str = "") -> Hub:
+        """Return the SDK's door to this hub, as the administrator or as who has ``token``."""
+        ca_pem = (self.core.certificate.parent / "ca.pem").read_text()
+        where = str(self.client.base_url).rstrip("/")
+        return Hub(Context(hub=where, ca_pem=ca_pem, token=token or self.admin_token))
+
     def administrator(self) -> str:
         """Return a new token of the administrator."""
         with self.core.database.transaction() as session:
@@ -72,9 +79,14 @@ def bearer(token: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def settings(tmp_path: Path) -> Settings:
+    """The hub's settings; a test module may have others."""
+    return Settings(data_dir=tmp_path / "hub")
+
+
+@pytest.fixture
+def world(settings: Settings) -> Iterator[World]:
     """A hub made by `initialise`, with two workspaces."""
-    settings = Settings(data_dir=tmp_path / "hub")
     admin_token = initialise(settings)
     core = Core.open(settings)
     services = build_services(settings, core, lambda _device, _envelope: None)

@@ -1,0 +1,90 @@
+"""Files in a datastore: put, read in parts, list by pages, delete."""
+
+import hashlib
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from starlette.concurrency import run_in_threadpool
+
+from cloud_hub.blobs.port import Entry, ObjectStore, is_key
+from cloud_hub.errors import InvalidInputError, NotFoundError, TooLargeError
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What was put: its bytes and their digest."""
+
+    key: str
+    size_bytes: int
+    digest: str
+
+
+async def put(
+    store: ObjectStore, key: str, body: AsyncIterator[bytes], *, most_bytes: int, work_dir: Path
+) -> Stored:
+    """Take a body in and write it as one object, whole or not at all; raises `TooLargeError`."""
+    require_key(key)
+    digester, size = hashlib.sha256(), 0
+    with NamedTemporaryFile(dir=work_dir) as file:
+        async for chunk in body:
+            size += len(chunk)
+            if size > most_bytes:
+                raise TooLargeError(
+                    f"a file may have {most_bytes} bytes", fix="Raise max_model_bytes in the hub's settings."
+                )
+            digester.update(chunk)
+            await run_in_threadpool(file.write, chunk)
+        file.flush()
+        await run_in_threadpool(store.put_file, key, Path(file.name))
+    return Stored(key, size, f"sha256:{digester.hexdigest()}")
+
+
+def size_of(store: ObjectStore, key: str) -> int:
+    """Return the bytes of an object; raises `NotFoundError`."""
+    require_key(key)
+    try:
+        return store.size(key)
+    except FileNotFoundError:
+        raise no_such_file(key) from None
+
+
+def read(store: ObjectStore, key: str, first: int, last: int) -> Iterator[bytes]:
+    """Yield the bytes ``first`` to ``last``, both included, in chunks."""
+    left = last - first + 1
+    with store.open(key, first) as file:
+        while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
+            left -= len(chunk)
+            yield chunk
+
+
+def page(store: ObjectStore, prefix: str, after: str, limit: int) -> list[Entry]:
+    """Return the first objects below ``prefix`` whose keys come after ``after``."""
+    if prefix:
+        require_key(prefix)
+    return list(itertools.islice((e for e in store.entries(prefix) if e.key > after), limit))
+
+
+def delete(store: ObjectStore, key: str) -> None:
+    """Delete an object; raises `NotFoundError`."""
+    size_of(store, key)
+    store.delete(key)
+
+
+def require_key(key: str) -> None:
+    """Raise `InvalidInputError` for a path that no object can have."""
+    if not is_key(key):
+        raise InvalidInputError(
+            "not a path in a datastore",
+            where="path",
+            fix="Use parts between / that are not empty and do not begin with a dot.",
+        )
+
+
+def no_such_file(key: str) -> NotFoundError:
+    """Return the error for an object that is not there."""
+    return NotFoundError("no such file in the datastore", where=key)
