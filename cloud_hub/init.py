@@ -1,5 +1,6 @@
 """`headland hub init`: a new hub in a data folder, and the first administrator's token."""
 
+import json
 from pathlib import Path
 
 from cloud_hub.access.people import first_administrator
@@ -28,16 +29,8 @@ def initialise(settings: Settings) -> str:
     Raises `AlreadyInitialisedError` where there is a hub already: nothing of it is touched.
     """
     data_dir = settings.data_dir
-    if (data_dir / SETTINGS_FILE).exists():
-        raise AlreadyInitialisedError(
-            "there is a hub in this folder already",
-            where=str(data_dir),
-            fix="Run `headland hub up`, or choose another --data-dir.",
-        )
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    data_dir.chmod(0o700)
-    pki = data_dir / PKI
-    pki.mkdir(exist_ok=True, mode=0o700)
+    require_new(data_dir)
+    pki = make_folders(data_dir)
     if not (pki / "ca.pem").exists():
         Authority.create(pki)
     if not (pki / SIGNING_KEY).exists():
@@ -48,9 +41,32 @@ def initialise(settings: Settings) -> str:
     open_master_keys(pki, database)
     token = first_administrator(database, "admin")
     database.close()
-    # Last: its presence says that all the rest is there.
-    write_durably(data_dir / SETTINGS_FILE, _toml(settings).encode(), mode=PUBLIC_MODE)
+    write_settings(settings)
     return token
+
+
+def require_new(data_dir: Path) -> None:
+    """Raise `AlreadyInitialisedError` where there is a hub in ``data_dir``."""
+    if (data_dir / SETTINGS_FILE).exists():
+        raise AlreadyInitialisedError(
+            "there is a hub in this folder already",
+            where=str(data_dir),
+            fix="Run `headland hub up`, or choose another --data-dir.",
+        )
+
+
+def make_folders(data_dir: Path) -> Path:
+    """Make the data folder and the folder of keys in it, for the hub alone; return the latter."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    data_dir.chmod(0o700)
+    pki = data_dir / PKI
+    pki.mkdir(exist_ok=True, mode=0o700)
+    return pki
+
+
+def write_settings(settings: Settings) -> None:
+    """Write the settings file, last of all: its presence says that all the rest is there."""
+    write_durably(settings.data_dir / SETTINGS_FILE, _toml(settings).encode(), mode=PUBLIC_MODE)
 
 
 def require_initialised(data_dir: Path) -> None:
@@ -75,5 +91,6 @@ def _toml(settings: Settings) -> str:
     lines = ["# Settings of this hub; every key is in configs/hub.toml."]
     for field in settings.__struct_fields__:
         value = getattr(settings, field)
-        lines.append(f"{field} = {value}" if isinstance(value, (int, float)) else f'{field} = "{value}"')
+        # JSON writes numbers, texts and lists as TOML does.
+        lines.append(f"{field} = {json.dumps(str(value) if isinstance(value, Path) else value)}")
     return "\n".join(lines) + "\n"

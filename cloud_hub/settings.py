@@ -51,6 +51,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.object_store or str(self.data_dir.absolute() / "objects")
 
 
+OF_THE_MACHINE = frozenset({"data_dir", "database", "object_store", "object_store_credentials"})
+"""Settings that say where this hub's own data are, and not how it works."""
+
+
+def portable(settings: Settings) -> dict[str, object]:
+    """Return the settings that a hub keeps when it moves, as JSON can say them."""
+    found = {
+        name: getattr(settings, name) for name in settings.__struct_fields__ if name not in OF_THE_MACHINE
+    }
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+
+def from_portable(values: dict[str, object], *, data_dir: Path, database: str, object_store: str) -> Settings:
+    """Return the settings of a hub that was moved here; raises `HubSettingsError`."""
+    here = {"data_dir": str(data_dir), "database": database, "object_store": object_store}
+    try:
+        return msgspec.convert(values | here, Settings, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise HubSettingsError(str(error), where="the backup's settings", fix="Use its release.") from error
+
+
 def load(path: Path, **overrides: object) -> Settings:
     """Read ``path``, then apply what the command line says (keys with a value of None are not said).
 

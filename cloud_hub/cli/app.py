@@ -8,6 +8,7 @@ import typer
 from cloud_hub.cli import (
     activities,
     audit,
+    backups,
     datastores,
     devices,
     hub,
@@ -31,6 +32,12 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+)
+hub.app.command(epilog="Example: headland hub backup /mnt/backups/hub --passphrase-file passphrase")(
+    backups.backup
+)
+hub.app.command(epilog="Example: headland hub restore /mnt/backups/hub --data-dir hub2 --passphrase-file p")(
+    backups.restore
 )
 for group, name in (
     (hub.app, "hub"),

@@ -40,9 +40,10 @@ def _upgrade(connection: Connection, revision: str) -> None:
     config.attributes["connection"] = connection
     present = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if present is not None and present not in known:
+    newer = next((name for name in (present, revision) if name not in {None, "head", *known}), None)
+    if newer is not None:
         raise SchemaNewerError(
-            f"the database has schema {present}, which this release does not know",
+            f"the rows have schema {newer}, which this release does not know",
             fix="Run the newer release again, or restore a backup of this release's.",
         )
     command.upgrade(config, revision)

@@ -1,0 +1,55 @@
+"""The hub's private folder in one file, sealed with a passphrase: scrypt (RFC 7914) and AES-256-GCM."""
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from cloud_hub.backup.errors import BackupError, RestoreError
+
+MAGIC = b"headland-keys-1\n"
+SALT_BYTES, NONCE_BYTES = 16, 12
+SHORTEST = 12
+
+
+def seal(private: Path, passphrase: str) -> bytes:
+    """Return the files of the private folder, sealed; raises `BackupError` for a short passphrase."""
+    if len(passphrase) < SHORTEST:
+        raise BackupError(
+            f"a passphrase has at least {SHORTEST} characters", where="passphrase", fix="Choose a longer one."
+        )
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path in sorted(private.iterdir()):
+            if path.is_file():
+                archive.add(path, arcname=path.name)
+    salt, nonce = os.urandom(SALT_BYTES), os.urandom(NONCE_BYTES)
+    return MAGIC + salt + nonce + AESGCM(_key(passphrase, salt)).encrypt(nonce, buffer.getvalue(), MAGIC)
+
+
+def unseal(data: bytes, passphrase: str, private: Path) -> None:
+    """Write the files into an empty folder with mode 0600; raises `RestoreError`."""
+    salt, rest = data[len(MAGIC) : len(MAGIC) + SALT_BYTES], data[len(MAGIC) + SALT_BYTES :]
+    nonce, sealed = rest[:NONCE_BYTES], rest[NONCE_BYTES:]
+    try:
+        plain = AESGCM(_key(passphrase, salt)).decrypt(nonce, sealed, data[: len(MAGIC)])
+    except (InvalidTag, ValueError):
+        raise RestoreError(
+            "the keys of the backup do not open with this passphrase", fix="Check the passphrase."
+        ) from None
+    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+        for member in archive.getmembers():
+            source = archive.extractfile(member)
+            if source is None or Path(member.name).name != member.name:
+                continue
+            descriptor = os.open(private / member.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(source.read())
+
+
+def _key(passphrase: str, salt: bytes) -> bytes:
+    return Scrypt(salt=salt, length=32, n=2**15, r=8, p=1).derive(passphrase.encode())
