@@ -3,6 +3,7 @@
 from cloud_hub.access import rows as access_rows
 from cloud_hub.activities import rows as activity_rows
 from cloud_hub.blobs import rows as blob_rows
+from cloud_hub.db import rows as hub_rows
 from cloud_hub.db.base import Base
 from cloud_hub.devices import rows as device_rows
 from cloud_hub.experiments import rows as experiment_rows
@@ -19,6 +20,7 @@ DOMAINS = (
     blob_rows,
     device_rows,
     experiment_rows,
+    hub_rows,
     image_rows,
     model_rows,
     registry_rows,
