@@ -25,9 +25,10 @@ from cloud_hub.broker.broker import Broker
 from cloud_hub.broker.program import find_program
 from cloud_hub.broker.settings import BrokerSettings
 from cloud_hub.db.engine import Database
+from cloud_hub.db.owner import claim
 from cloud_hub.devices.listener import DeviceListener
 from cloud_hub.devices.service import Devices, HubFacts
-from cloud_hub.errors import HubRunningError
+from cloud_hub.errors import DatabaseUnavailableError, HubRunningError
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.service import Images
 from cloud_hub.init import PKI, SIGNING_KEY, database_of, issue_server_certificate, require_initialised
@@ -88,7 +89,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         await broker.stop()
         services.activities.close()
-        await asyncio.to_thread(core.files.flush)
+        await _flush(core.files)
         core.database.close()
 
 
@@ -112,6 +113,7 @@ class _Core:
         database = database_of(settings)
         database.migrate()
         authority, signer = Authority.load(pki), DesiredSigner.load(pki / SIGNING_KEY)
+        claim(database, authority.fingerprint)
         store = FolderStore(settings.data_dir / "objects")
         facts = HubFacts(settings.url, settings.host, settings.mqtt_port, signer.public_keys())
         return cls(
@@ -193,10 +195,17 @@ class _Server(uvicorn.Server):
 async def _flush_forever(files: Files, interval_s: float) -> None:
     while True:
         await asyncio.sleep(interval_s)
-        try:
-            await asyncio.to_thread(files.flush)
-        except Exception:
-            log.exception("telemetry files could not be written; tried again in %g s", interval_s)
+        await _flush(files)
+
+
+async def _flush(files: Files) -> None:
+    """What cannot be written now stays in the database for the next time."""
+    try:
+        await asyncio.to_thread(files.flush)
+    except DatabaseUnavailableError as error:
+        log.warning("telemetry files wait for the database: %s", error)
+    except Exception:
+        log.exception("telemetry files could not be written; tried again later")
 
 
 @contextlib.contextmanager

@@ -1,10 +1,12 @@
 """`headland hub init`: a new hub in a data folder, and the first administrator's token."""
 
+import json
 import os
 from pathlib import Path
 
 from cloud_hub.access.service import Access
 from cloud_hub.db.engine import Database
+from cloud_hub.db.owner import claim
 from cloud_hub.errors import AlreadyInitialisedError, NotInitialisedError
 from cloud_hub.pki.authority import Authority
 from cloud_hub.pki.durable_file import PRIVATE_MODE, PUBLIC_MODE, write_durably
@@ -18,7 +20,7 @@ SIGNING_KEY = "desired-key.pem"
 
 def database_of(settings: Settings) -> Database:
     """Return the hub's database, not yet migrated."""
-    return Database(f"sqlite:///{settings.data_dir / 'hub.db'}")
+    return Database(settings.database or settings.data_dir / "hub.db")
 
 
 def initialise(settings: Settings) -> str:
@@ -44,6 +46,7 @@ def initialise(settings: Settings) -> str:
     issue_server_certificate(settings)
     database = database_of(settings)
     database.migrate()
+    claim(database, Authority.load(pki).fingerprint)
     token = Access(database).create_token(os.environ.get("USER", "admin"), "Admin", None, None)
     database.close()
     # Last: its presence says that all the rest is there.
@@ -73,5 +76,7 @@ def _toml(settings: Settings) -> str:
     lines = ["# Settings of this hub; every key is in configs/hub.toml."]
     for field in settings.__struct_fields__:
         value = getattr(settings, field)
-        lines.append(f"{field} = {value}" if isinstance(value, (int, float)) else f'{field} = "{value}"')
+        # A basic string of TOML is written as one of JSON.
+        text = str(value) if isinstance(value, (int, float)) else json.dumps(str(value), ensure_ascii=False)
+        lines.append(f"{field} = {text}")
     return "\n".join(lines) + "\n"

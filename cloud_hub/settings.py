@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from cloud_hub.db.urls import postgresql_url
 from cloud_hub.errors import HubSettingsError
 
 DEFAULT_DATA_DIR = Path("/var/lib/headland-hub")
@@ -17,7 +18,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What an owner may set.
 
     ``listen`` is the address of both listeners; ``host`` the name that people and devices reach
-    the hub by, which its certificate carries; sizes are in bytes, times in seconds.
+    the hub by, which its certificate carries; ``database`` is a PostgreSQL URL without a password,
+    or empty for SQLite in the data folder; sizes are in bytes, times in seconds.
     """
 
     data_dir: Path = DEFAULT_DATA_DIR
@@ -25,10 +27,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "localhost"
     https_port: Port = 8443
     mqtt_port: Port = 8883
+    database: str = ""
     max_model_bytes: Annotated[int, Meta(ge=1024)] = 2 * 1024**3
     builds_at_once: Annotated[int, Meta(ge=1, le=64)] = 2
     telemetry_flush_s: Annotated[float, Meta(gt=0, le=86_400)] = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def __post_init__(self) -> None:
+        """Refuse a database URL that is none, or that carries a password; raises `HubSettingsError`."""
+        if self.database:
+            postgresql_url(self.database)
 
     @property
     def url(self) -> str:

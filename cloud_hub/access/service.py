@@ -43,7 +43,7 @@ class Access:
 
     def authenticate(self, secret: str) -> Caller:
         """Return whose token it is; raises `UnauthenticatedError`."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(TokenRow, secret_digest(secret))
         if row is None or (row.expires_at is not None and row.expires_at <= datetime.now(UTC)):
             raise UnauthenticatedError(

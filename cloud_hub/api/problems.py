@@ -35,6 +35,7 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     errors.TokenUsedError: HTTPStatus.CONFLICT,
     errors.TokenExpiredError: HTTPStatus.FORBIDDEN,
     errors.TokenUnknownError: HTTPStatus.FORBIDDEN,
+    errors.DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 

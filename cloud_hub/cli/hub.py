@@ -24,6 +24,9 @@ def init(
     listen: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     https_port: Annotated[int, typer.Option(help="Port of the API, enrolment and registry.")] = 8443,
     mqtt_port: Annotated[int, typer.Option(help="Port of MQTT over TLS.")] = 8883,
+    database: Annotated[
+        str, typer.Option(help="PostgreSQL URL without a password; else SQLite in the folder.")
+    ] = "",
     output: Output = Format.TEXT,
 ) -> None:
     """Make a new hub in a folder, and log this user in as its administrator."""
@@ -31,7 +34,12 @@ def init(
     from cloud_hub.settings import Settings  # noqa: PLC0415
 
     settings = Settings(
-        data_dir=data_dir.resolve(), host=host, listen=listen, https_port=https_port, mqtt_port=mqtt_port
+        data_dir=data_dir.resolve(),
+        host=host,
+        listen=listen,
+        https_port=https_port,
+        mqtt_port=mqtt_port,
+        database=database,
     )
     token = initialise(settings)
     ca_pem = (settings.data_dir / PKI / "ca.pem").read_text()

@@ -1,64 +1,89 @@
-"""The database: an engine set up for durability, and transactions as context managers."""
+"""The database: transactions as context managers, with one promise on SQLite and on PostgreSQL."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
 
-BUSY_TIMEOUT_MS = 30_000
-MIGRATIONS = Path(__file__).parent / "migrations"
+from cloud_hub.db import faults, migrate
+from cloud_hub.db.pool import MIGRATING, READING
+from cloud_hub.db.postgres import postgres_engine
+from cloud_hub.db.sqlite import check_references, sqlite_engine
+from cloud_hub.db.urls import postgresql_url
+
+TURN_TIMEOUT_S = 30.0
 
 
 class Database:
-    """One database by URL; SQLite in this release."""
+    """One database: a file for SQLite, or a PostgreSQL URL (see `cloud_hub.db.urls`).
 
-    def __init__(self, url: str) -> None:
-        self._engine = create_engine(url)
-        self._url = url
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _set_up_sqlite)
-            event.listen(self._engine, "begin", _begin_immediate)
+    What every service builds on, whichever it is: a `transaction` sees what all earlier ones
+    committed, and nothing changes under it until it ends. So "read, decide, write" needs no lock of its
+    own. Failures of the moment leave as `DatabaseUnavailableError`.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        if isinstance(place, Path):
+            self._engine = sqlite_engine(place)
+            self._reading = self._engine.execution_options(**{READING: True})
+        else:
+            self._engine = postgres_engine(postgresql_url(place))
+            self._reading = self._engine.execution_options(
+                **{READING: True}, postgresql_readonly=True, isolation_level="REPEATABLE READ"
+            )
+        self._turn = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for what looks at the schema."""
+        return self._engine
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Commit when the block ends, roll back when it raises; durable once it returns.
 
-        SQLite transactions take the write lock at once: readers are not held up in WAL mode, and
-        two writers queue instead of failing half way.
+        Writers take turns: among this process's threads by a lock, which keeps those that wait
+        from holding a connection each, and among processes by SQLite's write lock or PostgreSQL's
+        advisory lock. Not to be opened within another one.
         """
-        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+        with (
+            faults.named(),
+            self._in_turn(),
+            Session(self._engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
-    def migrate(self) -> None:
-        """Bring the schema to this release's; on a new database that makes it."""
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["url"] = self._url
-        command.upgrade(config, "head")
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Read one snapshot, without waiting for writers; to write here is an error."""
+        with faults.named(), Session(self._reading, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to this release's (or to ``revision``); on a new database that makes it.
+
+        Raises `DatabaseUnavailableError` with the reason, and `SchemaNewerError`.
+        """
+        migrating = self._engine.execution_options(**{MIGRATING: True})
+        with faults.named(starting=True), migrating.begin() as connection:
+            migrate.upgrade(connection, revision)
+            if connection.dialect.name == "sqlite":
+                check_references(connection)
+        self._engine.dispose()
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
 
-
-def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # SQLAlchemy's begin event opens transactions, not the driver
-    cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=TURN_TIMEOUT_S):
+            raise faults.busy()
+        try:
+            yield
+        finally:
+            self._turn.release()

@@ -108,7 +108,7 @@ class Devices:
 
     def recognise(self, device: str, serial: str) -> DeviceRow | None:
         """Return the device whose certificate this is, or none where it is unknown or revoked."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(DeviceRow, device)
         if row is None or row.revoked_at is not None or row.certificate_serial != serial:
             return None
@@ -133,13 +133,13 @@ class Devices:
 
     def get(self, workspace: str, device: str) -> DeviceRow:
         """Return a device; raises `NotFoundError`."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return find_device(session, workspace, device)
 
     def all_in(self, workspace: str) -> list[DeviceRow]:
         """Return the workspace's devices by id."""
         query = select(DeviceRow).where(DeviceRow.workspace == workspace).order_by(DeviceRow.id)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return list(session.scalars(query).all())
 
 

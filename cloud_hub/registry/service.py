@@ -24,7 +24,7 @@ class Registry:
 
     def manifest(self, repository: str, reference: str) -> BlobLinkRow:
         """Return the manifest or index by digest, or by tag (an image's version)."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             digest = reference
             if not DIGEST.fullmatch(reference):
                 # Tags are versions: whole numbers of at most nine digits.
@@ -41,7 +41,7 @@ class Registry:
 
     def blob(self, repository: str, digest: str) -> BlobLinkRow:
         """Return a blob's link; raises `NotFoundError`."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return self.blobs.find(session, repository, digest)
 
     def count_pull(self, device: str, repository: str, digest: str, sent_bytes: int) -> None:
@@ -64,6 +64,6 @@ class Registry:
         )
         if since is not None:
             query = query.where(PullRow.at >= since)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             total, count = session.execute(query).one()
         return int(total), int(count)

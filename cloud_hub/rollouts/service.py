@@ -70,14 +70,14 @@ class Rollouts:
 
     def newer_than(self, device: str, generation: int) -> bytes | None:
         """Return the newest envelope for a device where its generation is above ``generation``."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = _newest(session, device)
         return row.envelope if row is not None and row.generation > generation else None
 
     def get(self, workspace: str, name: str) -> RolloutRow:
         """Return the newest revision; raises `NotFoundError`."""
         query = select(RolloutRow).where(RolloutRow.workspace == workspace, RolloutRow.name == name)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.scalars(query.order_by(RolloutRow.revision.desc()).limit(1)).first()
         if row is None:
             raise NotFoundError(
@@ -88,7 +88,7 @@ class Rollouts:
     def all_in(self, workspace: str) -> list[RolloutRow]:
         """Return every revision, newest first."""
         query = select(RolloutRow).where(RolloutRow.workspace == workspace).order_by(RolloutRow.id.desc())
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return list(session.scalars(query).all())
 
     def progress(self, rollout: RolloutRow) -> list[tuple[str, int, str, Reported | None]]:
@@ -97,7 +97,7 @@ class Rollouts:
         ``superseded``: the device was given something newer since; ``waiting``: it has not
         reported this generation yet; then ``running``, ``rolling`` or ``failed``.
         """
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             rows = session.execute(
                 select(
                     DesiredRow.device,

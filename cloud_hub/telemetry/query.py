@@ -72,7 +72,7 @@ class Telemetry:
 
     def _rows(self, workspace: str) -> list[FileRow]:
         query = select(FileRow).where(FileRow.workspace == workspace).order_by(FileRow.stream, FileRow.key)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return list(session.scalars(query).all())
 
     def _paths(self, workspace: str) -> dict[str, list[str]]:

@@ -29,13 +29,13 @@ class Workspaces:
 
     def visible_to(self, caller: Caller) -> list[WorkspaceRow]:
         """Return the workspaces that the caller may see, by name."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             rows = session.scalars(select(WorkspaceRow).order_by(WorkspaceRow.name)).all()
         return [row for row in rows if caller.sees(row.name)]
 
     def get(self, name: str) -> WorkspaceRow:
         """Return a workspace; raises `NotFoundError`."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(WorkspaceRow, name)
         if row is None:
             raise NotFoundError(

@@ -1,13 +1,11 @@
-"""Alembic's environment: online only, on the database that the hub names."""
+"""Alembic's environment: on the connection, and in the transaction, that `cloud_hub.db.migrate` gives."""
 
 from alembic import context
-from sqlalchemy import create_engine
 
 from cloud_hub.db.schema import METADATA
 
-engine = create_engine(context.config.attributes["url"])
-with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=METADATA, render_as_batch=True)
-    with context.begin_transaction():
-        context.run_migrations()
-engine.dispose()
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=METADATA, render_as_batch=True
+)
+with context.begin_transaction():
+    context.run_migrations()
