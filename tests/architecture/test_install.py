@@ -66,6 +66,14 @@ def test_the_command_of_an_agent_alone_works(device_python: str, tmp_path: Path)
 
 def test_the_extras_are_those_that_are_promised() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(project["optional-dependencies"]) == {"agent", "azure", "cli", "hub", "demo", "dev"}
+    assert set(project["optional-dependencies"]) == {
+        "agent",
+        "azure",
+        "cli",
+        "hub",
+        "postgres",
+        "demo",
+        "dev",
+    }
     assert project["optional-dependencies"]["azure"] == ["azure-iot-device>=2.15.0rc1,<3"]
     assert "paho-mqtt>=2.1,<3" in project["dependencies"]
