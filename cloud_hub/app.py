@@ -16,7 +16,7 @@ from cloud_hub.broker.broker import Broker
 from cloud_hub.broker.program import find_program
 from cloud_hub.broker.settings import BrokerSettings
 from cloud_hub.devices.listener import DeviceListener
-from cloud_hub.errors import HubRunningError
+from cloud_hub.errors import DatabaseUnavailableError, HubRunningError
 from cloud_hub.init import PKI, require_initialised
 from cloud_hub.lock import hub_lock
 from cloud_hub.services import Services
@@ -68,7 +68,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         await broker.stop()
         services.activities.close()
-        await asyncio.to_thread(_flush_last, core.files)
+        await _flush(core.files)
         core.database.close()
 
 
@@ -93,20 +93,20 @@ async def _serve(settings: Settings, services: Services, listener: socket.socket
     await server.serve(sockets=[listener])
 
 
-def _flush_last(files: Files) -> None:
-    try:
-        files.flush()
-    except StoreError as error:
-        log.warning("telemetry waits in the database until the next start: %s", error)
-
-
 async def _flush_forever(files: Files, interval_s: float) -> None:
     while True:
         await asyncio.sleep(interval_s)
-        try:
-            await asyncio.to_thread(files.flush)
-        except Exception:
-            log.exception("telemetry files could not be written; tried again in %g s", interval_s)
+        await _flush(files)
+
+
+async def _flush(files: Files) -> None:
+    """What cannot be written now stays in the database for the next time."""
+    try:
+        await asyncio.to_thread(files.flush)
+    except (DatabaseUnavailableError, StoreError) as error:
+        log.warning("telemetry files wait: %s", error)
+    except Exception:
+        log.exception("telemetry files could not be written; tried again later")
 
 
 @contextlib.contextmanager

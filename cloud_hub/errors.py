@@ -126,3 +126,22 @@ class QueryError(InvalidInputError):
     """A telemetry query cannot be run."""
 
     code = "query-invalid"
+
+
+class DatabaseUnavailableError(HubError):
+    """The database cannot be reached, or did not get to it in time."""
+
+    code = "database-unavailable"
+    retriable = True
+
+
+class ForeignDatabaseError(HubError):
+    """The database belongs to a hub with another CA."""
+
+    code = "database-of-another-hub"
+
+
+class SchemaNewerError(HubError):
+    """The database was migrated by a newer release."""
+
+    code = "schema-newer"

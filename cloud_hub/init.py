@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cloud_hub.access.people import first_administrator
 from cloud_hub.db.engine import Database
-from cloud_hub.db.schema_versions import migrate
+from cloud_hub.db.owner import claim
 from cloud_hub.errors import AlreadyInitialisedError, NotInitialisedError
 from cloud_hub.keys import open_master_keys
 from cloud_hub.pki.authority import Authority
@@ -20,7 +20,7 @@ SIGNING_KEY = "desired-key.pem"
 
 def database_of(settings: Settings) -> Database:
     """Return the hub's database, not yet migrated."""
-    return Database(settings.database or f"sqlite:///{settings.data_dir / 'hub.db'}")
+    return Database(settings.database or settings.data_dir / "hub.db")
 
 
 def initialise(settings: Settings) -> str:
@@ -37,7 +37,8 @@ def initialise(settings: Settings) -> str:
         DesiredSigner.create(pki / SIGNING_KEY)
     issue_server_certificate(settings)
     database = database_of(settings)
-    migrate(database)
+    database.migrate()
+    claim(database, Authority.load(pki).fingerprint)
     open_master_keys(pki, database)
     token = first_administrator(database, "admin")
     database.close()

@@ -7,7 +7,6 @@ from sqlalchemy import select
 
 from cloud_hub.audit.rows import AuditHeadRow
 from cloud_hub.db.engine import Database
-from cloud_hub.db.schema_versions import migrate
 from cloud_hub.lock import hub_lock
 from cloud_hub.pki.errors import KeyFileError
 from cloud_hub.secrets.key_file import MASTER_KEYS_FILE, FileMasterKeys
@@ -40,7 +39,7 @@ def rotate_master_key(
 ) -> Rotated:
     """Rotate while no hub runs on the folder; raises `HubRunningError`, `SecretUnreadableError`."""
     with hub_lock(data_dir):
-        migrate(database)
+        database.migrate()
         # A write that was cut off may have left the very key that this rotation is to end.
         for left in pki.glob(f".{MASTER_KEYS_FILE}.*.tmp"):
             left.unlink()

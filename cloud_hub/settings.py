@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from cloud_hub.db.urls import postgresql_url
 from cloud_hub.errors import HubSettingsError
 
 DEFAULT_DATA_DIR = Path("/var/lib/headland-hub")
@@ -39,6 +40,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     datastore_folders: tuple[str, ...] = ()
     datastore_endpoints: tuple[str, ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def __post_init__(self) -> None:
+        """Refuse a database URL that is none, or that carries a password; raises `HubSettingsError`."""
+        if self.database:
+            postgresql_url(self.database)
 
     @property
     def url(self) -> str:

@@ -18,7 +18,7 @@ from cloud_hub.blobs.port import LocalFiles, ObjectStore
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.datastores.service import Datastores
 from cloud_hub.db.engine import Database
-from cloud_hub.db.schema_versions import migrate
+from cloud_hub.db.owner import claim as claim_database
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.service import Images
@@ -60,8 +60,9 @@ class Core:
         pki = settings.data_dir / PKI
         certificate, key = issue_server_certificate(settings)
         database = database_of(settings)
-        migrate(database)
+        database.migrate()
         authority, signer = Authority.load(pki), DesiredSigner.load(pki / SIGNING_KEY)
+        claim_database(database, authority.fingerprint)
         store, local = open_bytes(settings)
         facts = HubFacts(settings.url, settings.host, settings.mqtt_port, signer.public_keys())
         master_keys = open_master_keys(pki, database)

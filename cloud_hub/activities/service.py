@@ -1,6 +1,7 @@
 """Runs long operations in the background and keeps what a person wants to know of them."""
 
 import logging
+import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,12 @@ from sqlalchemy import select, update
 
 from cloud_hub.activities.rows import ActivityRow
 from cloud_hub.db.engine import Database
-from cloud_hub.errors import NotFoundError
+from cloud_hub.errors import DatabaseUnavailableError, NotFoundError
 from contract.errors import HeadlandError
 
 log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 1.0
 
 
 class Progress:
@@ -42,6 +45,7 @@ class Activities:
 
     def __init__(self, database: Database, *, at_once: int) -> None:
         self._database = database
+        self._closing = threading.Event()
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="activity")
 
     def recover(self) -> None:
@@ -76,7 +80,7 @@ class Activities:
 
     def get(self, workspace: str, activity: str) -> ActivityRow:
         """Return an activity; raises `NotFoundError`."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(ActivityRow, activity)
         if row is None or row.workspace != workspace:
             raise NotFoundError("no such activity in this workspace", where=activity)
@@ -85,16 +89,17 @@ class Activities:
     def all_in(self, workspace: str) -> list[ActivityRow]:
         """Return activities, newest first."""
         query = select(ActivityRow).where(ActivityRow.workspace == workspace)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return list(session.scalars(query.order_by(ActivityRow.created_at.desc())).all())
 
     def close(self) -> None:
         """Let go of what waits and wait for what runs."""
+        self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, activity: str, work: Work) -> None:
-        self._set(activity, state="running")
         try:
+            self._set(activity, state="running")
             result = work(Progress(self._database, activity))
         except HeadlandError as error:
             log.warning("activity %s failed: %s", activity, error)
@@ -108,7 +113,16 @@ class Activities:
             self._finish(activity, "completed", result=result, progress=1.0)
 
     def _finish(self, activity: str, state: str, **values: Any) -> None:  # noqa: ANN401  columns differ
-        self._set(activity, state=state, finished_at=datetime.now(UTC), **values)
+        """Keep the end, if need be after the database came back; what is never kept `recover` says."""
+        while True:
+            try:
+                self._set(activity, state=state, finished_at=datetime.now(UTC), **values)
+            except DatabaseUnavailableError as error:
+                log.warning("the end of activity %s waits: %s", activity, error)
+                if self._closing.wait(RETRY_AFTER_S):
+                    return
+            else:
+                return
 
     def _set(self, activity: str, **values: Any) -> None:  # noqa: ANN401  columns differ
         with self._database.transaction() as session:

@@ -12,7 +12,6 @@ from cloud_hub import errors
 from cloud_hub.audit.errors import AuditBrokenError
 from cloud_hub.blobs.errors import ReadCacheError, StoreConfigError, StoreError
 from cloud_hub.broker.errors import BrokerError
-from cloud_hub.db.errors import DatabaseUnavailableError
 from cloud_hub.pki.errors import CsrRefusedError
 from cloud_hub.secrets.errors import SecretDestroyedError, SecretUnreadableError
 from contract.digests import InvalidDigestError
@@ -30,7 +29,6 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     InvalidDigestError: HTTPStatus.UNPROCESSABLE_ENTITY,
     CsrRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     BrokerError: HTTPStatus.SERVICE_UNAVAILABLE,
-    DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     AuditBrokenError: HTTPStatus.INTERNAL_SERVER_ERROR,
     SecretDestroyedError: HTTPStatus.GONE,
     SecretUnreadableError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -47,6 +45,7 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     errors.TokenUsedError: HTTPStatus.CONFLICT,
     errors.TokenExpiredError: HTTPStatus.FORBIDDEN,
     errors.TokenUnknownError: HTTPStatus.FORBIDDEN,
+    errors.DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 

@@ -20,9 +20,8 @@ from cloud_hub.backup.errors import BackupError, RestoreError
 from cloud_hub.backup.objects import CopiedObject, Moved
 from cloud_hub.backup.rows import DumpedTable
 from cloud_hub.blobs.port import ObjectStore
-from cloud_hub.db.engine import Database, engine_of
+from cloud_hub.db.engine import Database
 from cloud_hub.db.schema import METADATA
-from cloud_hub.db.schema_versions import migrate
 
 FORMAT = 1
 MANIFEST = "backup.json"
@@ -96,28 +95,23 @@ def restore(
         sealed_keys.unseal((source / KEYS).read_bytes(), passphrase, private)
     _load_rows(database, source / ROWS, manifest)
     objects.copy_in(store, source / OBJECTS, copied, moved)
-    migrate(database)
+    database.migrate()
     return manifest
 
 
 def _load_rows(database: Database, folder: Path, manifest: dict[str, Any]) -> None:
-    migrate(database, manifest["schema"])
-    engine = engine_of(database.url)
-    try:
-        with engine.begin() as connection:
-            metadata = METADATA
-            if MigrationContext.configure(connection).get_current_revision() != manifest["schema"]:
-                raise RestoreError("the database is not empty", fix="Restore into a new database.")
-            tables = [DumpedTable(**table) for table in manifest["tables"]]
-            if {table.name for table in tables} != set(METADATA.tables):
-                metadata = MetaData()
-                metadata.reflect(connection)
-                metadata.remove(metadata.tables[rows.VERSIONS])
-            for table in reversed(metadata.sorted_tables):
-                connection.execute(table.delete())  # what migrations put into an empty database
-            rows.load(connection, metadata, folder, tables)
-    finally:
-        engine.dispose()
+    database.migrate(manifest["schema"])
+    with database.transaction() as session:
+        connection = session.connection()
+        metadata = METADATA
+        if MigrationContext.configure(connection).get_current_revision() != manifest["schema"]:
+            raise RestoreError("the database is not empty", fix="Restore into a new database.")
+        tables = [DumpedTable(**table) for table in manifest["tables"]]
+        if {table.name for table in tables} != set(METADATA.tables):
+            metadata = MetaData()
+            metadata.reflect(connection)
+            metadata.remove(metadata.tables[rows.VERSIONS])
+        rows.load(connection, metadata, folder, tables)
 
 
 def read_manifest(source: Path) -> dict[str, Any]:

@@ -54,9 +54,12 @@ class Blobs:
                 )
             file.flush()
             await run_in_threadpool(self._store.put_file, key, Path(file.name))
-        with self._database.transaction() as session:
-            self.link(session, owner, digest, size, OCTETS)
+        await run_in_threadpool(self._link_upload, owner, digest, size)
         return size
+
+    def _link_upload(self, owner: str, digest: str, size_bytes: int) -> None:
+        with self._database.transaction() as session:
+            self.link(session, owner, digest, size_bytes, OCTETS)
 
     def save_bytes(self, data: bytes) -> str:
         """Keep small bytes; return their digest. Link them before anyone can read them."""

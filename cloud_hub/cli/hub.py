@@ -25,7 +25,7 @@ def init(
     https_port: Annotated[int, typer.Option(help="Port of the API, enrolment and registry.")] = 8443,
     mqtt_port: Annotated[int, typer.Option(help="Port of MQTT over TLS.")] = 8883,
     database: Annotated[
-        str, typer.Option(help="URL of a PostgreSQL database, without a password; else SQLite.")
+        str, typer.Option(help="PostgreSQL URL without a password; else SQLite in the folder.")
     ] = "",
     output: Output = Format.TEXT,
 ) -> None:

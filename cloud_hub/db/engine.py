@@ -1,171 +1,89 @@
-"""The database: SQLite or PostgreSQL, set up for durability, with the same promise on both.
+"""The database: transactions as context managers, with one promise on SQLite and on PostgreSQL."""
 
-A `transaction` is alone: SQLite has one writer, and on PostgreSQL a transaction takes the writers'
-lock first. What it reads stays true until it commits, so a next version, a mark or a generation can
-be read and then written (docs/decisions/0008). `reading` waits for nobody.
-"""
-
-import importlib.util
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
 
-from cloud_hub.db.errors import DatabaseUnavailableError, DatabaseUrlError
+from cloud_hub.db import faults, migrate
+from cloud_hub.db.pool import MIGRATING, READING
+from cloud_hub.db.postgres import postgres_engine
+from cloud_hub.db.sqlite import check_references, sqlite_engine
+from cloud_hub.db.urls import postgresql_url
 
-BUSY_TIMEOUT_MS: Final = 30_000
-CONNECT_TIMEOUT_S: Final = 10
-WRITERS_LOCK: Final = 0x4865_6164  # one number in PostgreSQL's space of advisory locks
-POSTGRESQL_OPTIONS: Final = " ".join(
-    (
-        "-c statement_timeout=60000",
-        "-c lock_timeout=30000",
-        "-c idle_in_transaction_session_timeout=120000",
-        "-c timezone=UTC",
-    )
-)
-READ: Final = "reads"
-"""Key of a session's ``info``: the transaction changes nothing."""
+TURN_TIMEOUT_S = 30.0
 
 
 class Database:
-    """One database by URL, ``sqlite:///FILE`` or ``postgresql://...``; safe to use from several threads."""
+    """One database: a file for SQLite, or a PostgreSQL URL (see `cloud_hub.db.urls`).
 
-    def __init__(self, url: str) -> None:
-        self.url = parse_url(url)
-        self._engine = engine_of(self.url)
+    What every service builds on, whichever it is: a `transaction` sees what all earlier ones
+    committed, and nothing changes under it until it ends. So "read, decide, write" needs no lock of its
+    own. Failures of the moment leave as `DatabaseUnavailableError`.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        if isinstance(place, Path):
+            self._engine = sqlite_engine(place)
+            self._reading = self._engine.execution_options(**{READING: True})
+        else:
+            self._engine = postgres_engine(postgresql_url(place))
+            self._reading = self._engine.execution_options(
+                **{READING: True}, postgresql_readonly=True, isolation_level="REPEATABLE READ"
+            )
+        self._turn = threading.Lock()
 
     @property
-    def is_postgresql(self) -> bool:
-        """Is it a server that several hubs may share?"""
-        return self.url.get_backend_name() == "postgresql"
+    def engine(self) -> Engine:
+        """The engine, for what looks at the schema."""
+        return self._engine
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Commit when the block ends, roll back when it raises; durable once it returns.
 
-        No other `transaction` runs at the same time, in any process of the hub: keep it short. Raises
-        `DatabaseUnavailableError`.
+        Writers take turns: among this process's threads by a lock, which keeps those that wait
+        from holding a connection each, and among processes by SQLite's write lock or PostgreSQL's
+        advisory lock. Not to be opened within another one.
         """
-        with self._session(self._engine) as session:
+        with (
+            faults.named(),
+            self._in_turn(),
+            Session(self._engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Read one state of the database without waiting for writers; nothing may be changed."""
-        with self._session(self._engine.execution_options(**{READ: True})) as session:
+        """Read one snapshot, without waiting for writers; to write here is an error."""
+        with faults.named(), Session(self._reading, expire_on_commit=False) as session, session.begin():
             yield session
 
-    @contextmanager
-    def _session(self, engine: Engine) -> Iterator[Session]:
-        with _told(self.url), Session(engine, expire_on_commit=False) as session, session.begin():
-            yield session
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to this release's (or to ``revision``); on a new database that makes it.
+
+        Raises `DatabaseUnavailableError` with the reason, and `SchemaNewerError`.
+        """
+        migrating = self._engine.execution_options(**{MIGRATING: True})
+        with faults.named(starting=True), migrating.begin() as connection:
+            migrate.upgrade(connection, revision)
+            if connection.dialect.name == "sqlite":
+                check_references(connection)
+        self._engine.dispose()
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
 
-
-def parse_url(url: str) -> URL:
-    """Read a database's URL; raises `DatabaseUrlError`, which never shows what it was."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise DatabaseUrlError("not a database URL", where="database", fix=_URL_FIX) from None
-    if parsed.drivername not in {"sqlite", "postgresql"}:
-        raise DatabaseUrlError("SQLite and PostgreSQL are supported", where="database", fix=_URL_FIX)
-    if parsed.password is not None or "password" in parsed.query:
-        raise DatabaseUrlError(
-            "a password does not belong into the settings",
-            where="database",
-            fix="Put it into ~/.pgpass (mode 0600), or the environment's PGPASSFILE or PGPASSWORD.",
-        )
-    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
-
-
-_URL_FIX: Final = "Write postgresql://USER@HOST:PORT/NAME, or leave it out for SQLite."
-
-
-def engine_of(url: URL, *, foreign_keys: bool = True) -> Engine:
-    """Return an engine whose connections are set up; ``foreign_keys`` off is for migrations on SQLite."""
-    if url.get_backend_name() == "postgresql":
-        _require_driver()
-        engine = create_engine(
-            url,
-            pool_pre_ping=True,
-            pool_size=10,
-            max_overflow=10,
-            pool_timeout=CONNECT_TIMEOUT_S,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "options": POSTGRESQL_OPTIONS},
-        )
-        event.listen(engine, "begin", _begin_postgresql)
-        return engine
-    engine = create_engine(url)
-    event.listen(engine, "connect", _set_up_sqlite if foreign_keys else _set_up_sqlite_for_migrations)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _require_driver() -> None:
-    if importlib.util.find_spec("psycopg") is None:
-        raise DatabaseUrlError(
-            "PostgreSQL's driver is not installed", where="database", fix="pip install 'headland[postgres]'"
-        )
-
-
-@contextmanager
-def _told(url: URL) -> Iterator[None]:
-    """Turn what the driver says of a database that cannot be used into one error."""
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        raise unavailable(url, error) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise unavailable(url, error) from error
-        raise
-
-
-def unavailable(url: URL, error: DBAPIError) -> DatabaseUnavailableError:
-    """Return the error for a database that does not answer; no value of a statement is in it."""
-    reason = str(error.orig).strip().partition("\n")[0] or type(error.orig).__name__
-    where = url.database if url.get_backend_name() == "sqlite" else f"{url.host or 'socket'}/{url.database}"
-    return DatabaseUnavailableError(
-        f"the database cannot be used ({reason})",
-        where=str(where),
-        fix="Is it running, is its disk full, and may this user connect to it?",
-    )
-
-
-def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    _pragmas(connection, "foreign_keys=ON")
-
-
-def _set_up_sqlite_for_migrations(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    _pragmas(connection, "foreign_keys=OFF")
-
-
-def _pragmas(connection: DBAPIConnection, *more: str) -> None:
-    connection.isolation_level = None  # SQLAlchemy's begin event opens transactions, not the driver
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}", *more):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    reads = connection.get_execution_options().get(READ)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-
-def _begin_postgresql(connection: Connection) -> None:
-    if connection.get_execution_options().get(READ):
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    else:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITERS_LOCK})
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=TURN_TIMEOUT_S):
+            raise faults.busy()
+        try:
+            yield
+        finally:
+            self._turn.release()

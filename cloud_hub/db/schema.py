@@ -5,6 +5,7 @@ from cloud_hub.activities import rows as activity_rows
 from cloud_hub.audit import rows as audit_rows
 from cloud_hub.blobs import rows as blob_rows
 from cloud_hub.datastores import rows as datastore_rows
+from cloud_hub.db import rows as hub_rows
 from cloud_hub.db.base import Base
 from cloud_hub.devices import rows as device_rows
 from cloud_hub.experiments import rows as experiment_rows
@@ -24,6 +25,7 @@ DOMAINS = (
     datastore_rows,
     device_rows,
     experiment_rows,
+    hub_rows,
     image_rows,
     model_rows,
     registry_rows,

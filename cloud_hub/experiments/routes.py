@@ -31,7 +31,7 @@ class MetricAsk(Ask):
 
     name: str = Field(min_length=1, max_length=200)
     value: Annotated[float, AfterValidator(_finite)]
-    step: int = 0
+    step: int = Field(0, ge=-(2**63), lt=2**63)
 
 
 class OutputAsk(Ask):

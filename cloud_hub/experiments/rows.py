@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cloud_hub.db.base import Base
+from cloud_hub.db.base import Base, Wide
 
 
 class RunRow(Base):
@@ -31,9 +31,9 @@ class MetricRow(Base):
 
     __tablename__ = "metrics"
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(Wide, primary_key=True, autoincrement=True)
     run: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
     name: Mapped[str]
-    step: Mapped[int]
+    step: Mapped[int] = mapped_column(Wide)
     value: Mapped[float]
     at: Mapped[datetime]

@@ -77,7 +77,7 @@ class Experiments:
 
     def get(self, workspace: str, run: str) -> tuple[RunRow, list[MetricRow]]:
         """Return a run and its metrics in the order they were logged."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = _find(session, workspace, run)
             metrics = session.scalars(
                 select(MetricRow).where(MetricRow.run == run).order_by(MetricRow.id)
@@ -89,7 +89,7 @@ class Experiments:
         query = select(RunRow).where(RunRow.workspace == workspace).order_by(RunRow.started_at.desc())
         if experiment is not None:
             query = query.where(RunRow.experiment == experiment)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return list(session.scalars(query).all())
 
     def _open(self, session: Session, workspace: str, run: str) -> RunRow:

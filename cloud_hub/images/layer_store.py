@@ -17,7 +17,7 @@ class HubLayerStore:
 
     def cached(self, key: str) -> Layer | None:
         """Return the layer built earlier for ``key``, if its blob is still there."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(LayerRow, key)
         if row is None or not self._blobs.exists(row.digest):
             return None

@@ -71,7 +71,7 @@ class Images:
         model_row = self._models.get(workspace, *split_versioned(model, where="model"))
         if script_digest is not None:
             check_digest(script_digest, where="script_digest")
-            with self._database.transaction() as session:
+            with self._database.reading() as session:
                 self._blobs.find(session, uploads_of(workspace), script_digest)
 
         def work(progress: Progress) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Images:
         query = _select().where(ImageRow.workspace == workspace, ImageRow.name == name)
         if version is not None:
             query = query.where(ImageRow.version == version)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             found = session.execute(query.order_by(ImageRow.version.desc()).limit(1)).first()
         if found is None:
             raise NotFoundError(
@@ -97,7 +97,7 @@ class Images:
     def all_in(self, workspace: str) -> list[ImageView]:
         """Return all versions by name."""
         query = _select().where(ImageRow.workspace == workspace)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             rows = session.execute(query.order_by(ImageRow.name, ImageRow.version)).all()
         return [_view(row[0], row[1]) for row in rows]
 

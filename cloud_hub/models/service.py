@@ -37,7 +37,7 @@ class Models:
     ) -> ModelRow:
         """Register an uploaded ONNX file; raises `NotOnnxError`, `NotFoundError`."""
         check_name(name, where="model name")
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             link = self._blobs.find(session, uploads_of(workspace), digest)
             run_row = session.get(RunRow, run) if run is not None else None
             if run is not None and (run_row is None or run_row.workspace != workspace):
@@ -73,7 +73,7 @@ class Models:
         query = select(ModelRow).where(ModelRow.workspace == workspace, ModelRow.name == name)
         if version is not None:
             query = query.where(ModelRow.version == version)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.scalars(query.order_by(ModelRow.version.desc()).limit(1)).first()
         if row is None:
             raise NotFoundError(
@@ -86,5 +86,5 @@ class Models:
     def all_in(self, workspace: str) -> list[ModelRow]:
         """Return all versions by name."""
         query = select(ModelRow).where(ModelRow.workspace == workspace)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return list(session.scalars(query.order_by(ModelRow.name, ModelRow.version)).all())

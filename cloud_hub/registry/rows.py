@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cloud_hub.db.base import Base
+from cloud_hub.db.base import Base, Wide
 
 
 class PullRow(Base):
@@ -13,7 +13,7 @@ class PullRow(Base):
 
     __tablename__ = "pulls"
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(Wide, primary_key=True, autoincrement=True)
     device: Mapped[str] = mapped_column(index=True)
     repository: Mapped[str]
     digest: Mapped[str]

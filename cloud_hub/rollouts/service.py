@@ -102,7 +102,7 @@ class Rollouts:
         ``superseded``: the device was given something newer since; ``waiting``: it has not
         reported this generation yet; then ``running``, ``rolling`` or ``failed``.
         """
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             rows = session.execute(
                 select(
                     DesiredRow.device,

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from cloud_hub.blobs.port import ObjectStore
 from cloud_hub.db.engine import Database
@@ -61,14 +61,17 @@ class Files:
         """Move all pending batches into files; return how many batches were moved."""
         moved = 0
         with self._lock:
-            while count := self._flush_some():
+            while (count := self._flush_some()) is not None:
                 moved += count
         return moved
 
-    def _flush_some(self) -> int:
+    def _flush_some(self) -> int | None:
+        """Return how many batches were moved, or none where there is nothing left to move."""
         query = select(PendingRow).order_by(PendingRow.id).limit(MAX_BATCHES_AT_ONCE)
         with self._database.reading() as session:
             pending = list(session.scalars(query).all())
+        if not pending:
+            return None
         groups: dict[tuple[str, str], list[PendingRow]] = defaultdict(list)
         for row in pending:
             groups[row.workspace, row.stream].append(row)
@@ -78,10 +81,22 @@ class Files:
             good = [row for row in rows if not self._put_aside(row, aside)]
             if good:
                 files.append(self._write(workspace, stream, good))
+        return len(pending) if self._commit(pending, files, aside) else 0
+
+    def _commit(self, pending: list[PendingRow], files: list[FileRow], aside: list[RejectRow]) -> bool:
+        """Let the files count and the batches go, if no other flush did so meanwhile."""
+        ids = [row.id for row in pending]
         with self._database.transaction() as session:
-            session.add_all([*files, *aside])
-            session.execute(delete(PendingRow).where(PendingRow.id.in_([row.id for row in pending])))
-        return len(pending)
+            left = session.scalar(select(func.count()).where(PendingRow.id.in_(ids)))
+            mine = left == len(ids)
+            if mine:
+                session.add_all([*files, *aside])
+                session.execute(delete(PendingRow).where(PendingRow.id.in_(ids)))
+        if not mine:
+            log.info("another flush moved these batches; its files count")
+            for file in files:
+                self._store.delete(file.key)
+        return mine
 
     def _put_aside(self, row: PendingRow, aside: list[RejectRow]) -> bool:
         """A batch that makes no table goes to the side with the reason, not in the way of all others."""

@@ -18,6 +18,7 @@ from cloud_hub.broker.errors import BrokerError
 from cloud_hub.broker.port import Bus, Delivery
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow
+from cloud_hub.errors import DatabaseUnavailableError
 from cloud_hub.telemetry.rows import MarkRow, PendingRow, RejectRow
 from contract import topics
 from contract.encoding import decode, encode
@@ -73,8 +74,8 @@ class Ingest:
                 deliveries = await bus.fetch_telemetry(FETCH_MESSAGES, FETCH_WAIT_S)
                 if deliveries:
                     await self._take(bus, deliveries)
-            except BrokerError as error:
-                log.warning("ingest waits for the broker: %s", error)
+            except (BrokerError, DatabaseUnavailableError) as error:
+                log.warning("ingest waits; the same messages come again: %s", error)
                 await asyncio.sleep(RETRY_AFTER_S)
             except Exception:
                 log.exception("ingest failed; the same messages come again")

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cloud_hub.db.base import Base
+from cloud_hub.db.base import Base, Wide
 
 
 class MarkRow(Base):
@@ -20,11 +20,15 @@ class MarkRow(Base):
 
 
 class PendingRow(Base):
-    """A stored batch that is in no file yet; ``payload`` is its `contract.messages.Batch`."""
+    """A stored batch that is in no file yet; ``payload`` is its `contract.messages.Batch`.
+
+    An id never comes again, so a flush that lost a race can be told by its ids.
+    """
 
     __tablename__ = "telemetry_pending"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(Wide, primary_key=True, autoincrement=True)
     workspace: Mapped[str] = mapped_column(ForeignKey("workspaces.name"))
     device: Mapped[str]
     stream: Mapped[str]
@@ -51,7 +55,7 @@ class RejectRow(Base):
 
     __tablename__ = "telemetry_rejects"
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(Wide, primary_key=True, autoincrement=True)
     subject: Mapped[str]
     reason: Mapped[str]
     payload: Mapped[bytes] = mapped_column(LargeBinary)

@@ -36,13 +36,14 @@ class Stage:
         os.environ["HEADLAND_CONTEXT"] = str(folder / "context.json")
         self.hub = Daemon("hub", folder, ("headland", "hub", "up", "--data-dir", str(self.data_dir)))
         self.devices: list[Device] = []
+        self._others = _children()  # whoever started them ends them
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
-    def make_hub(self) -> None:
-        """`headland hub init`, then `headland hub up`."""
+    def make_hub(self, *options: str) -> None:
+        """`headland hub init` with ``options``, then `headland hub up`."""
         self.headland(
             "hub", "init", "--data-dir", str(self.data_dir),
-            "--https-port", str(self.https_port), "--mqtt-port", str(self.mqtt_port),
+            "--https-port", str(self.https_port), "--mqtt-port", str(self.mqtt_port), *options,
         )  # fmt: skip
         self.hub.start("hub ready")
 
@@ -68,7 +69,7 @@ class Stage:
                 device.agent("down")
         with contextlib.suppress(StageError):
             self.hub.stop()
-        left = _children_left()
+        left = _children_left(self._others)
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         return left
@@ -178,18 +179,20 @@ def _bin(program: str) -> str:
     return str(Path(sys.executable).parent / program)
 
 
-def _children_left() -> list[int]:
-    """Reap what has ended; return, after killing it, whatever child still runs."""
+def _children() -> frozenset[int]:
+    """Return this process's children, with those that ended and were not reaped."""
     children = Path(f"/proc/self/task/{os.getpid()}/children")
+    return frozenset(int(text) for text in children.read_text().split())
+
+
+def _children_left(others: frozenset[int]) -> list[int]:
+    """Reap what has ended; return, after killing it, whatever child but ``others`` still runs."""
     left: list[int] = []
-    while True:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return left
-        if pid == 0:
-            running = [int(text) for text in children.read_text().split()]
-            for child in running:
+    while mine := _children() - others:
+        for child in mine:
+            pid, _ = os.waitpid(child, os.WNOHANG)
+            if pid == 0:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
-            left += running
+                left.append(child)
+    return left

@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import delete
 
 from cloud_hub.access.roles import Role
-from cloud_hub.access.rows import MembershipRow
+from cloud_hub.access.rows import AttemptRow, MembershipRow
 from cloud_hub.access.tokens import make_token
 from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
@@ -60,6 +61,11 @@ class World:
             return make_token(session, name, "access", role=cap, lifetime=timedelta(hours=1), workspace=only)[
                 0
             ]
+
+    def forget_attempts(self) -> None:
+        """Let wrong credentials be tried again."""
+        with self.core.database.transaction() as session:
+            session.execute(delete(AttemptRow))
 
     def sdk(self, token: str = "") -> Hub:
         """Return the SDK's door to this hub, as the administrator or as who has ``token``."""

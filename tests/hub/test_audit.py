@@ -60,7 +60,7 @@ def head_of(database: Database) -> dict[str, Any]:
         )
 
 
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+only_sqlite = pytest.mark.parametrize("kind", ["sqlite"])
 """Other databases refuse such values."""
 
 SET_HEAD = "UPDATE audit_heads SET count = :count, last = :last, mac = :mac WHERE workspace = 'shop'"

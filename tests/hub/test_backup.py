@@ -18,11 +18,12 @@ from cloud_hub.backup.service import MANIFEST, back_up, restore
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.db.engine import Database
 from cloud_hub.db.schema import METADATA
-from cloud_hub.db.schema_versions import migrate
 from cloud_hub.experiments.rows import MetricRow, RunRow
 from cloud_hub.secrets.key_file import MASTER_KEYS_FILE, FileMasterKeys
 from cloud_hub.secrets.service import Secrets
 from cloud_hub.secrets.text import SecretText
+from cloud_hub.workspaces.rows import WorkspaceRow
+from tests.hub.databases import Place
 
 PASSPHRASE = "a long enough passphrase"
 CANARY = "canary-7f3a9c"
@@ -81,7 +82,7 @@ class Empty:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        self.database = Database(f"sqlite:///{folder / 'hub.db'}")
+        self.database = Database(folder / "hub.db")
         self.store = FolderStore(folder / "objects")
         self.private = folder / "pki"
         self.private.mkdir()
@@ -112,18 +113,16 @@ def test_what_was_backed_up_is_what_is_restored(world: World, empty: Empty, tmp_
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_hub_moves_from_sqlite_to_postgresql(empty: Empty, database_url: str, tmp_path: Path) -> None:
-    migrate(empty.database)
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_a_hub_moves_from_sqlite_to_postgresql(empty: Empty, empty_place: Place, tmp_path: Path) -> None:
+    empty.database.migrate()
     with empty.database.transaction() as session:
-        from cloud_hub.workspaces.rows import WorkspaceRow
-
         session.add(WorkspaceRow(name="shop", created_at=datetime.now(UTC)))
         session.flush()
         session.add(run("r1"))
         session.flush()
         session.add(MetricRow(run="r1", name="loss", step=1, value=0.5, at=datetime.now(UTC)))
-    target = Database(database_url)
+    target = empty_place.open()
     options: dict[str, Any] = {"passphrase": None, "moved": lambda _: None}
     back_up(empty.database, empty.store, empty.private, tmp_path / "backup", settings={}, **options)
     (tmp_path / "pki").mkdir()
@@ -131,7 +130,6 @@ def test_a_hub_moves_from_sqlite_to_postgresql(empty: Empty, database_url: str, 
     assert rows_of(target) == rows_of(empty.database)
     with target.transaction() as session:  # numbers go on behind those that were restored
         session.add(MetricRow(run="r1", name="loss", step=2, value=0.4, at=datetime.now(UTC)))
-    target.close()
 
 
 def test_rows_are_of_one_instant_while_the_hub_writes(world: World, empty: Empty, tmp_path: Path) -> None:
