@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from cloud_hub import errors
+from cloud_hub.archives.errors import ArchiveStorageError
 from cloud_hub.broker.errors import BrokerError
 from cloud_hub.pki.errors import CsrRefusedError
 from contract.digests import InvalidDigestError
@@ -26,6 +27,7 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     InvalidDigestError: HTTPStatus.UNPROCESSABLE_ENTITY,
     CsrRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     BrokerError: HTTPStatus.SERVICE_UNAVAILABLE,
+    ArchiveStorageError: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
