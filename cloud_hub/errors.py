@@ -51,7 +51,13 @@ class TooLargeError(HubError):
     code = "too-large"
 
 
-class NotOnnxError(InvalidInputError):
+class ModelRefusedError(InvalidInputError):
+    """A model's files are not what the hub takes in."""
+
+    code = "model-refused"
+
+
+class NotOnnxError(ModelRefusedError):
     """A model file is not a self-contained ONNX model."""
 
     code = "not-onnx"
