@@ -1,5 +1,6 @@
 """`headland hub init`: a new hub in a data folder, and the first administrator's token."""
 
+import json
 import os
 from pathlib import Path
 
@@ -73,5 +74,6 @@ def _toml(settings: Settings) -> str:
     lines = ["# Settings of this hub; every key is in configs/hub.toml."]
     for field in settings.__struct_fields__:
         value = getattr(settings, field)
-        lines.append(f"{field} = {value}" if isinstance(value, (int, float)) else f'{field} = "{value}"')
+        # JSON writes numbers, texts and lists as TOML does.
+        lines.append(f"{field} = {json.dumps(str(value) if isinstance(value, Path) else value)}")
     return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from cloud_hub.errors import HubSettingsError
+from cloud_hub.outbound.policy import parse_allowed
 
 DEFAULT_DATA_DIR = Path("/var/lib/headland-hub")
 Port = Annotated[int, Meta(ge=1, le=65_535)]
@@ -17,7 +18,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What an owner may set.
 
     ``listen`` is the address of both listeners; ``host`` the name that people and devices reach
-    the hub by, which its certificate carries; sizes are in bytes, times in seconds.
+    the hub by, which its certificate carries; sizes are in bytes, times in seconds. What may stand
+    in ``outbound_allow`` is in `cloud_hub.outbound.policy.parse_allowed`.
     """
 
     data_dir: Path = DEFAULT_DATA_DIR
@@ -28,7 +30,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_model_bytes: Annotated[int, Meta(ge=1024)] = 2 * 1024**3
     builds_at_once: Annotated[int, Meta(ge=1, le=64)] = 2
     telemetry_flush_s: Annotated[float, Meta(gt=0, le=86_400)] = 5.0
+    outbound_allow: tuple[str, ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def __post_init__(self) -> None:
+        # What msgspec reports of a ValueError here is a `ValidationError` with the same words.
+        parse_allowed(self.outbound_allow)
 
     @property
     def url(self) -> str:

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from cloud_hub import errors
 from cloud_hub.archives.errors import ArchiveStorageError
 from cloud_hub.broker.errors import BrokerError
+from cloud_hub.outbound.errors import OutboundFailedError, OutboundTooLargeError
 from cloud_hub.pki.errors import CsrRefusedError
 from contract.digests import InvalidDigestError
 from contract.encoding import encode
@@ -27,6 +28,8 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     InvalidDigestError: HTTPStatus.UNPROCESSABLE_ENTITY,
     CsrRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     BrokerError: HTTPStatus.SERVICE_UNAVAILABLE,
+    OutboundFailedError: HTTPStatus.BAD_GATEWAY,
+    OutboundTooLargeError: HTTPStatus.BAD_GATEWAY,
     ArchiveStorageError: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
