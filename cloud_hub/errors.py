@@ -51,6 +51,13 @@ class TooLargeError(HubError):
     code = "too-large"
 
 
+class RequestTimeoutError(HubError):
+    """A request's body came too slowly."""
+
+    code = "request-timeout"
+    retriable = True
+
+
 class ModelRefusedError(InvalidInputError):
     """A model's files are not what the hub takes in."""
 

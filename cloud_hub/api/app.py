@@ -1,14 +1,13 @@
 """The HTTP application: every domain's routes, problems for errors, and a bound on bodies."""
 
-from fastapi import FastAPI, Request, Response
-from starlette.middleware.base import RequestResponseEndpoint
+from fastapi import FastAPI
 
 from cloud_hub.activities.routes import router as activities
 from cloud_hub.api import problems
+from cloud_hub.api.bodies import BodyLimits, BoundedBodies
 from cloud_hub.blobs.routes import router as blobs
 from cloud_hub.devices.enrolment_routes import router as enrolment
 from cloud_hub.devices.routes import router as devices
-from cloud_hub.errors import TooLargeError
 from cloud_hub.experiments.routes import router as experiments
 from cloud_hub.images.routes import router as images
 from cloud_hub.models.routes import router as models
@@ -20,10 +19,9 @@ from cloud_hub.version import VERSION
 from cloud_hub.workspaces.routes import router as workspaces
 
 API = "/api/v1"
-MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services, limits: BodyLimits | None = None) -> FastAPI:
     """Return the application over ``services``."""
     app = FastAPI(
         title="Headland hub",
@@ -34,20 +32,9 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    app.middleware("http")(_bounded)
+    app.add_middleware(BoundedBodies, limits=limits)
     for router in (workspaces, blobs, experiments, models, images, devices, rollouts, telemetry, activities):
         app.include_router(router, prefix=API)
     app.include_router(enrolment)
     app.include_router(registry)
     return app
-
-
-async def _bounded(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Refuse large bodies everywhere but where files are uploaded, which has its own bound."""
-    length = request.headers.get("Content-Length", "0")
-    chunked = "Transfer-Encoding" in request.headers
-    small = length.isdigit() and int(length) <= MAX_BODY_BYTES and not chunked
-    if small or (request.method == "PUT" and "/blobs/" in request.url.path):
-        return await call_next(request)
-    error = TooLargeError(f"a request's body may have {MAX_BODY_BYTES} bytes and must say its length")
-    return problems.to_response(error)

@@ -37,6 +37,7 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     errors.UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
     errors.ForbiddenError: HTTPStatus.FORBIDDEN,
     errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.RequestTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
     errors.TokenUsedError: HTTPStatus.CONFLICT,
     errors.TokenExpiredError: HTTPStatus.FORBIDDEN,
     errors.TokenUnknownError: HTTPStatus.FORBIDDEN,

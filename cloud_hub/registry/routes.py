@@ -29,7 +29,8 @@ def supported(request: Request, hub: Hub, device: MaybeDevice) -> dict[str, str]
     return {}
 
 
-@router.api_route("/{workspace}/{image}/manifests/{reference}", methods=["GET", "HEAD"])
+@router.head("/{workspace}/{image}/manifests/{reference}", include_in_schema=False)
+@router.get("/{workspace}/{image}/manifests/{reference}")
 def manifest(
     workspace: str, image: str, reference: str, request: Request, hub: Hub, device: MaybeDevice
 ) -> Response:
@@ -46,7 +47,8 @@ def manifest(
     return Response(body, headers=headers, media_type=link.media_type)
 
 
-@router.api_route("/{workspace}/{image}/blobs/{digest}", methods=["GET", "HEAD"])
+@router.head("/{workspace}/{image}/blobs/{digest}", include_in_schema=False)
+@router.get("/{workspace}/{image}/blobs/{digest}")
 def blob(
     workspace: str, image: str, digest: str, request: Request, hub: Hub, device: MaybeDevice
 ) -> Response:
