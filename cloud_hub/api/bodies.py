@@ -40,13 +40,18 @@ class BoundedBodies:
             await self._app(scope, receive, send)
             return
         timed = _Timed(receive, self._limits)
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            # PostgreSQL holds none in a text, and no name has one.
+            error = InvalidInputError("the address holds a zero byte", fix="Leave it out.")
+            await problems.to_response(error)(scope, receive, send)
+            return
         if scope["method"] == "PUT" and UPLOAD.fullmatch(scope["path"]):
             await self._app(scope, timed, send)
             return
         try:
             whole = await self._read(scope, timed)
-        except HubError as error:
-            response = problems.to_response(error)
+        except HubError as failure:
+            response = problems.to_response(failure)
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
             return
