@@ -68,7 +68,20 @@ class TooLargeError(HubError):
     code = "too-large"
 
 
-class NotOnnxError(InvalidInputError):
+class RequestTimeoutError(HubError):
+    """A request's body came too slowly."""
+
+    code = "request-timeout"
+    retriable = True
+
+
+class ModelRefusedError(InvalidInputError):
+    """A model's files are not what the hub takes in."""
+
+    code = "model-refused"
+
+
+class NotOnnxError(ModelRefusedError):
     """A model file is not a self-contained ONNX model."""
 
     code = "not-onnx"

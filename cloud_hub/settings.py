@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from cloud_hub.db.urls import postgresql_url
 from cloud_hub.errors import HubSettingsError
+from cloud_hub.outbound.policy import parse_allowed
 
 DEFAULT_DATA_DIR = Path("/var/lib/headland-hub")
 Port = Annotated[int, Meta(ge=1, le=65_535)]
@@ -22,7 +23,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     certificate carries; sizes are in bytes, times in seconds.
     ``datastore_folders`` and ``datastore_endpoints`` are what people may attach beside the clouds' own.
     ``object_store`` is a URL as in `cloud_hub.blobs.location`, empty for ``objects`` in the data folder;
-    ``object_store_credentials`` names a file, empty for the environment.
+    ``object_store_credentials`` names a file, empty for the environment. What may stand in
+    ``outbound_allow`` is in `cloud_hub.outbound.policy.parse_allowed`.
     """
 
     data_dir: Path = DEFAULT_DATA_DIR
@@ -39,12 +41,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     telemetry_cache_bytes: Annotated[int, Meta(ge=1_000_000)] = 2 * 1024**3
     datastore_folders: tuple[str, ...] = ()
     datastore_endpoints: tuple[str, ...] = ()
+    outbound_allow: tuple[str, ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def __post_init__(self) -> None:
-        """Refuse a database URL that is none, or that carries a password; raises `HubSettingsError`."""
+        """Refuse a database URL that carries a password, and an ``outbound_allow`` that is none."""
         if self.database:
             postgresql_url(self.database)
+        # What msgspec reports of a ValueError here is a `ValidationError` with the same words.
+        parse_allowed(self.outbound_allow)
 
     @property
     def url(self) -> str:

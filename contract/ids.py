@@ -42,7 +42,7 @@ def split_versioned(value: str, *, where: str) -> tuple[str, int | None]:
     check_name(name, where=where)
     if not colon:
         return name, None
-    if not version.isascii() or not version.isdigit() or int(version) < 1 or len(version) > 9:
+    if len(version) > 9 or not version.isascii() or not version.isdigit() or int(version) < 1:
         raise InvalidNameError(
             "the version after ':' is not a whole number from 1", where=where, fix="Write it as name:1."
         )

@@ -1,10 +1,7 @@
 """The HTTP application: every domain's routes, problems for errors, and a bound on bodies."""
 
-import re
-
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.middleware.base import RequestResponseEndpoint
 
 from cloud_hub.access.member_routes import router as members
 from cloud_hub.access.policy import POLICY
@@ -13,6 +10,7 @@ from cloud_hub.access.user_routes import router as users
 from cloud_hub.activities.routes import router as activities
 from cloud_hub.api import problems
 from cloud_hub.api.auth import GuardedRoute
+from cloud_hub.api.bodies import BodyLimits, BoundedBodies
 from cloud_hub.api.requests import named
 from cloud_hub.audit.routes import of_hub as hub_audit
 from cloud_hub.audit.routes import of_workspace as audit
@@ -20,7 +18,6 @@ from cloud_hub.blobs.routes import router as blobs
 from cloud_hub.datastores.routes import router as datastores
 from cloud_hub.devices.enrolment_routes import router as enrolment
 from cloud_hub.devices.routes import router as devices
-from cloud_hub.errors import TooLargeError
 from cloud_hub.experiments.routes import router as experiments
 from cloud_hub.images.routes import router as images
 from cloud_hub.models.routes import router as models
@@ -32,8 +29,6 @@ from cloud_hub.telemetry.routes import router as telemetry
 from cloud_hub.version import VERSION
 from cloud_hub.workspaces.routes import router as workspaces
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
-STREAMED = re.compile(r"/blobs/|/datastores/[^/]+/files/")
 ROUTERS = (
     session,
     users,
@@ -56,7 +51,7 @@ ROUTERS = (
 )
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services, limits: BodyLimits | None = None) -> FastAPI:
     """Return the application over ``services``."""
     app = FastAPI(
         title="Headland hub",
@@ -67,7 +62,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    app.middleware("http")(_bounded)
+    app.add_middleware(BoundedBodies, limits=limits)
     app.middleware("http")(named)
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
@@ -83,14 +78,3 @@ def require_policy(app: FastAPI) -> None:
         names = {f"{method} {route.path}" for method in route.methods or ()}
         if not isinstance(route, GuardedRoute) or names - POLICY.keys():
             raise LookupError(f"access.policy does not say who may {', '.join(sorted(names))}")
-
-
-async def _bounded(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Refuse large bodies everywhere but where files are uploaded, which has its own bound."""
-    length = request.headers.get("Content-Length", "0")
-    chunked = "Transfer-Encoding" in request.headers
-    small = length.isdigit() and int(length) <= MAX_BODY_BYTES and not chunked
-    if small or (request.method == "PUT" and STREAMED.search(request.url.path)):
-        return await call_next(request)
-    error = TooLargeError(f"a request's body may have {MAX_BODY_BYTES} bytes and must say its length")
-    return problems.to_response(error)

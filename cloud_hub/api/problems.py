@@ -9,9 +9,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from cloud_hub import errors
+from cloud_hub.archives.errors import ArchiveStorageError
 from cloud_hub.audit.errors import AuditBrokenError
 from cloud_hub.blobs.errors import ReadCacheError, StoreConfigError, StoreError
 from cloud_hub.broker.errors import BrokerError
+from cloud_hub.outbound.errors import OutboundFailedError, OutboundTooLargeError
 from cloud_hub.pki.errors import CsrRefusedError
 from cloud_hub.secrets.errors import SecretDestroyedError, SecretUnreadableError
 from contract.digests import InvalidDigestError
@@ -35,6 +37,9 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,
     ReadCacheError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    OutboundFailedError: HTTPStatus.BAD_GATEWAY,
+    OutboundTooLargeError: HTTPStatus.BAD_GATEWAY,
+    ArchiveStorageError: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -42,6 +47,7 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     errors.TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.ForbiddenError: HTTPStatus.FORBIDDEN,
     errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.RequestTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
     errors.TokenUsedError: HTTPStatus.CONFLICT,
     errors.TokenExpiredError: HTTPStatus.FORBIDDEN,
     errors.TokenUnknownError: HTTPStatus.FORBIDDEN,

@@ -9,12 +9,13 @@ import ssl
 from typing import cast
 
 from fastapi import Request
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from cloud_hub.api.connection import BoundedHttpProtocol
 
 CERTIFICATE = "headland.client_certificate"
 
 
-class TlsHttpProtocol(HttpToolsProtocol):
+class TlsHttpProtocol(BoundedHttpProtocol):
     """HTTP/1.1 whose scope carries the peer's verified certificate (DER) under `CERTIFICATE`."""
 
     _peer_der: bytes | None = None

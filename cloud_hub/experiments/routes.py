@@ -1,10 +1,9 @@
 """HTTP: experiments and runs."""
 
-import math
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field, FiniteFloat
 
 from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
@@ -14,24 +13,22 @@ from cloud_hub.experiments.rows import MetricRow, RunRow
 router = guarded_router(WORKSPACE, "experiments")
 
 
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("must be a finite number")
-    return value
+Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""What every reader of JSON takes for a whole number; beyond it, it is read as a float."""
 
 
 class ParametersAsk(Ask):
     """Parameters by name."""
 
-    parameters: dict[str, str | int | float | bool | None]
+    parameters: dict[str, str | Integer | FiniteFloat | bool | None]
 
 
 class MetricAsk(Ask):
     """One value of a metric."""
 
     name: str = Field(min_length=1, max_length=200)
-    value: Annotated[float, AfterValidator(_finite)]
-    step: int = Field(0, ge=-(2**63), lt=2**63)
+    value: FiniteFloat
+    step: Integer = 0
 
 
 class OutputAsk(Ask):

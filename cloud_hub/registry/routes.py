@@ -22,7 +22,8 @@ def supported() -> dict[str, str]:
     return {}
 
 
-@router.api_route("/{workspace}/{image}/manifests/{reference}", methods=["GET", "HEAD"])
+@router.head("/{workspace}/{image}/manifests/{reference}", include_in_schema=False)
+@router.get("/{workspace}/{image}/manifests/{reference}")
 def manifest(workspace: str, image: str, reference: str, request: Request, hub: Hub, who: Who) -> Response:
     """Return a manifest or index by digest or tag (end-3)."""
     repository = repository_of(workspace, image)
@@ -36,7 +37,8 @@ def manifest(workspace: str, image: str, reference: str, request: Request, hub: 
     return Response(body, headers=headers, media_type=link.media_type)
 
 
-@router.api_route("/{workspace}/{image}/blobs/{digest}", methods=["GET", "HEAD"])
+@router.head("/{workspace}/{image}/blobs/{digest}", include_in_schema=False)
+@router.get("/{workspace}/{image}/blobs/{digest}")
 def blob(workspace: str, image: str, digest: str, request: Request, hub: Hub, who: Who) -> Response:
     """Return a blob (end-2), or the part of it that a ``Range`` names (RFC 9110, section 14)."""
     repository = repository_of(workspace, image)

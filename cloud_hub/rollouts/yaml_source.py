@@ -1,7 +1,9 @@
 """YAML that people wrote, with the line of every field; bombs and ambiguity are refused.
 
 Aliases are refused (a 300-byte document of aliases can stand for gigabytes), so are duplicate
-keys, several documents, and anything but plain scalars, lists and mappings with text keys.
+keys, several documents, merge keys, and tags, by which a document chooses how it is constructed.
+All that is judged on the stream of events: libyaml's composer recurses on the C stack, and 64 kB
+of brackets would end the whole process there.
 """
 
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from contract.errors import FieldProblem
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
+MERGE = "tag:yaml.org,2002:merge"
 Path = tuple[str | int, ...]
 
 
@@ -36,12 +39,11 @@ class Source:
 
 def read_yaml(text: str) -> Source:
     """Parse one document; raises `ManifestError` with the line of the fault."""
-    if len(text.encode()) > MAX_BYTES:
+    # Lone surrogates cannot be encoded; the parser refuses them with words of its own.
+    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise ManifestError(f"a manifest may have {MAX_BYTES} bytes", fix="Split it into several.")
     try:
-        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise _fault(event.start_mark, "aliases are not allowed", "Write the value out.")
+        _judge_events(text)
         loader = yaml.CSafeLoader(text)
         try:
             node = loader.get_single_node()
@@ -59,10 +61,23 @@ def read_yaml(text: str) -> Source:
         raise ManifestError("not YAML", fix="Save the file as UTF-8 text.") from error
 
 
+def _judge_events(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise _fault(event.start_mark, "aliases are not allowed", "Write the value out.")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise _fault(event.start_mark, "nested too deeply", "Flatten it.")
+        if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag is not None:
+            raise _fault(event.start_mark, "tags are not allowed", "Write the value without `!`.")
+
+
 def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
     lines[path] = node.start_mark.line + 1
-    if len(path) > MAX_DEPTH:
-        raise _fault(node.start_mark, "nested too deeply", "Flatten it.")
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*path, index), lines)
@@ -70,6 +85,8 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
         for key, item in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise _fault(key.start_mark, "a key must be text", "Write a plain key.")
+            if key.tag == MERGE:
+                raise _fault(key.start_mark, "merge keys are not allowed", "Write the keys out.")
             here = (*path, key.value)
             if here in lines:
                 raise _fault(

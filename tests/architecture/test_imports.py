@@ -32,6 +32,11 @@ PURE = [
     "cloud_hub/audit/chain.py",
     "cloud_hub/broker/access.py",
     "cloud_hub/rollouts/manifest.py",
+    "cloud_hub/rollouts/yaml_source.py",
+    "cloud_hub/archives/names.py",
+    "cloud_hub/archives/tree.py",
+    "cloud_hub/outbound/addresses.py",
+    "cloud_hub/outbound/policy.py",
 ]
 SDK_MAY = {"contract", "httpx", "msgspec", "cloud_hub.sdk"}
 

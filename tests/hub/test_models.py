@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.blobs.service import OCTETS, Blobs, uploads_of
 from cloud_hub.db.engine import Database
-from cloud_hub.errors import NotFoundError, NotOnnxError
+from cloud_hub.errors import ModelRefusedError, NotFoundError, NotOnnxError
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.models.onnx_file import read_signature
 from cloud_hub.models.rows import ModelRow
@@ -119,7 +119,7 @@ class _Trap:
 def test_what_is_no_self_contained_onnx_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.onnx"
     path.write_bytes(data)
-    with pytest.raises(NotOnnxError) as caught:
+    with pytest.raises(ModelRefusedError) as caught:
         read_signature(path, where="x.onnx")
     assert caught.value.where == "x.onnx"
     assert caught.value.fix

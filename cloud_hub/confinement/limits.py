@@ -1,0 +1,21 @@
+"""What a confined child may use."""
+
+from dataclasses import dataclass
+
+MIB = 1024**2
+
+
+@dataclass(frozen=True)
+class ChildLimits:
+    """Bounds of one child; the kernel keeps all but ``wall_s`` and ``answer_bytes``.
+
+    ``memory_bytes`` bounds its address space, and so what can be resident. ``file_bytes`` is the
+    largest file that it may write; 0 means that it can write none.
+    """
+
+    memory_bytes: int
+    cpu_s: int
+    wall_s: float
+    file_bytes: int = 0
+    open_files: int = 32
+    answer_bytes: int = 4 * MIB
