@@ -62,7 +62,7 @@ def create_service_token(service: str, ask: ServiceTokenAsk, hub: Hub, who: Who)
     made = hub.members.create_service_token(
         who.workspace, service, lifetime=timedelta(days=ask.days), label=ask.label
     )
-    return secret_member(made)
+    return secret_answer(made)
 
 
 @router.delete("/services/{service}/tokens/{token}", status_code=204)
