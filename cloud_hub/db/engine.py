@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_TIMEOUT_MS = 30_000
+READS = "headland_reads"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -20,6 +21,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._engine = create_engine(url)
+        self._reader = self._engine.execution_options(**{READS: True})
         self._url = url
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _set_up_sqlite)
@@ -34,6 +36,17 @@ class Database:
         """
         with Session(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Read as of one moment; on SQLite without the write lock, so readers do not queue."""
+        with Session(self._reader, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Is it a file of this machine?"""
+        return self._engine.dialect.name == "sqlite"
 
     def migrate(self) -> None:
         """Bring the schema to this release's; on a new database that makes it."""
@@ -61,4 +74,5 @@ def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> 
 
 
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get(READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
