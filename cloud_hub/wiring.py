@@ -1,5 +1,6 @@
 """Builds the hub's services out of rows, bytes and keys: everything but the broker and the HTTP edge."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,9 @@ from cloud_hub.access.limits import AttemptLimits
 from cloud_hub.access.members import Members
 from cloud_hub.access.people import People
 from cloud_hub.access.tokens import Tokens
+from cloud_hub.activities.kinds import Kind
 from cloud_hub.activities.service import Activities
+from cloud_hub.activities.stream import Streams
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.db.engine import Database
@@ -24,6 +27,10 @@ from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.files import Files
 from cloud_hub.telemetry.query import Telemetry
+from cloud_hub.webhooks.deliverer import Deliverer
+from cloud_hub.webhooks.httpx_outbound import HttpxOutbound
+from cloud_hub.webhooks.key_sealed_text import KeySealedText
+from cloud_hub.webhooks.service import Webhooks
 from cloud_hub.workspaces.service import Workspaces
 
 
@@ -62,13 +69,26 @@ class Core:
         )
 
 
-def build_services(settings: Settings, core: Core, push: Push) -> Services:
-    """Return every service; ``push(device, envelope)`` tells a device what it shall run."""
+def build_services(settings: Settings, core: Core, push: Push, *, kinds: Iterable[Kind] = ()) -> Services:
+    """Return every service; ``push(device, envelope)`` tells a device what it shall run.
+
+    ``kinds`` of activities come on top of the hub's own.
+    """
     database, data_dir = core.database, settings.data_dir
     work_dir = data_dir / "work"
     blobs = Blobs(database, core.store, work_dir)
     models = Models(database, blobs, work_dir)
-    activities = Activities(database, at_once=settings.builds_at_once)
+    # Both stand in until the vault and the guarded client are wired.
+    sealed, outbound = KeySealedText.of_file(data_dir / PKI / "webhook.key"), HttpxOutbound()
+    webhooks = Webhooks(database, sealed)
+    activities = Activities(
+        database,
+        at_once=settings.builds_at_once,
+        noted=webhooks.note_activity,
+        lease_s=settings.activity_lease_s,
+    )
+    for kind in kinds:
+        activities.register(kind)
     limits = AttemptLimits(database)
     tokens = Tokens(database, limits)
     return Services(
@@ -87,5 +107,8 @@ def build_services(settings: Settings, core: Core, push: Push) -> Services:
         rollouts=Rollouts(database, core.signer, push),
         telemetry=Telemetry(database, core.store, core.files),
         activities=activities,
+        streams=Streams(settings.activity_streams),
+        webhooks=webhooks,
+        deliverer=Deliverer(database, outbound, sealed),
         blobs=blobs,
     )

@@ -73,6 +73,13 @@ IN_WORKSPACE: dict[str, Rule] = {
     "GET /telemetry/streams": "Reader",
     "GET /activities": "Reader",
     "GET /activities/{activity}": "Reader",
+    "GET /activities/{activity}/events": "Reader",
+    "POST /activities/{activity}/cancel": "Contributor",
+    "GET /webhooks": "Owner",
+    "POST /webhooks": "Owner",
+    "DELETE /webhooks/{webhook}": "Owner",
+    "GET /webhooks/{webhook}/deliveries": "Owner",
+    "POST /webhooks/{webhook}/test": "Owner",
 }
 
 

@@ -23,6 +23,7 @@ from cloud_hub.rollouts.routes import router as rollouts
 from cloud_hub.services import Services
 from cloud_hub.telemetry.routes import router as telemetry
 from cloud_hub.version import VERSION
+from cloud_hub.webhooks.routes import router as webhooks
 from cloud_hub.workspaces.routes import router as workspaces
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -39,6 +40,7 @@ ROUTERS = (
     rollouts,
     telemetry,
     activities,
+    webhooks,
     enrolment,
     registry,
 )

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from cloud_hub import errors
+from cloud_hub.activities.errors import TooManyStreamsError
 from cloud_hub.broker.errors import BrokerError
 from cloud_hub.pki.errors import CsrRefusedError
 from contract.digests import InvalidDigestError
@@ -25,6 +26,7 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     InvalidNameError: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidDigestError: HTTPStatus.UNPROCESSABLE_ENTITY,
     CsrRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TooManyStreamsError: HTTPStatus.SERVICE_UNAVAILABLE,
     BrokerError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,

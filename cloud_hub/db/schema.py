@@ -11,6 +11,7 @@ from cloud_hub.models import rows as model_rows
 from cloud_hub.registry import rows as registry_rows
 from cloud_hub.rollouts import rows as rollout_rows
 from cloud_hub.telemetry import rows as telemetry_rows
+from cloud_hub.webhooks import rows as webhook_rows
 from cloud_hub.workspaces import rows as workspace_rows
 
 DOMAINS = (
@@ -24,6 +25,7 @@ DOMAINS = (
     registry_rows,
     rollout_rows,
     telemetry_rows,
+    webhook_rows,
     workspace_rows,
 )
 METADATA = Base.metadata
