@@ -16,6 +16,7 @@ from cloud_hub.cli import (
     telemetry,
     tokens,
     users,
+    webhooks,
     workspaces,
 )
 from cloud_hub.cli.output import show_error
@@ -42,6 +43,7 @@ for group, name in (
     (rollouts.app, "rollout"),
     (telemetry.app, "telemetry"),
     (activities.app, "activity"),
+    (webhooks.app, "webhook"),
 ):
     app.add_typer(group, name=name)
 for command, example in (

@@ -9,25 +9,38 @@ Always true here: the hub is known only over HTTPS; nothing of the hub's other r
 """
 
 from cloud_hub.sdk.context import Context
-from cloud_hub.sdk.errors import ActivityFailedError, HubRefusedError, HubUnreachableError, SdkError
+from cloud_hub.sdk.errors import (
+    ActivityFailedError,
+    HubRefusedError,
+    HubUnreachableError,
+    SdkError,
+    WebhookFailedError,
+)
+from cloud_hub.sdk.events import ActivityEvent, Advance, End, Line
 from cloud_hub.sdk.hub import Hub
 from cloud_hub.sdk.run import Run
-from cloud_hub.sdk.types import Activity, Device, Image, Model, Rollout, RunInfo
+from cloud_hub.sdk.types import Activity, Delivery, Device, Image, Model, Rollout, RunInfo
 from cloud_hub.sdk.workspace import Workspace
 
 __all__ = [
     "Activity",
+    "ActivityEvent",
     "ActivityFailedError",
+    "Advance",
     "Context",
+    "Delivery",
     "Device",
+    "End",
     "Hub",
     "HubRefusedError",
     "HubUnreachableError",
     "Image",
+    "Line",
     "Model",
     "Rollout",
     "Run",
     "RunInfo",
     "SdkError",
+    "WebhookFailedError",
     "Workspace",
 ]

@@ -29,8 +29,11 @@ PURE = [
     "agent/trust/acceptance.py",
     "agent/drivers/bundle.py",
     "cloud_hub/access/roles.py",
+    "cloud_hub/activities/log_lines.py",
     "cloud_hub/broker/access.py",
     "cloud_hub/rollouts/manifest.py",
+    "cloud_hub/webhooks/rules.py",
+    "cloud_hub/webhooks/signing.py",
 ]
 SDK_MAY = {"contract", "httpx", "msgspec", "cloud_hub.sdk"}
 
