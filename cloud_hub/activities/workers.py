@@ -8,11 +8,10 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from cloud_hub.activities.held import Held
 from cloud_hub.activities.kinds import Kind
 from cloud_hub.activities.queue import Queue
+from contract.encoding import canonical
 from contract.errors import HeadlandError
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ class Workers:
                 claim = self._queue.claim(
                     {name: kind.max_attempts for name, kind in self._kinds.items()}, self._holder
                 )
-            except SQLAlchemyError:
+            except Exception:
                 log.exception("activities could not be taken up; tried again in %g s", POLL_S)
                 claim = None
             if claim is None:
@@ -98,6 +97,7 @@ class Workers:
             return
         try:
             result = self._kinds[claim.kind].handler(claim.parameters, held)
+            canonical(result)  # what is no JSON is the handler's error, and not the database's
         except Exception as error:
             if held.stopped():
                 self._stopped(held)
@@ -135,7 +135,7 @@ class Workers:
                     if not write():
                         log.warning("activity %s: another attempt counts", held.activity)
                     return
-                except SQLAlchemyError:
+                except Exception:
                     log.exception("the end of activity %s could not be written", held.activity)
                     if time.monotonic() > until:
                         return  # it is done again when the lease has run out
@@ -162,7 +162,7 @@ class Workers:
             fraction, lines, length = held.unsaved()
             try:
                 saved = self._queue.save(held.claim, fraction, lines, length)
-            except SQLAlchemyError:
+            except Exception:
                 log.exception("the lease of activity %s could not be renewed", held.activity)
                 return False
             if saved is None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, delete, func, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from cloud_hub.db.clock import moment
@@ -102,7 +101,7 @@ class Deliverer:
         while not self._stopping.is_set():
             try:
                 worked = self.deliver_one()
-            except SQLAlchemyError:
+            except Exception:
                 log.exception("webhooks could not be delivered; tried again in %g s", POLL_S)
                 worked = False
             if not worked:
