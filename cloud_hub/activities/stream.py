@@ -29,18 +29,19 @@ class Streams:
     """Counts the streams of this process; at most ``at_once`` are open."""
 
     def __init__(self, at_once: int) -> None:
-        self._free = at_once
+        self.at_once = at_once
+        self.open = 0
         self.closing = False
 
     def enter(self) -> None:
         """Take a place; raises `TooManyStreamsError`."""
-        if self._free <= 0:
+        if self.open >= self.at_once:
             raise TooManyStreamsError("too many event streams are open at once", fix="Try again later.")
-        self._free -= 1
+        self.open += 1
 
     def leave(self) -> None:
         """Give the place back."""
-        self._free += 1
+        self.open -= 1
 
     def close(self) -> None:
         """Let every stream end at its next look."""

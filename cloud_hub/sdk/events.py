@@ -1,9 +1,8 @@
 """Following an activity: server-sent events as values, and a follower that connects again by itself."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import msgspec
 
@@ -46,15 +45,11 @@ class Frame:
     data: str
 
 
-class EventSource(Protocol):
-    """Opens the stream; ends when it ends."""
+EventSource = Callable[[str], Iterator[str]]
+"""Opens the stream after the event with the given id, and yields its lines until it ends.
 
-    def __call__(self, last_id: str) -> Iterator[str]:
-        """Yield the lines of the stream after the event ``last_id``.
-
-        Raises `HubUnreachableError` where the connection breaks, `HubRefusedError` where it is refused.
-        """
-        ...
+It raises `HubUnreachableError` where the connection breaks, `HubRefusedError` where it is refused.
+"""
 
 
 def frames(lines: Iterable[str]) -> Iterator[Frame]:
