@@ -5,6 +5,7 @@ The judges: the journal of the runs, the webhook's receiver, and a follower that
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         yield Stage(folder, daemon, receiver, made.secret, hub, folder / "context.json")
     daemon.kill()
     receiver.stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass
