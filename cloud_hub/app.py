@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from cloud_hub.activities.kinds import Kind
 from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
 from cloud_hub.blobs.errors import StoreError
@@ -28,14 +30,14 @@ from cloud_hub.wiring import Core, build_services
 log = logging.getLogger(__name__)
 
 
-async def run(settings: Settings) -> None:
-    """Run the hub until SIGTERM or SIGINT."""
+async def run(settings: Settings, *, kinds: Iterable[Kind] = ()) -> None:
+    """Run the hub until SIGTERM or SIGINT; ``kinds`` of activities come on top of its own."""
     require_initialised(settings.data_dir)
     with hub_lock(settings.data_dir), _listening(settings) as listener:
-        await _run(settings, listener)
+        await _run(settings, listener, kinds)
 
 
-async def _run(settings: Settings, listener: socket.socket) -> None:
+async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind]) -> None:
     core = await asyncio.to_thread(Core.open, settings)
     broker = await Broker.start(
         BrokerSettings(
@@ -51,25 +53,38 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
     log.info("broker: %s", _describe_broker())
     loop = asyncio.get_running_loop()
     listening = DeviceListener(broker.bus, core.devices, loop)
-    services = build_services(settings, core, listening.push)
+    services = build_services(settings, core, listening.push, kinds=kinds)
+    _clear(settings.data_dir / "work")
     tasks: list[asyncio.Task[None]] = []
     try:
-        services.activities.recover()
         await asyncio.to_thread(core.files.sweep)
         await listening.start(services.rollouts)
         tasks = [
             loop.create_task(Ingest(core.database).run(broker.bus)),
             loop.create_task(_flush_forever(core.files, settings.telemetry_flush_s)),
         ]
+        # A SQLite file is this process's alone: it holds the folder's lock.
+        services.activities.begin(alone=core.database.is_sqlite)
+        services.deliverer.start(alone=core.database.is_sqlite)
         await _serve(settings, services, listener, core)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.to_thread(services.activities.close)
+        await asyncio.to_thread(services.deliverer.stop)
         await broker.stop()
-        services.activities.close()
         await _flush(core.files)
         core.database.close()
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a killed process left of its temporary files; the folder's lock is held."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _describe_broker() -> str:
@@ -86,9 +101,14 @@ async def _serve(settings: Settings, services: Services, listener: socket.socket
         key=core.key,
         client_ca=settings.data_dir / PKI / "ca.pem",
     )
+
+    def stop() -> None:
+        services.streams.close()
+        server.stop()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     log.info("hub ready at %s, MQTT at %s:%d", settings.url, settings.host, settings.mqtt_port)
     await server.serve(sockets=[listener])
 

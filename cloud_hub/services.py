@@ -7,6 +7,7 @@ from cloud_hub.access.members import Members
 from cloud_hub.access.people import People
 from cloud_hub.access.tokens import Tokens
 from cloud_hub.activities.service import Activities
+from cloud_hub.activities.stream import Streams
 from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.datastores.service import Datastores
@@ -20,6 +21,8 @@ from cloud_hub.rollouts.service import Rollouts
 from cloud_hub.secrets.service import Secrets
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.query import Telemetry
+from cloud_hub.webhooks.deliverer import Deliverer
+from cloud_hub.webhooks.service import Webhooks
 from cloud_hub.workspaces.service import Workspaces
 
 
@@ -42,6 +45,9 @@ class Services:
     rollouts: Rollouts
     telemetry: Telemetry
     activities: Activities
+    streams: Streams
+    webhooks: Webhooks
+    deliverer: Deliverer
     blobs: Blobs
     audit: Audit
     secrets: Secrets

@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mqtt_port: Port = 8883
     max_model_bytes: Annotated[int, Meta(ge=1024)] = 2 * 1024**3
     builds_at_once: Annotated[int, Meta(ge=1, le=64)] = 2
+    activity_lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
+    activity_streams: Annotated[int, Meta(ge=1, le=10_000)] = 100
     telemetry_flush_s: Annotated[float, Meta(gt=0, le=86_400)] = 5.0
     object_store: str = ""
     object_store_credentials: str = ""

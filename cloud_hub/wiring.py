@@ -1,6 +1,7 @@
 """Builds the hub's services out of rows, bytes and keys: everything but the broker and the HTTP edge."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from cloud_hub.access.limits import AttemptLimits
 from cloud_hub.access.members import Members
 from cloud_hub.access.people import People
 from cloud_hub.access.tokens import Tokens
+from cloud_hub.activities.kinds import Kind
 from cloud_hub.activities.service import Activities
+from cloud_hub.activities.stream import Streams
 from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.claim import claim
 from cloud_hub.blobs.credentials import load_credentials
@@ -25,6 +28,7 @@ from cloud_hub.images.service import Images
 from cloud_hub.init import PKI, SIGNING_KEY, database_of, issue_server_certificate
 from cloud_hub.keys import open_master_keys
 from cloud_hub.models.service import Models
+from cloud_hub.outbound.policy import parse_allowed
 from cloud_hub.pki.authority import Authority
 from cloud_hub.pki.signer import DesiredSigner
 from cloud_hub.registry.service import Registry
@@ -35,6 +39,10 @@ from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.files import Files
 from cloud_hub.telemetry.query import Telemetry
+from cloud_hub.webhooks.deliverer import Deliverer
+from cloud_hub.webhooks.guarded_outbound import GuardedOutbound
+from cloud_hub.webhooks.key_sealed_text import KeySealedText
+from cloud_hub.webhooks.service import Webhooks
 from cloud_hub.workspaces.service import Workspaces
 
 
@@ -96,16 +104,30 @@ def open_bytes(settings: Settings) -> tuple[ObjectStore, LocalFiles]:
     return store, local
 
 
-def build_services(settings: Settings, core: Core, push: Push) -> Services:
-    """Return every service; ``push(device, envelope)`` tells a device what it shall run."""
+def build_services(settings: Settings, core: Core, push: Push, *, kinds: Iterable[Kind] = ()) -> Services:
+    """Return every service; ``push(device, envelope)`` tells a device what it shall run.
+
+    ``kinds`` of activities come on top of the hub's own.
+    """
     database, data_dir = core.database, settings.data_dir
     work_dir = data_dir / "work"
     blobs = Blobs(database, core.store, work_dir)
     models = Models(database, blobs, work_dir)
-    activities = Activities(database, at_once=settings.builds_at_once)
     limits, audit = AttemptLimits(database), core.audit
     secrets = Secrets(database, core.master_keys, audit)
     tokens = Tokens(database, limits, audit)
+    sealed = KeySealedText(core.master_keys.derive("webhooks"))
+    outbound = GuardedOutbound(parse_allowed(settings.outbound_allow))
+    webhooks = Webhooks(database, sealed, audit, outbound.check)
+    activities = Activities(
+        database,
+        audit,
+        at_once=settings.builds_at_once,
+        noted=webhooks.note_activity,
+        lease_s=settings.activity_lease_s,
+    )
+    for kind in kinds:
+        activities.register(kind)
     return Services(
         settings=settings,
         authority=core.authority,
@@ -122,6 +144,9 @@ def build_services(settings: Settings, core: Core, push: Push) -> Services:
         rollouts=Rollouts(database, core.signer, push, audit),
         telemetry=Telemetry(database, core.local, core.files),
         activities=activities,
+        streams=Streams(settings.activity_streams),
+        webhooks=webhooks,
+        deliverer=Deliverer(database, outbound, sealed),
         blobs=blobs,
         audit=audit,
         secrets=secrets,

@@ -2,9 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.hub.databases import Place, Servers
+from tests.postgres import running_server, why_not
 
 # Times say nothing on a shared machine.
 settings.register_profile("headland", deadline=None)
@@ -19,3 +23,47 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         report.outcome = "failed"
         report.longrepr = f"under CI this test may not be skipped: {report.longrepr}"
     return report  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """A PostgreSQL server for all tests of the session."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with running_server() as server:
+        yield Servers(server)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.system)])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which database the test runs on."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def empty_place(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A database without a schema."""
+    yield from _place(kind, tmp_path, request, migrated=False)
+
+
+@pytest.fixture
+def place(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A migrated database without rows."""
+    yield from _place(kind, tmp_path, request, migrated=True)
+
+
+def _place(kind: str, folder: Path, request: pytest.FixtureRequest, *, migrated: bool) -> Iterator[Place]:
+    if kind == "sqlite":
+        place = Place(kind, folder / "hub.db")
+        if migrated:
+            place.open().migrate()
+        yield place
+        place.close()
+        return
+    servers: Servers = request.getfixturevalue("servers")
+    name = servers.migrated() if migrated else servers.empty()
+    place = Place(kind, servers.server.url(name))
+    yield place
+    place.close()
+    servers.server.drop(name)

@@ -90,6 +90,13 @@ IN_WORKSPACE: dict[str, Rule] = {
     "DELETE /secrets/{secret}": "Owner",
     "GET /activities": "Reader",
     "GET /activities/{activity}": "Reader",
+    "GET /activities/{activity}/events": "Reader",
+    "POST /activities/{activity}/cancel": "Contributor",
+    "GET /webhooks": "Owner",
+    "POST /webhooks": "Owner",
+    "DELETE /webhooks/{webhook}": "Owner",
+    "GET /webhooks/{webhook}/deliveries": "Owner",
+    "POST /webhooks/{webhook}/test": "Owner",
 }
 
 
@@ -103,6 +110,7 @@ POLICY: dict[str, Rule] = HUB | {in_workspace(route): rule for route, rule in IN
 
 NOT_AUDITED: dict[str, str] = {
     in_workspace("POST /telemetry/query"): "reads",
+    in_workspace("POST /webhooks/{webhook}/test"): "sends an event, changes nothing",
     in_workspace("PUT /blobs/{digest}"): "bytes that nothing names yet",
     in_workspace("PUT /datastores/{datastore}/files/{path:path}"): "data, not the hub's own state",
     in_workspace("DELETE /datastores/{datastore}/files/{path:path}"): "data, not the hub's own state",

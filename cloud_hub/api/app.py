@@ -27,6 +27,7 @@ from cloud_hub.secrets.routes import router as secrets
 from cloud_hub.services import Services
 from cloud_hub.telemetry.routes import router as telemetry
 from cloud_hub.version import VERSION
+from cloud_hub.webhooks.routes import router as webhooks
 from cloud_hub.workspaces.routes import router as workspaces
 
 ROUTERS = (
@@ -46,6 +47,7 @@ ROUTERS = (
     secrets,
     audit,
     hub_audit,
+    webhooks,
     enrolment,
     registry,
 )

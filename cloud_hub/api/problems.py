@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from cloud_hub import errors
+from cloud_hub.activities.errors import TooManyStreamsError
 from cloud_hub.archives.errors import ArchiveStorageError
 from cloud_hub.audit.errors import AuditBrokenError
 from cloud_hub.blobs.errors import ReadCacheError, StoreConfigError, StoreError
@@ -30,6 +31,7 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     InvalidNameError: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidDigestError: HTTPStatus.UNPROCESSABLE_ENTITY,
     CsrRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TooManyStreamsError: HTTPStatus.SERVICE_UNAVAILABLE,
     BrokerError: HTTPStatus.SERVICE_UNAVAILABLE,
     AuditBrokenError: HTTPStatus.INTERNAL_SERVER_ERROR,
     SecretDestroyedError: HTTPStatus.GONE,

@@ -20,6 +20,7 @@ from cloud_hub.cli import (
     telemetry,
     tokens,
     users,
+    webhooks,
     workspaces,
 )
 from cloud_hub.cli.output import show_error
@@ -55,6 +56,7 @@ for group, name in (
     (datastores.app, "datastore"),
     (secrets.app, "secret"),
     (audit.app, "audit"),
+    (webhooks.app, "webhook"),
 ):
     app.add_typer(group, name=name)
 for command, example in (

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cloud_hub.cli.output import Format, Output, as_json, progress_console, show, show_table, size
+from cloud_hub.cli.following import Follower
+from cloud_hub.cli.output import Format, Output, show, show_table, size
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
-from cloud_hub.sdk import Activity
 
 model_app = group("Models: name and version, with the run they came from.")
 image_app = group("Images: a model with all it needs to score.")
@@ -60,18 +59,19 @@ def build(
     name: str,
     model: Annotated[str, typer.Option(help="name:version, or name for the newest.")],
     script: Annotated[Path | None, typer.Option(help="score.py with init() and run(raw_data).")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for it.")] = False,
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
 ) -> None:
-    """Build the next version of an image of a model, and wait for it."""
-    with connect(workspace) as ws, _bar() as bar:
-        task = bar.add_task("queued", total=1.0)
-
-        def follow(activity: Activity) -> None:
-            line = activity.log[-1]["text"] if activity.log else activity.state
-            bar.update(task, completed=activity.progress, description=line)
-
-        image = ws.build_image(name, model, script, follow)
+    """Build the next version of an image of a model, and wait for it; Ctrl-C leaves it running."""
+    with connect(workspace) as ws:
+        begun = ws.start_build(name, model, script)
+        if detach:
+            show(begun, f"image-build {begun.id} is queued; headland activity follow {begun.id}")
+            return
+        with Follower(begun.id, streamed=False) as follower:
+            done = ws.wait(begun.id, follower)
+        image = ws.image((done.result or {})["image"])
     show(image, f"{image.name}:{image.version} built, {size(image.size_bytes)}, {image.digest}")
 
 
@@ -92,9 +92,3 @@ def show_image(image: str, workspace: WorkspaceOption = "", output: Output = For
     lines = [f"{info.name}:{info.version} of model {info.model}, {size(info.size_bytes)}, {info.digest}"]
     lines += [f"  {size(layer.size_bytes):>10}  {layer.title}" for layer in info.layers]
     show(info, "\n".join(lines))
-
-
-def _bar() -> Progress:
-    hidden = as_json() or not progress_console.is_terminal
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=progress_console, transient=True, disable=hidden)

@@ -37,6 +37,11 @@ class Database:
         self._turn = threading.Lock()
 
     @property
+    def is_sqlite(self) -> bool:
+        """Is it a file of this machine, which one process works on?"""
+        return self._engine.dialect.name == "sqlite"
+
+    @property
     def engine(self) -> Engine:
         """The engine, for what looks at the schema."""
         return self._engine

@@ -15,6 +15,7 @@ from cloud_hub.registry import rows as registry_rows
 from cloud_hub.rollouts import rows as rollout_rows
 from cloud_hub.secrets import rows as secret_rows
 from cloud_hub.telemetry import rows as telemetry_rows
+from cloud_hub.webhooks import rows as webhook_rows
 from cloud_hub.workspaces import rows as workspace_rows
 
 DOMAINS = (
@@ -32,6 +33,7 @@ DOMAINS = (
     rollout_rows,
     secret_rows,
     telemetry_rows,
+    webhook_rows,
     workspace_rows,
 )
 METADATA = Base.metadata

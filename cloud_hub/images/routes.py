@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from cloud_hub.access.policy import WORKSPACE
-from cloud_hub.activities.routes import ActivityAnswer
+from cloud_hub.activities.schemas import ActivityAnswer
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from contract.ids import split_versioned

@@ -10,7 +10,10 @@ from cloud_hub.db.base import Base
 
 
 class ImageRow(Base):
-    """One version of an image; ``digest`` is its index's; ``layers`` lists title, digest and size."""
+    """One version of an image; ``digest`` is its index's; ``layers`` lists title, digest and size.
+
+    ``activity`` built it: a build that is done again after a cut leads to the same row.
+    """
 
     __tablename__ = "images"
     __table_args__ = (UniqueConstraint("workspace", "name", "version"),)
@@ -23,6 +26,7 @@ class ImageRow(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     layers: Mapped[list[Any]]
     model: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    activity: Mapped[str | None] = mapped_column(unique=True)
     created_by: Mapped[str]
     created_at: Mapped[datetime]
 

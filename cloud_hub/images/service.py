@@ -6,11 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 from sqlalchemy import Select, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from cloud_hub.activities.kinds import Kind, Progress
 from cloud_hub.activities.rows import ActivityRow
-from cloud_hub.activities.service import Activities, Progress
+from cloud_hub.activities.service import Activities
 from cloud_hub.blobs.service import OCTETS, Blobs, uploads_of
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import NotFoundError
@@ -25,6 +28,18 @@ from cloud_hub.registry.names import repository_of
 from contract import oci
 from contract.digests import check_digest
 from contract.ids import check_name, split_versioned
+
+BUILD = "image-build"
+
+
+class BuildParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a build's activity keeps: all that the build needs, whichever process does it."""
+
+    workspace: str
+    name: str
+    model: int
+    script_digest: str | None
+    principal: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,8 @@ class Images:
         self._activities = activities
         self._work_dir = work_dir
         self._layers = HubLayerStore(database, blobs)
-        self._wheels = PipWheelSource(cache_dir / "wheels")
+        self._wheels_dir = cache_dir / "wheels"
+        activities.register(Kind(BUILD, self._build))
 
     def start_build(
         self, workspace: str, name: str, model: str, *, script_digest: str | None, principal: str
@@ -74,10 +90,14 @@ class Images:
             with self._database.reading() as session:
                 self._blobs.find(session, uploads_of(workspace), script_digest)
 
-        def work(progress: Progress) -> dict[str, Any]:
-            return self._build(workspace, name, model_row, script_digest, principal, progress)
-
-        return self._activities.start(workspace, "image-build", principal, work)
+        parameters = BuildParameters(
+            workspace=workspace,
+            name=name,
+            model=model_row.id,
+            script_digest=script_digest,
+            principal=principal,
+        )
+        return self._activities.start(workspace, BUILD, principal, msgspec.to_builtins(parameters))
 
     def get(self, workspace: str, name: str, version: int | None) -> ImageView:
         """Return a version, or the newest; raises `NotFoundError`."""
@@ -101,23 +121,28 @@ class Images:
             rows = session.execute(query.order_by(ImageRow.name, ImageRow.version)).all()
         return [_view(row[0], row[1]) for row in rows]
 
-    def _build(
-        self,
-        workspace: str,
-        name: str,
-        model: ModelRow,
-        script_digest: str | None,
-        principal: str,
-        progress: Progress,
-    ) -> dict[str, Any]:
-        with TemporaryDirectory(dir=self._work_dir) as folder:
+    def _build(self, raw: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        asked = msgspec.convert(raw, BuildParameters)
+        with self._database.transaction() as session:
+            row = _built_by(session, progress.activity)
+            model = session.get_one(ModelRow, asked.model)
+        if row is None:
+            built = self._make(asked, model, progress)
+            try:
+                row = self._register(asked, model, built, progress.activity)
+            except IntegrityError:  # another process took the version, or made this very image
+                row = self._register(asked, model, built, progress.activity)
+        return {"image": f"{row.name}:{row.version}", "digest": row.digest}
+
+    def _make(self, asked: BuildParameters, model: ModelRow, progress: Progress) -> BuiltImage:
+        with TemporaryDirectory(dir=self._work_dir, prefix="build-") as folder:
             work_dir = Path(folder)
             model_file = work_dir / "model.onnx"
             self._blobs.copy_to(model.digest, model_file)
             script = None
-            if script_digest is not None:
+            if asked.script_digest is not None:
                 script = work_dir / "score.py"
-                self._blobs.copy_to(script_digest, script)
+                self._blobs.copy_to(asked.script_digest, script)
             inputs = BuildInputs(
                 model_name=model.name,
                 model_version=model.version,
@@ -125,31 +150,32 @@ class Images:
                 model_digest=model.digest,
                 script=script,
             )
-            built = build_image(
+            return build_image(
                 inputs,
                 layers=self._layers,
-                wheels=self._wheels,
+                wheels=PipWheelSource(self._wheels_dir, cancelled=progress.stopped),
                 work_dir=work_dir,
                 progress=progress,
-                cancelled=lambda: False,
+                cancelled=progress.stopped,
             )
-        row = self._register(workspace, name, model, built, principal)
-        return {"image": f"{row.name}:{row.version}", "digest": row.digest}
 
     def _register(
-        self, workspace: str, name: str, model: ModelRow, built: BuiltImage, principal: str
+        self, asked: BuildParameters, model: ModelRow, built: BuiltImage, activity: str
     ) -> ImageRow:
-        repository = repository_of(workspace, name)
+        repository = repository_of(asked.workspace, asked.name)
         with self._database.transaction() as session:
             self._link(session, repository, built)
+            row = _built_by(session, activity)
+            if row is not None:
+                return row
             newest = session.scalar(
                 select(func.max(ImageRow.version)).where(
-                    ImageRow.workspace == workspace, ImageRow.name == name
+                    ImageRow.workspace == asked.workspace, ImageRow.name == asked.name
                 )
             )
             row = ImageRow(
-                workspace=workspace,
-                name=name,
+                workspace=asked.workspace,
+                name=asked.name,
                 version=(newest or 0) + 1,
                 digest=built.index_digest,
                 size_bytes=built.size_bytes,
@@ -158,7 +184,8 @@ class Images:
                     for layer in built.layers
                 ],
                 model=model.id,
-                created_by=principal,
+                activity=activity,
+                created_by=asked.principal,
                 created_at=datetime.now(UTC),
             )
             session.add(row)
@@ -174,6 +201,10 @@ class Images:
             self._blobs.link(session, repository, digest, size_bytes, media_type)
         for layer in built.layers:
             self._blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
+
+
+def _built_by(session: Session, activity: str) -> ImageRow | None:
+    return session.scalars(select(ImageRow).where(ImageRow.activity == activity)).first()
 
 
 def _select() -> Select[ImageRow, ModelRow]:

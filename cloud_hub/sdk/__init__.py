@@ -10,13 +10,21 @@ Always true here: the hub is known only over HTTPS; nothing of the hub's other r
 
 from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.context import Context
-from cloud_hub.sdk.errors import ActivityFailedError, HubRefusedError, HubUnreachableError, SdkError
+from cloud_hub.sdk.errors import (
+    ActivityFailedError,
+    HubRefusedError,
+    HubUnreachableError,
+    SdkError,
+    WebhookFailedError,
+)
+from cloud_hub.sdk.events import ActivityEvent, Advance, End, Line
 from cloud_hub.sdk.hub import Hub
 from cloud_hub.sdk.run import Run
 from cloud_hub.sdk.types import (
     Activity,
     AuditEntry,
     AuditVerdict,
+    Delivery,
     Device,
     Image,
     Model,
@@ -28,21 +36,27 @@ from cloud_hub.sdk.workspace import Workspace
 
 __all__ = [
     "Activity",
+    "ActivityEvent",
     "ActivityFailedError",
+    "Advance",
     "AuditEntry",
     "AuditLog",
     "AuditVerdict",
     "Context",
+    "Delivery",
     "Device",
+    "End",
     "Hub",
     "HubRefusedError",
     "HubUnreachableError",
     "Image",
+    "Line",
     "Model",
     "Rollout",
     "Run",
     "RunInfo",
     "SdkError",
     "Secret",
+    "WebhookFailedError",
     "Workspace",
 ]

@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 API = "/api/v1"
 TIMEOUT_S = 60.0
+QUIET_S = 45.0  # three heartbeats of a stream that has nothing to say
 CHUNK_BYTES = 1 << 20
 
 
@@ -40,7 +41,7 @@ class Client:
         """Close the connection."""
         self._http.close()
 
-    def get(self, path: str, kind: type[T], **query: Any) -> T:  # noqa: ANN401  query values differ
+    def get(self, path: str, kind: type[T], /, **query: Any) -> T:  # noqa: ANN401  query values differ
         """GET and read the answer as ``kind``."""
         params = {name: value for name, value in query.items() if value is not None}
         return self._read(self._send("GET", path, params=params), kind)
@@ -91,7 +92,7 @@ class Client:
             with self._http.stream("GET", path) as response, beside.open("wb") as file:
                 if not response.is_success:
                     response.read()
-                    self._refuse(response)
+                    raise self._refusal(response)
                 for chunk in response.iter_bytes(CHUNK_BYTES):
                     file.write(chunk)
                     if moved is not None:
@@ -106,28 +107,40 @@ class Client:
         finally:
             beside.unlink(missing_ok=True)
 
+    def events(self, path: str, last_id: str) -> Iterator[str]:
+        """Yield the lines of a server-sent event stream after the event ``last_id`` until it ends."""
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
+        timeout = httpx.Timeout(TIMEOUT_S, read=QUIET_S)
+        try:
+            with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+                if not response.is_success:
+                    response.read()
+                    raise self._refusal(response)
+                yield from response.iter_lines()
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  httpx's own
         try:
             response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
         if not response.is_success:
-            self._refuse(response)
+            raise self._refusal(response)
         return response
 
-    def _unreachable(self, error: httpx.TransportError) -> HubUnreachableError:
+    def _unreachable(self, error: Exception) -> HubUnreachableError:
         return HubUnreachableError(
             f"no answer from the hub ({error})",
             where=self.context.hub,
             fix="Is `headland hub up` running there?",
         )
 
-    def _refuse(self, response: httpx.Response) -> NoReturn:
+    def _refusal(self, response: httpx.Response) -> SdkError:
         try:
-            problem = msgspec.json.decode(response.content, type=Problem)
-        except msgspec.DecodeError as error:
-            raise SdkError(f"the hub answered {response.status_code}", where=self.context.hub) from error
-        raise HubRefusedError(problem)
+            return HubRefusedError(msgspec.json.decode(response.content, type=Problem))
+        except msgspec.DecodeError:
+            return SdkError(f"the hub answered {response.status_code}", where=self.context.hub)
 
     def _read(self, response: httpx.Response, kind: type[T]) -> T:
         try:

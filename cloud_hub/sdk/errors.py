@@ -28,6 +28,13 @@ class ActivityFailedError(SdkError):
     code = "activity-failed"
 
 
+class WebhookFailedError(SdkError):
+    """A receiver did not take what it was sent."""
+
+    code = "webhook-failed"
+    retriable = True
+
+
 class HubRefusedError(SdkError):
     """The hub answered with a problem (RFC 9457); ``problem.code`` is stable."""
 

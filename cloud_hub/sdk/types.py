@@ -73,24 +73,67 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of an activity's log; ``number`` goes up from 1."""
+
+    number: int
+    at: datetime
+    text: str
+
+
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """A long operation; ``progress`` from 0 to 1."""
+    """A long operation; ``progress`` from 0 to 1. ``log`` is there where one activity was asked for."""
 
     id: str
     kind: str
     state: str
     progress: float
-    log: list[dict[str, str]]
+    attempt: int
+    cancel_requested_at: datetime | None
     result: dict[str, Any] | None
     error: dict[str, str] | None
     created_by: str
     created_at: datetime
+    started_at: datetime | None
     finished_at: datetime | None
+    log: list[LogLine] = msgspec.field(default_factory=list)
 
     @property
     def ended(self) -> bool:
         """Is it over, well or not?"""
-        return self.state in {"completed", "failed"}
+        return self.state in {"completed", "failed", "cancelled"}
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """An address and the events that it is told."""
+
+    id: str
+    url: str
+    events: list[str]
+    state: str
+    created_by: str
+    created_at: datetime
+
+
+class NewWebhook(Webhook, frozen=True, kw_only=True):
+    """A webhook that was just made; ``secret`` is shown this once."""
+
+    secret: str
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One event for one webhook; ``state`` is waiting, delivered or given-up."""
+
+    webhook: str
+    sequence: int
+    event: str
+    state: str
+    attempts: int
+    status: int | None
+    reason: str | None
+    created_at: datetime
+    next_at: datetime | None
+    finished_at: datetime | None
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):

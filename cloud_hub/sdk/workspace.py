@@ -1,7 +1,6 @@
 """A workspace: experiments, models, images, devices, rollouts, telemetry, secrets, the audit log."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.datastores import Datastores
 from cloud_hub.sdk.errors import ActivityFailedError, SdkError
+from cloud_hub.sdk.events import ActivityEvent, End, follow
 from cloud_hub.sdk.run import Run, upload
 from cloud_hub.sdk.types import (
     Activity,
@@ -26,9 +26,10 @@ from cloud_hub.sdk.types import (
     SecretVersion,
     Stream,
 )
+from cloud_hub.sdk.webhooks import Webhooks
 from contract.enrolment import Invitation
 
-POLL_S = 0.25
+PATIENCE_S = 300.0
 
 
 class Workspace:
@@ -40,6 +41,7 @@ class Workspace:
         self.name = name
         self.members = Members(client, name)
         self.datastores = Datastores(client, name)
+        self.webhooks = Webhooks(client, name)
 
     def start_run(self, experiment: str) -> Run:
         """Start a run of an experiment."""
@@ -88,10 +90,10 @@ class Workspace:
         name: str,
         model: str,
         script: Path | None = None,
-        follow: Callable[[Activity], None] | None = None,
+        on_event: Callable[[ActivityEvent], None] | None = None,
     ) -> Image:
-        """Build image ``name`` of a model and wait for it."""
-        done = self.wait(self.start_build(name, model, script).id, follow)
+        """Build image ``name`` of a model and wait for it; ``on_event`` is told how it goes."""
+        done = self.wait(self.start_build(name, model, script).id, on_event)
         return self.image((done.result or {})["image"])
 
     def images(self) -> list[Image]:
@@ -161,28 +163,59 @@ class Workspace:
         """The workspace's audit log, for its Owners."""
         return AuditLog(self._client, f"{self._path}/audit")
 
-    def activities(self) -> list[Activity]:
-        """Return activities, newest first."""
-        return self._client.get(f"{self._path}/activities", list[Activity])
+    def activities(
+        self,
+        *,
+        states: Sequence[str] = (),
+        kind: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Activity]:
+        """Return activities without their logs, newest first; ``before`` is the last id of a page."""
+        return self._client.get(
+            f"{self._path}/activities",
+            list[Activity],
+            state=list(states) or None,
+            kind=kind,
+            limit=limit,
+            before=before,
+        )
 
     def activity(self, activity_id: str) -> Activity:
-        """Return one activity."""
+        """Return one activity with its log."""
         return self._client.get(f"{self._path}/activities/{activity_id}", Activity)
 
-    def wait(self, activity_id: str, follow: Callable[[Activity], None] | None = None) -> Activity:
-        """Wait for an activity's end; raises `ActivityFailedError` where it failed."""
-        while True:
-            activity = self.activity(activity_id)
-            if follow is not None:
-                follow(activity)
-            if activity.ended:
-                break
-            time.sleep(POLL_S)
-        if activity.state != "completed":
-            error = {"code": "unknown", "detail": "no reason"} | (activity.error or {})
-            raise ActivityFailedError(
-                f"{activity.kind} failed: {error['detail']} [{error['code']}]",
-                where=error.get("where", ""),
-                fix=error.get("fix", ""),
-            )
-        return activity
+    def cancel(self, activity_id: str) -> Activity:
+        """Ask an activity to stop; one that runs ends at its next step."""
+        return self._client.post(f"{self._path}/activities/{activity_id}/cancel", {}, Activity)
+
+    def follow(self, activity_id: str, *, patience_s: float = PATIENCE_S) -> Iterator[ActivityEvent]:
+        """Yield log lines, progress and at last the `End`; connects again by itself, loses no line.
+
+        Raises `HubUnreachableError` once the hub was away for ``patience_s``.
+        """
+        path = f"{self._path}/activities/{activity_id}/events"
+        return follow(lambda last_id: self._client.events(path, last_id), patience_s=patience_s)
+
+    def wait(self, activity_id: str, on_event: Callable[[ActivityEvent], None] | None = None) -> Activity:
+        """Wait for an activity's end; raises `ActivityFailedError` where it failed or was cancelled."""
+        for event in self.follow(activity_id):
+            if on_event is not None:
+                on_event(event)
+            if isinstance(event, End):
+                return completed(event.activity)
+        raise SdkError("the stream had no end", where=activity_id)
+
+
+def completed(activity: Activity) -> Activity:
+    """Return an ended activity that went well; raises `ActivityFailedError` for another."""
+    if activity.state == "cancelled":
+        raise ActivityFailedError(f"{activity.kind} was cancelled", where=activity.id)
+    if activity.state != "completed":
+        error = {"code": "unknown", "detail": "no reason"} | (activity.error or {})
+        raise ActivityFailedError(
+            f"{activity.kind} failed: {error['detail']} [{error['code']}]",
+            where=error.get("where", ""),
+            fix=error.get("fix", ""),
+        )
+    return activity

@@ -65,6 +65,16 @@ def _secret(world: World) -> dict[str, str]:
     return {"secret": "key"}
 
 
+def _webhook(world: World) -> dict[str, str]:
+    body = {"url": "https://192.0.32.10/hook"}  # an address of IANA's; nothing is sent to it
+    return {"webhook": str(send(world, in_workspace("POST /webhooks"), Change("", body)).json()["id"])}
+
+
+def _waiting(world: World) -> dict[str, str]:
+    row = world.services.activities.start("shop", "image-build", "admin", {})
+    return {"activity": row.id}
+
+
 def _attached(world: World) -> dict[str, str]:
     send(world, in_workspace("POST /datastores"), Change("", {"name": "second"}))
     return {"datastore": "second"}
@@ -95,6 +105,9 @@ CHANGES: dict[str, Change] = {
     in_workspace("POST /datastores"): Change("datastore.attach", {"name": "second"}),
     in_workspace("POST /datastores/{datastore}/default"): Change("datastore.make-default", before=_attached),
     in_workspace("DELETE /datastores/{datastore}"): Change("datastore.detach", before=_attached),
+    in_workspace("POST /webhooks"): Change("webhook.create", {"url": "https://192.0.32.10/hook"}),
+    in_workspace("DELETE /webhooks/{webhook}"): Change("webhook.delete", before=_webhook),
+    in_workspace("POST /activities/{activity}/cancel"): Change("activity.cancel", before=_waiting),
     in_workspace("POST /devices"): Change("device.invite", {"device": "cam-9"}),
 }
 

@@ -37,6 +37,11 @@ PURE = [
     "cloud_hub/archives/tree.py",
     "cloud_hub/outbound/addresses.py",
     "cloud_hub/outbound/policy.py",
+    "cloud_hub/activities/log_lines.py",
+    "cloud_hub/broker/access.py",
+    "cloud_hub/rollouts/manifest.py",
+    "cloud_hub/webhooks/rules.py",
+    "cloud_hub/webhooks/signing.py",
 ]
 SDK_MAY = {"contract", "httpx", "msgspec", "cloud_hub.sdk"}
 

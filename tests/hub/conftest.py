@@ -3,9 +3,7 @@
 Every test that asks for a database runs twice, on SQLite and on a real PostgreSQL.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -13,52 +11,7 @@ from cloud_hub.access.people import new_principal
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.workspaces.rows import WorkspaceRow
-from tests.hub.databases import Place, Servers
-from tests.postgres import running_server, why_not
-
-
-@pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
-    """A PostgreSQL server for all tests of the session."""
-    if reason := why_not():
-        pytest.skip(reason)
-    with running_server() as server:
-        yield Servers(server)
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.system)])
-def kind(request: pytest.FixtureRequest) -> str:
-    """Which database the test runs on."""
-    name: str = request.param
-    return name
-
-
-@pytest.fixture
-def empty_place(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
-    """A database without a schema."""
-    yield from _place(kind, tmp_path, request, migrated=False)
-
-
-@pytest.fixture
-def place(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
-    """A migrated database without rows."""
-    yield from _place(kind, tmp_path, request, migrated=True)
-
-
-def _place(kind: str, folder: Path, request: pytest.FixtureRequest, *, migrated: bool) -> Iterator[Place]:
-    if kind == "sqlite":
-        place = Place(kind, folder / "hub.db")
-        if migrated:
-            place.open().migrate()
-        yield place
-        place.close()
-        return
-    servers: Servers = request.getfixturevalue("servers")
-    name = servers.migrated() if migrated else servers.empty()
-    place = Place(kind, servers.server.url(name))
-    yield place
-    place.close()
-    servers.server.drop(name)
+from tests.hub.databases import Place
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ from sqlalchemy import Select, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from cloud_hub.activities.rows import ActivityRow
-from cloud_hub.activities.service import Activities, Progress
+from cloud_hub.activities.service import Activities
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.blobs.rows import BlobLinkRow
 from cloud_hub.blobs.service import OCTETS, Blobs, uploads_of
@@ -27,7 +26,7 @@ from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.build.ports import BuiltImage, Layer
 from cloud_hub.images.layer_store import HubLayerStore
 from cloud_hub.images.rows import ImageRow
-from cloud_hub.images.service import Images
+from cloud_hub.images.service import BuildParameters, Images
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models
 from cloud_hub.pki.authority import Authority
@@ -78,7 +77,7 @@ def image_versions(hubs: Sequence[Database], folder: Path) -> Race:
     digest = blobs.save_bytes(b"{}")
     built = BuiltImage(digest, digest, digest, (Layer(digest, digest, 2, "model"),), 2, 1)
     services = [
-        Images(hub, blobs, models, Activities(hub, at_once=1), work_dir=folder, cache_dir=folder)
+        Images(hub, blobs, models, Activities(hub, audit(hub), at_once=1), work_dir=folder, cache_dir=folder)
         for hub in hubs
     ]
 
@@ -86,7 +85,11 @@ def image_versions(hubs: Sequence[Database], folder: Path) -> Race:
         found = _column(hubs[0], select(ImageRow.version).order_by(ImageRow.version))
         return found == list(range(1, len(results) + 1))
 
-    return Race(lambda n: services[n % 2]._register("shop", "digits", model, built, "ana"), right)
+    return Race(lambda n: services[n % 2]._register(_asked(), model, built, f"activity-{n}"), right)
+
+
+def _asked() -> BuildParameters:
+    return BuildParameters(workspace="shop", name="digits", model=1, script_digest=None, principal="ana")
 
 
 def rollout_revisions(hubs: Sequence[Database], folder: Path) -> Race:
@@ -157,22 +160,6 @@ def run_parameters(hubs: Sequence[Database], folder: Path) -> Race:
     return Race(lambda n: services[n % 2].log_parameters("shop", run, {f"p{n}": n}), right)
 
 
-def activity_log(hubs: Sequence[Database], _folder: Path) -> Race:
-    """Lines that are said at once are all kept."""
-    row = ActivityRow(
-        id="a", workspace="shop", kind="k", state="running", progress=0.0, log=[], result=None, error=None,
-        created_by="ana", created_at=datetime.now(UTC), finished_at=None,
-    )  # fmt: skip
-    with hubs[0].transaction() as session:
-        session.add(row)
-
-    def right(results: Sequence[object]) -> bool:
-        (lines,) = _column(hubs[0], select(ActivityRow.log))
-        return sorted(line["text"] for line in lines) == sorted(str(n) for n in range(len(results)))
-
-    return Race(lambda n: Progress(hubs[n % 2], "a")(0.5, str(n)), right)
-
-
 def blob_links(hubs: Sequence[Database], folder: Path) -> Race:
     """A blob that many link at once is linked once, and none of them fails."""
     blobs = _blobs(hubs[0], folder)
@@ -226,7 +213,7 @@ def first_owner(hubs: Sequence[Database], _folder: Path) -> Race:
 
 RACES: list[Start] = [
     model_versions, image_versions, rollout_revisions, generations, one_time_token, invitations,
-    workspace_names, run_parameters, activity_log, blob_links, layers, telemetry_marks, first_owner,
+    workspace_names, run_parameters, blob_links, layers, telemetry_marks, first_owner,
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cloud_hub.images.build import PipWheelSource, WheelDownloadError
+from cloud_hub.images.build.errors import BuildCancelledError
 from contract.digests import hex_of
 
 
@@ -52,3 +53,10 @@ def test_the_error_has_pips_reason_and_no_credentials(
     assert "127.0.0.1" in str(caught.value) or "refused" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == []
+
+
+def test_a_cancelled_download_kills_pip_and_leaves_nothing(tmp_path: Path) -> None:
+    looks = iter([False, True])
+    with pytest.raises(BuildCancelledError):
+        PipWheelSource(tmp_path, cancelled=lambda: next(looks)).wheels()
+    assert list(tmp_path.iterdir()) == []

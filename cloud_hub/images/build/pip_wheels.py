@@ -1,5 +1,6 @@
 """Wheels downloaded by pip, each pinned by hash, and kept so that later builds need no network."""
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -7,12 +8,14 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from cloud_hub.images.build.errors import BuildError, WheelDownloadError
+from cloud_hub.images.build.errors import BuildCancelledError, BuildError, WheelDownloadError
 from cloud_hub.images.build.layer_tar import digest_of
 from cloud_hub.images.build.ports import Wheel
 from contract.digests import hex_of, sha256
@@ -21,6 +24,7 @@ from contract.errors import ContractError
 from contract.ids import DIGEST
 
 LOCK: Final = "serving/requirements.lock"
+LOOK_S: Final = 0.25
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY = re.compile(r"\?[^\s'\"]+")
 
@@ -53,8 +57,16 @@ class PipWheelSource:
     wheels. Which index pip asks is pip's own configuration.
     """
 
-    def __init__(self, cache_dir: Path, *, lock: Path | None = None, timeout_s: float = 900.0) -> None:
+    def __init__(
+        self,
+        cache_dir: Path,
+        *,
+        lock: Path | None = None,
+        timeout_s: float = 900.0,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._cache_dir, self._lock, self._timeout_s = cache_dir, lock, timeout_s
+        self._cancelled = cancelled
 
     def wheels(self) -> tuple[Wheel, ...]:
         """Return the wheels, downloading them only when they are not in the cache or damaged there.
@@ -112,21 +124,36 @@ class PipWheelSource:
         command += ["--require-hashes", "-r", str(lock), "-d", str(folder)]
         environment = os.environ | {"NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
         try:
-            done = subprocess.run(
-                command, check=False, capture_output=True, timeout=self._timeout_s, env=environment
-            )
+            returncode, stderr = self._run(command, environment)
         except (OSError, subprocess.SubprocessError) as error:
             raise WheelDownloadError(
                 f"pip did not finish within {self._timeout_s:.0f} s",
                 where=lock.name,
                 fix="Look at the network and pip's configuration, then build again.",
             ) from error
-        if done.returncode != 0:
+        if returncode != 0:
             raise WheelDownloadError(
-                f"pip could not download the Python dependencies: {_last_line(done.stderr)}",
+                f"pip could not download the Python dependencies: {_last_line(stderr)}",
                 where=lock.name,
                 fix="Look at the network and pip's configuration (`pip config list`), then build again.",
             )
+
+    def _run(self, command: list[str], environment: dict[str, str]) -> tuple[int, bytes]:
+        """Run pip; it is killed when its time is over or the build is cancelled."""
+        until = time.monotonic() + self._timeout_s
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+        ) as pip:
+            try:
+                while not self._cancelled():
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        _, stderr = pip.communicate(timeout=LOOK_S)
+                        return pip.returncode, stderr
+                    if time.monotonic() > until:
+                        raise subprocess.TimeoutExpired(command, self._timeout_s)
+            finally:
+                pip.kill()  # nothing happens to one that has ended
+        raise BuildCancelledError("the build was cancelled", where="pip download", fix="Start it again.")
 
 
 def _last_line(stderr: bytes) -> str:
