@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
+from cloud_hub.blobs.sweep import Sweeper
 from cloud_hub.broker.broker import Broker
 from cloud_hub.broker.program import find_program
 from cloud_hub.broker.settings import BrokerSettings
@@ -26,6 +27,8 @@ from cloud_hub.telemetry.ingest import Ingest
 from cloud_hub.wiring import Core, build_services
 
 log = logging.getLogger(__name__)
+
+SWEEP_INTERVAL_S = 600.0
 
 
 async def run(settings: Settings) -> None:
@@ -60,6 +63,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         tasks = [
             loop.create_task(Ingest(core.database).run(broker.bus)),
             loop.create_task(_flush_forever(core.files, settings.telemetry_flush_s)),
+            loop.create_task(_sweep_forever(services.sweeper)),
         ]
         await _serve(settings, services, listener, core)
     finally:
@@ -100,6 +104,19 @@ async def _flush_forever(files: Files, interval_s: float) -> None:
             await asyncio.to_thread(files.flush)
         except Exception:
             log.exception("telemetry files could not be written; tried again in %g s", interval_s)
+
+
+async def _sweep_forever(sweeper: Sweeper) -> None:
+    listed = False
+    while True:
+        try:
+            if not listed:
+                await asyncio.to_thread(sweeper.mark_unknown)
+                listed = True
+            await asyncio.to_thread(sweeper.sweep)
+        except Exception:
+            log.exception("old bytes could not be swept; tried again in %g s", SWEEP_INTERVAL_S)
+        await asyncio.sleep(SWEEP_INTERVAL_S)
 
 
 @contextlib.contextmanager

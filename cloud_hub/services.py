@@ -8,6 +8,9 @@ from cloud_hub.access.people import People
 from cloud_hub.access.tokens import Tokens
 from cloud_hub.activities.service import Activities
 from cloud_hub.blobs.service import Blobs
+from cloud_hub.blobs.sweep import Sweeper
+from cloud_hub.blobs.uploads import Uploads
+from cloud_hub.db.engine import Database
 from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.service import Images
@@ -40,3 +43,6 @@ class Services:
     telemetry: Telemetry
     activities: Activities
     blobs: Blobs
+    uploads: Uploads
+    sweeper: Sweeper
+    database: Database

@@ -26,6 +26,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     https_port: Port = 8443
     mqtt_port: Port = 8883
     max_model_bytes: Annotated[int, Meta(ge=1024)] = 2 * 1024**3
+    keep_uploads_s: Annotated[int, Meta(ge=3600)] = 7 * 86_400
+    keep_unlinked_s: Annotated[int, Meta(ge=600)] = 3600
     builds_at_once: Annotated[int, Meta(ge=1, le=64)] = 2
     telemetry_flush_s: Annotated[float, Meta(gt=0, le=86_400)] = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,6 +1,7 @@
 """Builds the hub's services out of rows, bytes and keys: everything but the broker and the HTTP edge."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from cloud_hub.access.limits import AttemptLimits
@@ -10,6 +11,8 @@ from cloud_hub.access.tokens import Tokens
 from cloud_hub.activities.service import Activities
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.blobs.service import Blobs
+from cloud_hub.blobs.sweep import Sweeper
+from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
@@ -67,7 +70,16 @@ def build_services(settings: Settings, core: Core, push: Push) -> Services:
     database, data_dir = core.database, settings.data_dir
     work_dir = data_dir / "work"
     blobs = Blobs(database, core.store, work_dir)
-    models = Models(database, blobs, work_dir)
+    uploads = Uploads(database, blobs, work_dir / "uploads", most_bytes=settings.max_model_bytes)
+    sweeper = Sweeper(
+        database,
+        core.store,
+        blobs,
+        uploads.folder,
+        grace=timedelta(seconds=settings.keep_unlinked_s),
+        keep_uploads=timedelta(seconds=settings.keep_uploads_s),
+    )
+    models = Models(database, blobs, most_bytes=settings.max_model_bytes)
     activities = Activities(database, at_once=settings.builds_at_once)
     limits = AttemptLimits(database)
     tokens = Tokens(database, limits)
@@ -88,4 +100,7 @@ def build_services(settings: Settings, core: Core, push: Push) -> Services:
         telemetry=Telemetry(database, core.store, core.files),
         activities=activities,
         blobs=blobs,
+        uploads=uploads,
+        sweeper=sweeper,
+        database=database,
     )

@@ -1,8 +1,7 @@
 """The HTTP application: every domain's routes, problems for errors, and a bound on bodies."""
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.middleware.base import RequestResponseEndpoint
 
 from cloud_hub.access.member_routes import router as members
 from cloud_hub.access.policy import POLICY
@@ -11,10 +10,10 @@ from cloud_hub.access.user_routes import router as users
 from cloud_hub.activities.routes import router as activities
 from cloud_hub.api import problems
 from cloud_hub.api.auth import GuardedRoute
+from cloud_hub.api.bounds import BoundedBodies
 from cloud_hub.blobs.routes import router as blobs
 from cloud_hub.devices.enrolment_routes import router as enrolment
 from cloud_hub.devices.routes import router as devices
-from cloud_hub.errors import TooLargeError
 from cloud_hub.experiments.routes import router as experiments
 from cloud_hub.images.routes import router as images
 from cloud_hub.models.routes import router as models
@@ -25,7 +24,6 @@ from cloud_hub.telemetry.routes import router as telemetry
 from cloud_hub.version import VERSION
 from cloud_hub.workspaces.routes import router as workspaces
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
 ROUTERS = (
     session,
     users,
@@ -55,7 +53,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     problems.install(app)
-    app.middleware("http")(_bounded)
+    app.add_middleware(BoundedBodies)
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     require_policy(app)
@@ -70,14 +68,3 @@ def require_policy(app: FastAPI) -> None:
         names = {f"{method} {route.path}" for method in route.methods or ()}
         if not isinstance(route, GuardedRoute) or names - POLICY.keys():
             raise LookupError(f"access.policy does not say who may {', '.join(sorted(names))}")
-
-
-async def _bounded(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Refuse large bodies everywhere but where files are uploaded, which has its own bound."""
-    length = request.headers.get("Content-Length", "0")
-    chunked = "Transfer-Encoding" in request.headers
-    small = length.isdigit() and int(length) <= MAX_BODY_BYTES and not chunked
-    if small or (request.method == "PUT" and "/blobs/" in request.url.path):
-        return await call_next(request)
-    error = TooLargeError(f"a request's body may have {MAX_BODY_BYTES} bytes and must say its length")
-    return problems.to_response(error)

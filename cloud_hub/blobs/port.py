@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 
 class ObjectStore(Protocol):
@@ -28,3 +28,14 @@ class ObjectStore(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys below a prefix, in order."""
+
+
+@runtime_checkable
+class LocalStore(Protocol):
+    """What a store on this machine's disk can do besides: give and take files without copying them."""
+
+    def move_file(self, key: str, path: Path) -> None:
+        """Write an object from a local file, whose bytes are durable already and which is gone after."""
+
+    def path(self, key: str) -> Path:
+        """Return where an object is, to be read only."""

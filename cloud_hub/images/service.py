@@ -11,14 +11,15 @@ from sqlalchemy.orm import Session
 
 from cloud_hub.activities.rows import ActivityRow
 from cloud_hub.activities.service import Activities, Progress
-from cloud_hub.blobs.service import OCTETS, Blobs, uploads_of
+from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
-from cloud_hub.errors import NotFoundError
+from cloud_hub.errors import InvalidInputError, NotFoundError
 from cloud_hub.images.build.build import build_image
 from cloud_hub.images.build.pip_wheels import PipWheelSource
-from cloud_hub.images.build.ports import BuildInputs, BuiltImage
+from cloud_hub.images.build.ports import BuildInputs, BuiltImage, InputFile
 from cloud_hub.images.layer_store import HubLayerStore
 from cloud_hub.images.rows import ImageRow
+from cloud_hub.models.describe import ONNX, onnx_files
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models
 from cloud_hub.registry.names import repository_of
@@ -69,10 +70,11 @@ class Images:
         """Queue the build of the next version of ``name``; what is not there is refused at once."""
         check_name(name, where="image name")
         model_row = self._models.get(workspace, *split_versioned(model, where="model"))
+        require_servable(model_row, scripted=script_digest is not None)
         if script_digest is not None:
             check_digest(script_digest, where="script_digest")
             with self._database.transaction() as session:
-                self._blobs.find(session, uploads_of(workspace), script_digest)
+                self._blobs.find_in(session, workspace, script_digest)
 
         def work(progress: Progress) -> dict[str, Any]:
             return self._build(workspace, name, model_row, script_digest, principal, progress)
@@ -110,10 +112,10 @@ class Images:
         principal: str,
         progress: Progress,
     ) -> dict[str, Any]:
-        with TemporaryDirectory(dir=self._work_dir) as folder:
+        files = [(file.path, file.digest) for file in model.files]
+        as_named = model.folder or model.framework != ONNX
+        with TemporaryDirectory(dir=self._work_dir) as folder, self._blobs.as_folder(files) as model_dir:
             work_dir = Path(folder)
-            model_file = work_dir / "model.onnx"
-            self._blobs.copy_to(model.digest, model_file)
             script = None
             if script_digest is not None:
                 script = work_dir / "score.py"
@@ -121,9 +123,12 @@ class Images:
             inputs = BuildInputs(
                 model_name=model.name,
                 model_version=model.version,
-                model_file=model_file,
+                model_file=model_dir / files[0][0],
                 model_digest=model.digest,
                 script=script,
+                model_files=tuple(
+                    InputFile(path, model_dir / path, digest) for path, digest in files if as_named
+                ),
             )
             built = build_image(
                 inputs,
@@ -141,6 +146,13 @@ class Images:
     ) -> ImageRow:
         repository = repository_of(workspace, name)
         with self._database.transaction() as session:
+            # Locked until the image is registered: a deletion comes before, or finds the image.
+            if session.get(ModelRow, model.id, with_for_update=True) is None:
+                raise NotFoundError(
+                    "the model was deleted while the image was built",
+                    where=f"{model.name}:{model.version}",
+                    fix="Build an image of another version.",
+                )
             self._link(session, repository, built)
             newest = session.scalar(
                 select(func.max(ImageRow.version)).where(
@@ -174,6 +186,21 @@ class Images:
             self._blobs.link(session, repository, digest, size_bytes, media_type)
         for layer in built.layers:
             self._blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
+
+
+def require_servable(model: ModelRow, *, scripted: bool) -> None:
+    """Raise `InvalidInputError` for a model that no image can serve.
+
+    Without a script it is one ONNX file, with its external data beside it where it has some.
+    """
+    found = onnx_files([file.path for file in model.files])
+    if scripted or (not model.folder and model.framework == ONNX) or len(found) == 1:
+        return
+    raise InvalidInputError(
+        f"the model is {model.framework} with {len(found)} *.onnx files: it needs a script to be served",
+        where=f"{model.name}:{model.version}",
+        fix="Give --script, or register a folder with exactly one ONNX model.",
+    )
 
 
 def _select() -> Select[ImageRow, ModelRow]:

@@ -8,11 +8,12 @@
 Always true here: the hub is known only over HTTPS; nothing of the hub's other rooms is imported.
 """
 
+from cloud_hub.sdk.baseline import baseline
 from cloud_hub.sdk.context import Context
 from cloud_hub.sdk.errors import ActivityFailedError, HubRefusedError, HubUnreachableError, SdkError
 from cloud_hub.sdk.hub import Hub
 from cloud_hub.sdk.run import Run
-from cloud_hub.sdk.types import Activity, Device, Image, Model, Rollout, RunInfo
+from cloud_hub.sdk.types import Activity, Device, Image, Lineage, Model, Rollout, RunInfo
 from cloud_hub.sdk.workspace import Workspace
 
 __all__ = [
@@ -24,10 +25,12 @@ __all__ = [
     "HubRefusedError",
     "HubUnreachableError",
     "Image",
+    "Lineage",
     "Model",
     "Rollout",
     "Run",
     "RunInfo",
     "SdkError",
     "Workspace",
+    "baseline",
 ]

@@ -1,7 +1,8 @@
 """HTTPS to the hub: one method, typed answers, problems as exceptions."""
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,6 @@ T = TypeVar("T")
 
 API = "/api/v1"
 TIMEOUT_S = 60.0
-CHUNK_BYTES = 1 << 20
 
 
 class Client:
@@ -43,47 +43,68 @@ class Client:
     def get(self, path: str, kind: type[T], **query: Any) -> T:  # noqa: ANN401  query values differ
         """GET and read the answer as ``kind``."""
         params = {name: value for name, value in query.items() if value is not None}
-        return self._read(self._send("GET", path, params=params), kind)
+        return self._read(self.send("GET", path, params=params), kind)
 
     def post(self, path: str, body: Mapping[str, Any], kind: type[T]) -> T:
         """POST JSON and read the answer as ``kind``."""
-        return self._read(self._send("POST", path, json=body), kind)
+        return self._read(self.send("POST", path, json=body), kind)
 
     def put(self, path: str, body: Mapping[str, Any], kind: type[T]) -> T:
         """PUT JSON and read the answer as ``kind``."""
-        return self._read(self._send("PUT", path, json=body), kind)
+        return self._read(self.send("PUT", path, json=body), kind)
 
     def patch(self, path: str, body: Mapping[str, Any], kind: type[T]) -> T:
         """PATCH JSON and read the answer as ``kind``."""
-        return self._read(self._send("PATCH", path, json=body), kind)
+        return self._read(self.send("PATCH", path, json=body), kind)
 
     def delete(self, path: str) -> None:
         """DELETE."""
-        self._send("DELETE", path)
+        self.send("DELETE", path)
 
-    def post_nothing(self, path: str, body: Mapping[str, Any]) -> None:
+    def post_nothing(self, path: str, body: Mapping[str, Any] | Sequence[Any]) -> None:
         """POST JSON where no answer is expected."""
-        self._send("POST", path, json=body)
+        self.send("POST", path, json=body)
 
     def post_text(self, path: str, text: str, media_type: str, kind: type[T]) -> T:
         """POST a text and read the answer as ``kind``."""
         headers = {"Content-Type": media_type}
-        return self._read(self._send("POST", path, content=text.encode(), headers=headers), kind)
+        return self._read(self.send("POST", path, content=text.encode(), headers=headers), kind)
 
-    def put_file(self, path: str, file: Path) -> None:
-        """PUT a file's bytes, streamed."""
-        headers = {"Content-Length": str(file.stat().st_size), "Content-Type": "application/octet-stream"}
-        self._send("PUT", path, content=_chunks(file), headers=headers)
+    def put_file(self, path: str, file: Path, size_bytes: int) -> None:
+        """PUT a small file's bytes."""
+        headers = {"Content-Type": "application/octet-stream"}
+        data = file.read_bytes()
+        if len(data) != size_bytes:
+            raise SdkError("the file changed while it was sent", where=str(file), fix="Send it again.")
+        self.send("PUT", path, content=data, headers=headers)
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  httpx's own
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        """GET without reading the answer, which is whole or in part; it ends with the block."""
+        try:
+            with self._http.stream("GET", path, headers=dict(headers)) as response:
+                if not response.is_success:
+                    response.read()
+                yield self._checked(response)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  httpx's own
+        """Send a request and return its answer, which is no problem."""
         try:
             response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
-            raise HubUnreachableError(
-                f"no answer from the hub ({error})",
-                where=self.context.hub,
-                fix="Is `headland hub up` running there?",
-            ) from error
+            raise self._unreachable(error) from error
+        return self._checked(response)
+
+    def _unreachable(self, error: httpx.TransportError) -> HubUnreachableError:
+        return HubUnreachableError(
+            f"no answer from the hub ({error})",
+            where=self.context.hub,
+            fix="Is `headland hub up` running there?",
+        )
+
+    def _checked(self, response: httpx.Response) -> httpx.Response:
         if response.is_success:
             return response
         try:
@@ -101,9 +122,3 @@ class Client:
                 where=self.context.hub,
                 fix="Use the same release of SDK and hub.",
             ) from error
-
-
-def _chunks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as source:
-        while chunk := source.read(CHUNK_BYTES):
-            yield chunk

@@ -27,6 +27,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     experiment: str
+    parent: str | None = None
+    source: dict[str, str] = {}
     status: str
     parameters: dict[str, Any]
     outputs: dict[str, Output]
@@ -36,19 +38,78 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
 
 
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an upload is; ``complete``: the workspace has the file."""
+
+    digest: str
+    offset_bytes: int
+    size_bytes: int
+    complete: bool
+
+
+class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a model."""
+
+    path: str
+    digest: str
+    size_bytes: int
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a model."""
+    """One version of a model; ``signature`` has inputs and outputs where they are known, else nothing."""
 
     name: str
     version: int
+    description: str = ""
+    folder: bool = False
     digest: str
     size_bytes: int
     framework: str
     signature: dict[str, Any]
     tags: dict[str, str]
+    properties: dict[str, str] = {}
+    files: list[ModelFile] = []
     run: str | None
     created_by: str
     created_at: datetime
+
+
+class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some models, and the cursor of those behind them."""
+
+    items: list[Model]
+    next: str | None
+
+
+class RunLineage(msgspec.Struct, frozen=True, kw_only=True):
+    """The run that made a model; of each metric the value logged last."""
+
+    id: str
+    experiment: str
+    parent: str | None
+    status: str
+    parameters: dict[str, Any]
+    metrics: dict[str, float]
+    source: dict[str, str]
+
+
+class DeviceUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A device whose module shall run (``desired``) or says that it runs (``reported``) an image."""
+
+    device: str
+    module: str
+    image: str
+    desired: bool
+    reported: bool
+    state: str | None
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a model comes from, and where it has gone."""
+
+    run: RunLineage | None
+    images: list[str]
+    devices: list[DeviceUse]
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
