@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+RANGE = re.compile(r"bytes=(?!-$)(\d{0,18})-(\d{0,18})")
 
 Read = Callable[[int, int], Iterator[bytes]]
 """``read(offset, length)``: yield that part of the bytes."""
@@ -41,7 +41,7 @@ def bytes_response(request: Request, read: Read, *, digest: str, size_bytes: int
 def _part(asked: str, size_bytes: int) -> tuple[int, int]:
     """Return the first and last position; first beyond last where the range is not there."""
     found = RANGE.fullmatch(asked)
-    if found is None or not (found[1] or found[2]):
+    if found is None:
         return 0, size_bytes - 1
     if not found[1]:
         suffix = int(found[2])

@@ -52,4 +52,10 @@ def describe(folder: Path, paths: Sequence[str], framework: str | None) -> Descr
             fix="Leave one in it, or say which framework the model is of.",
         )
     (path,) = found
-    return Description(ONNX, read_signature(folder / path, where=path))
+    try:
+        return Description(ONNX, read_signature(folder / path, where=path))
+    except NotOnnxError as error:
+        if framework == ONNX or onnx_files([path]):
+            raise
+        fix = f"{error.fix} For another kind of model, say its framework."
+        raise NotOnnxError(error.what, where=error.where, fix=fix) from error
