@@ -6,8 +6,8 @@ is on disk. Fields and methods on the wire are those of draft-ietf-httpbis-resum
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from cloud_hub.errors import (
 
 BLOCK_BYTES = 8 * 1024 * 1024
 STALLED_S = 10.0
+REMEMBERED = 1_000
 
 
 class _Writer:
@@ -154,6 +155,9 @@ class Uploads:
             return upload_rows.find(session, key)
 
     def _claim(self, upload: str, me: object) -> _Writer:
+        if len(self._writers) > REMEMBERED:  # of uploads that were swept; a hash is computed again
+            for stale in [one for one, writer in self._writers.items() if writer.owner is None]:
+                self._writers.pop(stale, None)
         writer = self._writers.setdefault(upload, _Writer(self.folder / f"{upload}.part"))
         now = time.monotonic()
         if writer.owner is not None and now - writer.last_at < STALLED_S:
@@ -165,8 +169,9 @@ class Uploads:
         return writer
 
     async def _resume(self, row: UploadRow, writer: _Writer) -> None:
-        if await asyncio.to_thread(writer.part.resume, row.offset_bytes):
-            return
+        with _on_disk():
+            if await asyncio.to_thread(writer.part.resume, row.offset_bytes):
+                return
         if row.verified_at is not None and self._blobs.exists(row.digest):
             return  # killed after the file was moved into the store, before it was linked
         await asyncio.to_thread(self._start_over, row)
@@ -182,30 +187,27 @@ class Uploads:
         """Write the body in blocks, one behind the other while the next arrives; return its bytes."""
         offset_bytes = row.offset_bytes
         writing: asyncio.Task[None] | None = None
-        async with aclosing(_blocks(body, row.size_bytes - offset_bytes)) as blocks:
-            async for block in blocks:
-                if writing is not None:
-                    await writing
-                if writer.owner is not me:
-                    raise UploadBusyError("another request took this upload over")
-                writer.last_at = time.monotonic()
-                start = offset_bytes
-                offset_bytes += sum(map(len, block))
-                writing = asyncio.create_task(
-                    asyncio.to_thread(self._write, row.id, writer.part, start, block)
-                )
-        if writing is not None:
-            await writing
+        try:
+            async with aclosing(_blocks(body, row.size_bytes - offset_bytes)) as blocks:
+                async for block in blocks:
+                    if writing is not None:
+                        await writing
+                    if writer.owner is not me:
+                        raise UploadBusyError("another request took this upload over")
+                    writer.last_at = time.monotonic()
+                    start = offset_bytes
+                    offset_bytes += sum(map(len, block))
+                    writing = asyncio.create_task(
+                        asyncio.to_thread(self._write, row.id, writer.part, start, block)
+                    )
+        finally:
+            if writing is not None:
+                await writing  # also where the rest was refused: nobody else may write meanwhile
         return offset_bytes - row.offset_bytes
 
     def _write(self, upload: str, part: PartFile, start: int, block: list[bytes]) -> None:
-        try:
+        with _on_disk():
             size_bytes = part.append(start, block)
-        except OSError as error:
-            raise StorageFailedError(
-                f"the hub could not write the file ({error.strerror or 'unknown reason'})",
-                fix="Make room on the hub's disk; what has arrived stays, go on with the upload.",
-            ) from error
         with self._database.transaction() as session:
             upload_rows.advance(session, upload, start, start + size_bytes)
 
@@ -236,6 +238,17 @@ class Uploads:
     def _forget(self, upload: str) -> None:
         self._writers.pop(upload, None)
         (self.folder / f"{upload}.part").unlink(missing_ok=True)
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailedError(
+            f"the hub could not keep the file ({error.strerror or 'unknown reason'})",
+            fix="Make room on the hub's disk; what has arrived stays, go on with the upload.",
+        ) from error
 
 
 async def _blocks(body: AsyncIterator[bytes], most_bytes: int) -> AsyncGenerator[list[bytes], None]:

@@ -3,7 +3,10 @@
 import hashlib
 import socket
 import ssl
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -87,35 +90,37 @@ def test_a_part_that_does_not_begin_where_the_upload_stands_changes_nothing(worl
     assert send(world, ana, digest, 100, DATA[100:]).headers["Upload-Complete"] == "?1"
 
 
-def cut_off(world: World, token: str, digest: str, offset: int, part: bytes, promised: int) -> None:
-    """Send a part and break the connection before all that was promised has gone out."""
+@contextmanager
+def sending(world: World, token: str, digest: str, part: bytes) -> Iterator[None]:
+    """Send a part of all that is promised; break the connection when the block ends."""
     ca = world.core.certificate.parent / "ca.pem"
     with socket.create_connection(("127.0.0.1", world.client.base_url.port or 0)) as plain:
         tls = ssl.create_default_context(cafile=str(ca)).wrap_socket(plain, server_hostname="localhost")
         head = (
             f"PATCH {UPLOADS}/{digest} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
-            f"Upload-Offset: {offset}\r\nContent-Type: application/partial-upload\r\n"
-            f"Content-Length: {promised}\r\n\r\n"
+            f"Upload-Offset: 0\r\nContent-Type: application/partial-upload\r\n"
+            f"Content-Length: {len(DATA)}\r\n\r\n"
         )
         tls.sendall(head.encode() + part)
-        tls.shutdown(socket.SHUT_RDWR)
+        yield
         tls.close()
 
 
 def test_what_came_before_a_cut_is_kept(world: World, ana: str) -> None:
-    digest = digest_of(DATA)
+    digest, sent = digest_of(DATA), 12_000_000
     begin(world, ana, DATA)
-    cut_off(world, ana, digest, 0, DATA[:1_000_000], len(DATA))
-    reached = 0
-    for _ in range(200):
+    with sending(world, ana, digest, DATA[:sent]):
+        while int(where(world, ana, digest).headers["Upload-Offset"]) == 0:
+            time.sleep(0.01)
+        busy = send(world, ana, digest, uploads.BLOCK_BYTES, b"x")
+        assert busy.json()["code"] in {"upload-busy", "upload-offset"}
+    while True:  # the cut request may only just be coming to its end
         reached = int(where(world, ana, digest).headers["Upload-Offset"])
-        if reached:
-            break
-    assert 0 < reached <= 1_000_000
-    done = send(world, ana, digest, reached, DATA[reached:])
-    while done.status_code == 409:  # the cut request is only just coming to its end
-        reached = int(where(world, ana, digest).headers["Upload-Offset"])
+        assert uploads.BLOCK_BYTES <= reached <= sent
         done = send(world, ana, digest, reached, DATA[reached:])
+        if done.status_code != 409:
+            break
+        time.sleep(0.01)
     assert done.headers["Upload-Complete"] == "?1"
     assert stored(world, digest) == DATA
 
@@ -230,6 +235,20 @@ def test_a_stalled_request_loses_the_upload_to_a_new_one(world: World, ana: str)
     writer = world.services.uploads._claim(upload, object())
     assert send(world, ana, digest, 0, DATA).json()["code"] == "upload-busy"
     writer.last_at -= uploads.STALLED_S
+    assert send(world, ana, digest, 0, DATA).headers["Upload-Complete"] == "?1"
+
+
+def test_a_disk_that_takes_nothing_is_said_and_the_upload_goes_on_after(world: World, ana: str) -> None:
+    digest = digest_of(DATA)
+    begin(world, ana, DATA)
+    with world.core.database.transaction() as session:
+        upload = session.scalars(select(UploadRow.id)).one()
+    part = world.services.uploads.folder / f"{upload}.part"
+    part.mkdir()
+    failed = send(world, ana, digest, 0, DATA)
+    assert (failed.status_code, failed.json()["code"]) == (507, "storage-failed")
+    assert failed.json()["retriable"] is True
+    part.rmdir()
     assert send(world, ana, digest, 0, DATA).headers["Upload-Complete"] == "?1"
 
 
