@@ -14,6 +14,7 @@ from cloud_hub.activities.kinds import Kind
 from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
 from cloud_hub.blobs.errors import StoreError
+from cloud_hub.blobs.sweep import Sweeper
 from cloud_hub.broker.broker import Broker
 from cloud_hub.broker.program import find_program
 from cloud_hub.broker.settings import BrokerSettings
@@ -28,6 +29,8 @@ from cloud_hub.telemetry.ingest import Ingest
 from cloud_hub.wiring import Core, build_services
 
 log = logging.getLogger(__name__)
+
+SWEEP_INTERVAL_S = 600.0
 
 
 async def run(settings: Settings, *, kinds: Iterable[Kind] = ()) -> None:
@@ -62,6 +65,7 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
         tasks = [
             loop.create_task(Ingest(core.database).run(broker.bus)),
             loop.create_task(_flush_forever(core.files, settings.telemetry_flush_s)),
+            loop.create_task(_sweep_forever(services.sweeper)),
         ]
         # A SQLite file is this process's alone: it holds the folder's lock.
         services.activities.begin(alone=core.database.is_sqlite)
@@ -117,6 +121,19 @@ async def _flush_forever(files: Files, interval_s: float) -> None:
     while True:
         await asyncio.sleep(interval_s)
         await _flush(files)
+
+
+async def _sweep_forever(sweeper: Sweeper) -> None:
+    listed = False
+    while True:
+        try:
+            if not listed:
+                await asyncio.to_thread(sweeper.mark_unknown)
+                listed = True
+            await asyncio.to_thread(sweeper.sweep)
+        except Exception:
+            log.exception("old bytes could not be swept; tried again in %g s", SWEEP_INTERVAL_S)
+        await asyncio.sleep(SWEEP_INTERVAL_S)
 
 
 async def _flush(files: Files) -> None:

@@ -21,6 +21,33 @@ class ConflictError(HubError):
     code = "conflict"
 
 
+class BlobGoneError(ConflictError):
+    """Bytes that were uploaded or built earlier have been deleted since."""
+
+    code = "blob-gone"
+
+
+class UploadOffsetError(ConflictError):
+    """An upload stands elsewhere than the sender says."""
+
+    code = "upload-offset"
+    retriable = True
+
+
+class UploadBusyError(ConflictError):
+    """Another request writes to the same upload."""
+
+    code = "upload-busy"
+    retriable = True
+
+
+class StorageFailedError(HubError):
+    """The hub's disk did not take what was sent."""
+
+    code = "storage-failed"
+    retriable = True
+
+
 class InvalidInputError(HubError):
     """What the caller sent is wrong; ``errors`` lists every field."""
 
@@ -29,6 +56,16 @@ class InvalidInputError(HubError):
     def __init__(
         self, what: str, *, where: str = "", fix: str = "", errors: tuple[FieldProblem, ...] = ()
     ) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.errors = errors
+
+
+class ModelInUseError(ConflictError):
+    """A model cannot be deleted: images hold it; ``errors`` names each."""
+
+    code = "model-in-use"
+
+    def __init__(self, what: str, *, where: str, fix: str, errors: tuple[FieldProblem, ...]) -> None:
         super().__init__(what, where=where, fix=fix)
         self.errors = errors
 

@@ -10,7 +10,10 @@ from cloud_hub.activities.service import Activities
 from cloud_hub.activities.stream import Streams
 from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.service import Blobs
+from cloud_hub.blobs.sweep import Sweeper
+from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.datastores.service import Datastores
+from cloud_hub.db.engine import Database
 from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.service import Images
@@ -52,3 +55,6 @@ class Services:
     audit: Audit
     secrets: Secrets
     datastores: Datastores
+    uploads: Uploads
+    sweeper: Sweeper
+    database: Database

@@ -34,6 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     https_port: Port = 8443
     mqtt_port: Port = 8883
     max_model_bytes: Annotated[int, Meta(ge=1024)] = 2 * 1024**3
+    keep_uploads_s: Annotated[int, Meta(ge=3600)] = 7 * 86_400
+    keep_unlinked_s: Annotated[int, Meta(ge=600)] = 3600
     builds_at_once: Annotated[int, Meta(ge=1, le=64)] = 2
     activity_lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     activity_streams: Annotated[int, Meta(ge=1, le=10_000)] = 100

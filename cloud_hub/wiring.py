@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from cloud_hub.access.limits import AttemptLimits
@@ -19,6 +20,8 @@ from cloud_hub.blobs.location import read_location
 from cloud_hub.blobs.opening import open_with_files
 from cloud_hub.blobs.port import LocalFiles, ObjectStore
 from cloud_hub.blobs.service import Blobs
+from cloud_hub.blobs.sweep import Sweeper
+from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.datastores.service import Datastores
 from cloud_hub.db.engine import Database
 from cloud_hub.db.owner import claim as claim_database
@@ -112,22 +115,17 @@ def build_services(settings: Settings, core: Core, push: Push, *, kinds: Iterabl
     database, data_dir = core.database, settings.data_dir
     work_dir = data_dir / "work"
     blobs = Blobs(database, core.store, work_dir)
-    models = Models(database, blobs, work_dir)
     limits, audit = AttemptLimits(database), core.audit
     secrets = Secrets(database, core.master_keys, audit)
     tokens = Tokens(database, limits, audit)
     sealed = KeySealedText(core.master_keys.derive("webhooks"))
     outbound = GuardedOutbound(parse_allowed(settings.outbound_allow))
     webhooks = Webhooks(database, sealed, audit, outbound.check)
-    activities = Activities(
-        database,
-        audit,
-        at_once=settings.builds_at_once,
-        noted=webhooks.note_activity,
-        lease_s=settings.activity_lease_s,
-    )
+    activities = _activities(settings, core, webhooks)
     for kind in kinds:
         activities.register(kind)
+    uploads = Uploads(database, blobs, data_dir / "uploads", most_bytes=settings.max_model_bytes)
+    models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
         settings=settings,
         authority=core.authority,
@@ -138,7 +136,9 @@ def build_services(settings: Settings, core: Core, push: Push, *, kinds: Iterabl
         workspaces=Workspaces(database, audit),
         experiments=Experiments(database, blobs),
         models=models,
-        images=Images(database, blobs, models, activities, work_dir=work_dir, cache_dir=data_dir / "cache"),
+        images=Images(
+            database, blobs, models, activities, audit, work_dir=work_dir, cache_dir=data_dir / "cache"
+        ),
         registry=Registry(database, blobs),
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
@@ -151,4 +151,28 @@ def build_services(settings: Settings, core: Core, push: Push, *, kinds: Iterabl
         audit=audit,
         secrets=secrets,
         datastores=Datastores(database, core.store, secrets, audit, settings),
+        uploads=uploads,
+        sweeper=_sweeper(settings, core, blobs, uploads),
+        database=database,
+    )
+
+
+def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> Sweeper:
+    return Sweeper(
+        core.database,
+        core.store,
+        blobs,
+        uploads.folder,
+        grace=timedelta(seconds=settings.keep_unlinked_s),
+        keep_uploads=timedelta(seconds=settings.keep_uploads_s),
+    )
+
+
+def _activities(settings: Settings, core: Core, webhooks: Webhooks) -> Activities:
+    return Activities(
+        core.database,
+        core.audit,
+        at_once=settings.builds_at_once,
+        noted=webhooks.note_activity,
+        lease_s=settings.activity_lease_s,
     )

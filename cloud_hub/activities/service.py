@@ -1,6 +1,7 @@
 """Activities of all workspaces: queued, followed, cancelled."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,10 +89,15 @@ class Activities:
 
     def start(self, workspace: str, kind: str, principal: str, parameters: dict[str, Any]) -> ActivityRow:
         """Queue an activity of a registered kind and return it."""
+        with self.starting() as session:
+            return self.start_in(session, workspace, kind, principal, parameters)
+
+    @contextmanager
+    def starting(self) -> Iterator[Session]:
+        """Open a transaction for `start_in`; workers look for work once it is committed."""
         with self._database.transaction() as session:
-            row = self.start_in(session, workspace, kind, principal, parameters)
+            yield session
         self._workers.wake()
-        return row
 
     def start_in(
         self, session: Session, workspace: str, kind: str, principal: str, parameters: dict[str, Any]

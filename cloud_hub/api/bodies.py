@@ -15,7 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cloud_hub.api import problems
 from cloud_hub.errors import HubError, InvalidInputError, RequestTimeoutError, TooLargeError
 
-UPLOAD: Final = re.compile(r"/api/v1/workspaces/[^/]+/(blobs/[^/]+|datastores/[^/]+/files/.+)")
+UPLOAD: Final = {
+    "PUT": re.compile(r"/api/v1/workspaces/[^/]+/(blobs/[^/]+|datastores/[^/]+/files/.+)"),
+    "PATCH": re.compile(r"/api/v1/workspaces/[^/]+/uploads/[^/]+"),
+}
+"""By method, the paths of what streams its body and bounds it by itself."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class BoundedBodies:
             error = InvalidInputError("the address holds a zero byte", fix="Leave it out.")
             await problems.to_response(error)(scope, receive, send)
             return
-        if scope["method"] == "PUT" and UPLOAD.fullmatch(scope["path"]):
+        streamed = UPLOAD.get(scope["method"])
+        if streamed is not None and streamed.fullmatch(scope["path"]):
             await self._app(scope, timed, send)
             return
         try:

@@ -17,6 +17,7 @@ from cloud_hub.broker.errors import BrokerError
 from cloud_hub.outbound.errors import OutboundFailedError, OutboundTooLargeError
 from cloud_hub.pki.errors import CsrRefusedError
 from cloud_hub.secrets.errors import SecretDestroyedError, SecretUnreadableError
+from contract.baseline import InvalidBaselineError
 from contract.digests import InvalidDigestError
 from contract.encoding import encode
 from contract.errors import ContractError, FieldProblem, HeadlandError, Problem
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 STATUS: dict[type[HeadlandError], HTTPStatus] = {
     HeadlandError: HTTPStatus.INTERNAL_SERVER_ERROR,
     ContractError: HTTPStatus.BAD_REQUEST,
+    InvalidBaselineError: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidNameError: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidDigestError: HTTPStatus.UNPROCESSABLE_ENTITY,
     CsrRefusedError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -48,6 +50,7 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     errors.CredentialError: HTTPStatus.UNAUTHORIZED,
     errors.TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.ForbiddenError: HTTPStatus.FORBIDDEN,
+    errors.StorageFailedError: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.RequestTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
     errors.TokenUsedError: HTTPStatus.CONFLICT,
@@ -111,7 +114,7 @@ def to_response(error: HeadlandError) -> Response:
     status = status_of(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("a request failed: %s", error, exc_info=error)
-    problems = error.errors if isinstance(error, errors.InvalidInputError) else ()
+    problems = error.errors if isinstance(error, (errors.InvalidInputError, errors.ModelInUseError)) else ()
     return _answer(
         status,
         error.code,

@@ -1,8 +1,8 @@
 """`headland hub backup` and `restore`.
 
-Rows first, at one instant, then bytes: objects that rows name are never changed, and not deleted
-before a day has passed, so what the rows name is there. A backup into the folder of an earlier one
-copies only what is new.
+Rows first, at one instant, then bytes. Objects that rows name are never changed, and are deleted only
+some time after the last row that named them (`keep_unlinked_s`): what a backup that takes longer
+did not find is said, and it is none. One into the folder of an earlier one copies only what is new.
 """
 
 import json
@@ -20,6 +20,8 @@ from cloud_hub.backup.errors import BackupError, RestoreError
 from cloud_hub.backup.objects import CopiedObject, Moved
 from cloud_hub.backup.rows import DumpedTable
 from cloud_hub.blobs.port import ObjectStore
+from cloud_hub.blobs.rows import BlobRow
+from cloud_hub.blobs.service import key_of
 from cloud_hub.db.engine import Database
 from cloud_hub.db.schema import METADATA
 
@@ -54,6 +56,7 @@ def back_up(
         revision = MigrationContext.configure(session.connection()).get_current_revision()
         tables = rows.dump(session, METADATA, target / ROWS)
     copied = objects.copy_out(store, target / OBJECTS, known, moved)
+    _require_all(target / ROWS, copied)
     (target / KEYS).unlink(missing_ok=True)
     if sealed is not None:
         (target / KEYS).write_bytes(sealed)
@@ -138,6 +141,19 @@ def _known(target: Path) -> dict[str, CopiedObject]:
     if not (target / OBJECT_LIST).exists():
         return {}
     return {item.key: item for item in objects.read_list(target / OBJECT_LIST)}
+
+
+def _require_all(folder: Path, copied: list[CopiedObject]) -> None:
+    """Raise `BackupError` where a row names bytes that are not there any more."""
+    there = {item.key for item in copied}
+    for line in (folder / f"{BlobRow.__tablename__}.jsonl").read_bytes().splitlines():
+        row = json.loads(line)
+        if row["unlinked_at"] is None and key_of(row["digest"]) not in there:
+            raise BackupError(
+                "bytes were deleted while the backup was made",
+                where=row["digest"],
+                fix="Make it again, and raise keep_unlinked_s where that takes longer.",
+            )
 
 
 def _write_last(target: Path, manifest: dict[str, Any]) -> None:

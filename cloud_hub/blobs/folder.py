@@ -1,5 +1,6 @@
 """`ObjectStore` in a folder: write beside, fsync, rename, fsync the folder."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -28,6 +29,20 @@ class FolderStore:
         """Write an object from a local file."""
         with path.open("rb") as source, self._incoming(key) as file:
             shutil.copyfileobj(source, file, 1 << 20)
+
+    def move_file(self, key: str, path: Path) -> None:
+        """Make a local file, whose bytes are durable already, the object; copied from another disk."""
+        target = self.path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self.put_file(key, path)
+            path.unlink()
+            return
+        _sync_folder(target.parent)
 
     def open(self, key: str, offset: int = 0) -> BinaryIO:
         """Read from ``offset``."""
@@ -100,8 +115,12 @@ class _Incoming:
         self._file.close()
         self._target.parent.mkdir(parents=True, exist_ok=True)
         self._temporary.replace(self._target)
-        folder = os.open(self._target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(self._target.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -74,3 +74,14 @@ def check_key(key: str) -> str:
     if not all(parts) or any(part.startswith(".") for part in parts) or not key.isprintable():
         raise ValueError("not a key of the object store")
     return key
+
+
+@runtime_checkable
+class LocalStore(Protocol):
+    """What a store on this machine's disk can do besides: give and take files without copying them."""
+
+    def move_file(self, key: str, path: Path) -> None:
+        """Write an object from a local file, whose bytes are durable already and which is gone after."""
+
+    def path(self, key: str) -> Path:
+        """Return where an object is, to be read only."""

@@ -1,26 +1,28 @@
-"""Blobs by digest: stored once, seen only by the owners they are linked to."""
+"""Blobs by digest: stored once, seen only by the owners they are linked to.
 
-import hashlib
-from collections.abc import AsyncIterator, Iterator
+Bytes that nobody links are marked, and deleted after a grace (`cloud_hub.blobs.sweep`). A link is made
+and bytes are deleted under the lock of the blob's row, so a link always has its bytes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 
+from sqlalchemy import exists, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
-from cloud_hub.blobs.port import ObjectStore
-from cloud_hub.blobs.rows import BlobLinkRow
+from cloud_hub.blobs.owners import all_of
+from cloud_hub.blobs.port import LocalStore, ObjectStore
+from cloud_hub.blobs.rows import BlobLinkRow, BlobRow
 from cloud_hub.db.engine import Database
-from cloud_hub.errors import InvalidInputError, NotFoundError, TooLargeError
+from cloud_hub.errors import BlobGoneError, NotFoundError
 from contract.digests import hex_of, sha256
 
 CHUNK_BYTES = 1 << 20
 OCTETS = "application/octet-stream"
-
-
-def uploads_of(workspace: str) -> str:
-    """Return the owner of what people upload into a workspace."""
-    return f"uploads/{workspace}"
 
 
 class Blobs:
@@ -32,53 +34,67 @@ class Blobs:
         self._work_dir = work_dir
         work_dir.mkdir(parents=True, exist_ok=True)
 
-    async def upload(self, owner: str, digest: str, body: AsyncIterator[bytes], most_bytes: int) -> int:
-        """Take a body in, check it against ``digest``, keep it for ``owner``; return its bytes."""
-        key = _key(digest)
-        digester, size = hashlib.sha256(), 0
-        with NamedTemporaryFile(dir=self._work_dir) as file:
-            async for chunk in body:
-                size += len(chunk)
-                if size > most_bytes:
-                    raise TooLargeError(
-                        f"a file may have {most_bytes} bytes",
-                        fix="Raise max_model_bytes in the hub's settings.",
-                    )
-                digester.update(chunk)
-                await run_in_threadpool(file.write, chunk)
-            if f"sha256:{digester.hexdigest()}" != digest:
-                raise InvalidInputError(
-                    "the bytes that arrived do not have that digest",
-                    where=digest,
-                    fix="Upload the file again.",
-                )
-            file.flush()
-            await run_in_threadpool(self._store.put_file, key, Path(file.name))
-        await run_in_threadpool(self._link_upload, owner, digest, size)
-        return size
-
-    def _link_upload(self, owner: str, digest: str, size_bytes: int) -> None:
-        with self._database.transaction() as session:
-            self.link(session, owner, digest, size_bytes, OCTETS)
-
     def save_bytes(self, data: bytes) -> str:
         """Keep small bytes; return their digest. Link them before anyone can read them."""
         digest = sha256(data)
-        self._store.put_bytes(_key(digest), data)
+        self._store.put_bytes(key_of(digest), data)
         return digest
 
     def save_file(self, digest: str, path: Path) -> None:
         """Keep a file whose digest is known to be right."""
-        if not self._store.exists(_key(digest)):
-            self._store.put_file(_key(digest), path)
+        if not self._store.exists(key_of(digest)):
+            self._store.put_file(key_of(digest), path)
+
+    def adopt(
+        self, digest: str, path: Path, owner: str, size_bytes: int, also: Callable[[Session], None]
+    ) -> None:
+        """Take a durable local file in whose digest is right, and link it, with ``also`` in one transaction.
+
+        The file is gone after. Raises `BlobGoneError` where it was gone before and is not in the store.
+        """
+        moves = isinstance(self._store, LocalStore)
+        if not moves and path.exists():
+            self._store.put_file(key_of(digest), path)
+        with self._database.transaction() as session:
+            self.hold(session, digest)
+            if isinstance(self._store, LocalStore) and path.exists():
+                self._store.move_file(key_of(digest), path)
+            self.link(session, owner, digest, size_bytes, OCTETS)
+            also(session)
+        path.unlink(missing_ok=True)
 
     def exists(self, digest: str) -> bool:
         """Are the bytes here, whoever may see them?"""
-        return self._store.exists(_key(digest))
+        return self._store.exists(key_of(digest))
 
     def link(self, session: Session, owner: str, digest: str, size_bytes: int, media_type: str) -> None:
-        """Let ``owner`` see a blob."""
-        session.merge(BlobLinkRow(owner=owner, digest=digest, size_bytes=size_bytes, media_type=media_type))
+        """Let ``owner`` see a blob; raises `BlobGoneError` where its bytes are not in the store."""
+        row = self.hold(session, digest)
+        if not self._store.exists(key_of(digest)):
+            raise BlobGoneError(
+                "the bytes are no longer on the hub", where=digest, fix="Upload the file again."
+            )
+        row.unlinked_at = None
+        if session.get(BlobLinkRow, (owner, digest)) is None:
+            session.add(
+                BlobLinkRow(
+                    owner=owner,
+                    digest=digest,
+                    size_bytes=size_bytes,
+                    media_type=media_type,
+                    created_at=datetime.now(UTC),
+                )
+            )
+
+    def unlink(self, session: Session, owner: str, digest: str) -> None:
+        """End a link; bytes that nobody links any more are marked for deletion."""
+        row = self.hold(session, digest)
+        link = session.get(BlobLinkRow, (owner, digest))
+        if link is not None:
+            session.delete(link)
+            session.flush()
+        if not linked(session, digest):
+            row.unlinked_at = datetime.now(UTC)
 
     def find(self, session: Session, owner: str, digest: str) -> BlobLinkRow:
         """Return the owner's link; raises `NotFoundError`."""
@@ -87,10 +103,23 @@ class Blobs:
             raise NotFoundError("no such blob here", where=digest)
         return link
 
+    def find_in(self, session: Session, workspace: str, digest: str) -> BlobLinkRow:
+        """Return a link that people of the workspace have; raises `NotFoundError`.
+
+        What only other workspaces have is not there, whatever the store holds.
+        """
+        query = select(BlobLinkRow).where(
+            BlobLinkRow.owner.in_(all_of(workspace)), BlobLinkRow.digest == digest
+        )
+        link = session.scalars(query.limit(1)).first()
+        if link is None:
+            raise NotFoundError("no such blob here", where=digest, fix="Upload the file first.")
+        return link
+
     def read(self, digest: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield the bytes of a blob in chunks."""
-        left = length if length is not None else self._store.size(_key(digest)) - offset
-        with self._store.open(_key(digest), offset) as file:
+        left = length if length is not None else self._store.size(key_of(digest)) - offset
+        with self._store.open(key_of(digest), offset) as file:
             while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
                 left -= len(chunk)
                 yield chunk
@@ -105,7 +134,46 @@ class Blobs:
             for chunk in self.read(digest):
                 file.write(chunk)
 
+    @contextmanager
+    def as_folder(self, files: Iterable[tuple[str, str]], *, copied: bool = False) -> Iterator[Path]:
+        """Yield a local folder with blobs (path, digest) as files, to be read only; gone after the block.
 
-def _key(digest: str) -> str:
+        Of a store on this machine the files are links to its own, so nothing is copied, unless
+        ``copied`` asks for plain files. Paths must have been checked by the caller.
+        """
+        with TemporaryDirectory(dir=self._work_dir) as name:
+            folder = Path(name)
+            for path, digest in files:
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if isinstance(self._store, LocalStore) and not copied:
+                    try:
+                        target.hardlink_to(self._store.path(key_of(digest)))
+                        continue
+                    except OSError:  # another disk, or a file system without hard links
+                        target.unlink(missing_ok=True)
+                self.copy_to(digest, target)
+            yield folder
+
+    def hold(self, session: Session, digest: str) -> BlobRow:
+        """Return the blob's row, locked until the transaction ends."""
+        row = session.get(BlobRow, digest, with_for_update=True)
+        if row is None:
+            try:
+                with session.begin_nested():
+                    session.add(BlobRow(digest=digest, unlinked_at=datetime.now(UTC)))
+            except IntegrityError:  # made by another transaction, which has ended now
+                pass
+            row = session.get_one(BlobRow, digest, with_for_update=True)
+        return row
+
+
+def linked(session: Session, digest: str) -> bool:
+    """Does anybody link the blob?"""
+    return bool(session.scalar(select(exists().where(BlobLinkRow.digest == digest))))
+
+
+def key_of(digest: str) -> str:
+    """Return the key of a blob in the object store."""
     name = hex_of(digest)
     return f"blobs/sha256/{name[:2]}/{name}"

@@ -9,8 +9,8 @@ import typer
 from cloud_hub.cli.output import Format, Output, show
 from cloud_hub.cli.secret_input import ask_password, read_file
 from cloud_hub.sdk import Context, Hub, SdkError
+from cloud_hub.sdk.access_types import NewToken
 from cloud_hub.sdk.context import LoginInvitation, load_context, save_context
-from cloud_hub.sdk.types import NewToken
 from contract.encoding import decode
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.table import Table
 
 from contract.errors import FieldProblem, HeadlandError
@@ -75,6 +76,13 @@ def cell(value: object) -> str:
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     return str(value)
+
+
+def bar_of(*columns: ProgressColumn) -> Progress:
+    """Return a progress bar on standard error; none where nobody looks at it."""
+    hidden = as_json() or not progress_console.is_terminal
+    shown = (TextColumn("{task.description}"), BarColumn(), *columns)
+    return Progress(*shown, console=progress_console, transient=True, disable=hidden)
 
 
 def size(size_bytes: int) -> str:

@@ -9,8 +9,8 @@ from cloud_hub.cli.output import Format, Output, show, show_table
 from cloud_hub.cli.secret_input import write_private
 from cloud_hub.cli.session import group
 from cloud_hub.sdk import Hub
+from cloud_hub.sdk.access_types import UserInvitation
 from cloud_hub.sdk.context import LoginInvitation
-from cloud_hub.sdk.types import UserInvitation
 from contract.encoding import encode
 
 app = group("People of the hub; its administrator makes them.")

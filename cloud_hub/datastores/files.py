@@ -53,10 +53,10 @@ def size_of(store: ObjectStore, key: str) -> int:
         raise no_such_file(key) from None
 
 
-def read(store: ObjectStore, key: str, first: int, last: int) -> Iterator[bytes]:
-    """Yield the bytes ``first`` to ``last``, both included, in chunks."""
-    left = last - first + 1
-    with store.open(key, first) as file:
+def read(store: ObjectStore, key: str, offset: int, length: int) -> Iterator[bytes]:
+    """Yield ``length`` bytes from ``offset`` in chunks."""
+    left = length
+    with store.open(key, offset) as file:
         while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
             left -= len(chunk)
             yield chunk

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
-from cloud_hub.api.ranges import ranged
+from cloud_hub.api.ranges import bytes_response
 from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.datastores import files
 from cloud_hub.datastores.places import OWN
@@ -113,7 +113,8 @@ async def upload(datastore: str, path: str, request: Request, hub: Hub, who: Who
 def download(datastore: str, path: str, request: Request, hub: Hub, who: Who) -> Response:
     """Return a file, or the part of it that a ``Range`` names."""
     store = hub.datastores.open(who.workspace, datastore)
-    return ranged(request, files.size_of(store, path), partial(files.read, store, path))
+    size_bytes = files.size_of(store, path)
+    return bytes_response(request, partial(files.read, store, path), size_bytes=size_bytes)
 
 
 @router.delete("/{datastore}/files/{path:path}", status_code=204)

@@ -9,6 +9,7 @@ from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.experiments.rows import MetricRow, RunRow
+from cloud_hub.experiments.service import MetricValue
 
 router = guarded_router(WORKSPACE, "experiments")
 
@@ -29,6 +30,19 @@ class MetricAsk(Ask):
     name: str = Field(min_length=1, max_length=200)
     value: FiniteFloat
     step: Integer = 0
+
+
+Values = Annotated[list[MetricAsk], Field(max_length=10_000)]
+
+
+class StartAsk(Ask):
+    """A run to start: the run it is a part of, and what runs (``commit``, ``command``, ...)."""
+
+    parent: str | None = None
+    source: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=100)], Annotated[str, Field(max_length=2_000)]],
+        Field(max_length=20),
+    ] = Field(default_factory=dict)
 
 
 class OutputAsk(Ask):
@@ -65,6 +79,8 @@ class RunAnswer(Answer):
 
     id: str
     experiment: str
+    parent: str | None
+    source: dict[str, str]
     status: str
     parameters: dict[str, str | int | float | bool | None]
     outputs: dict[str, OutputAnswer]
@@ -75,15 +91,18 @@ class RunAnswer(Answer):
 
 
 @router.post("/experiments/{experiment}/runs", status_code=201)
-def start(experiment: str, hub: Hub, who: Who) -> RunAnswer:
+def start(experiment: str, ask: StartAsk, hub: Hub, who: Who) -> RunAnswer:
     """Start a run."""
-    return _answer(hub.experiments.start(who.workspace, experiment, who.caller.principal))
+    row = hub.experiments.start(
+        who.workspace, experiment, who.caller.principal, parent=ask.parent, source=ask.source
+    )
+    return _answer(row)
 
 
 @router.get("/runs")
-def runs(hub: Hub, who: Who, experiment: str | None = None) -> list[RunAnswer]:
+def runs(hub: Hub, who: Who, experiment: str | None = None, parent: str | None = None) -> list[RunAnswer]:
     """Return runs, newest first, without their metrics."""
-    return [_answer(row) for row in hub.experiments.all_in(who.workspace, experiment)]
+    return [_answer(row) for row in hub.experiments.all_in(who.workspace, experiment, parent)]
 
 
 @router.get("/runs/{run}")
@@ -99,9 +118,11 @@ def log_parameters(run: str, ask: ParametersAsk, hub: Hub, who: Who) -> RunAnswe
 
 
 @router.post("/runs/{run}/metrics", status_code=204)
-def log_metric(run: str, ask: MetricAsk, hub: Hub, who: Who) -> None:
-    """Add one value of a metric."""
-    hub.experiments.log_metric(who.workspace, run, ask.name, ask.value, ask.step)
+def log_metrics(run: str, ask: MetricAsk | Values, hub: Hub, who: Who) -> None:
+    """Add one value of a metric, or a list of up to 10,000: all or none."""
+    asked = ask if isinstance(ask, list) else [ask]
+    values = [MetricValue(one.name, one.value, one.step) for one in asked]
+    hub.experiments.log_metrics(who.workspace, run, values)
 
 
 @router.post("/runs/{run}/outputs")
@@ -120,6 +141,8 @@ def _answer(row: RunRow, metrics: list[MetricRow] | None = None) -> RunAnswer:
     return RunAnswer(
         id=row.id,
         experiment=row.experiment,
+        parent=row.parent,
+        source=row.source,
         status=row.status,
         parameters=row.parameters,
         outputs={name: OutputAnswer(**output) for name, output in row.outputs.items()},

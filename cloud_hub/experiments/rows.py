@@ -10,7 +10,10 @@ from cloud_hub.db.base import Base, Wide
 
 
 class RunRow(Base):
-    """A run: ``parameters`` by name, ``outputs`` by name as digests."""
+    """A run: ``parameters`` by name, ``outputs`` by name as digests.
+
+    ``source`` says what ran (a commit, a command); ``parent`` is the run that it is a part of.
+    """
 
     __tablename__ = "runs"
     __table_args__ = (Index("ix_runs_experiment", "workspace", "experiment"),)
@@ -21,6 +24,8 @@ class RunRow(Base):
     status: Mapped[str]
     parameters: Mapped[dict[str, Any]]
     outputs: Mapped[dict[str, Any]]
+    parent: Mapped[str | None] = mapped_column(ForeignKey("runs.id"), index=True)
+    source: Mapped[dict[str, Any]]
     created_by: Mapped[str]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]

@@ -1,19 +1,31 @@
 """Experiments and runs: what was tried, with which parameters, and what came out."""
 
 import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from cloud_hub.blobs.service import Blobs, uploads_of
+from cloud_hub.blobs.owners import outputs_of
+from cloud_hub.blobs.service import Blobs
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ConflictError, NotFoundError
 from cloud_hub.experiments.rows import MetricRow, RunRow
 from contract.ids import check_name
 
 RunStatus = Literal["running", "completed", "failed"]
+
+
+@dataclass(frozen=True)
+class MetricValue:
+    """One value of a metric at a step."""
+
+    name: str
+    value: float
+    step: int = 0
 
 
 class Experiments:
@@ -23,8 +35,16 @@ class Experiments:
         self._database = database
         self._blobs = blobs
 
-    def start(self, workspace: str, experiment: str, principal: str) -> RunRow:
-        """Start a run."""
+    def start(
+        self,
+        workspace: str,
+        experiment: str,
+        principal: str,
+        *,
+        parent: str | None = None,
+        source: Mapping[str, str] | None = None,
+    ) -> RunRow:
+        """Start a run, of its own or as a part of ``parent``; raises `NotFoundError`."""
         check_name(experiment, where="experiment")
         row = RunRow(
             id=uuid.uuid4().hex,
@@ -33,11 +53,15 @@ class Experiments:
             status="running",
             parameters={},
             outputs={},
+            parent=parent,
+            source=dict(source or {}),
             created_by=principal,
             started_at=datetime.now(UTC),
             finished_at=None,
         )
         with self._database.transaction() as session:
+            if parent is not None:
+                _find(session, workspace, parent)
             session.add(row)
         return row
 
@@ -53,17 +77,23 @@ class Experiments:
             row.parameters = row.parameters | parameters
         return row
 
-    def log_metric(self, workspace: str, run: str, name: str, value: float, step: int) -> None:
-        """Add one value of a metric."""
+    def log_metrics(self, workspace: str, run: str, values: Sequence[MetricValue]) -> None:
+        """Add values of metrics, all of them or none."""
+        now = datetime.now(UTC)
+        rows = [
+            {"run": run, "name": one.name, "step": one.step, "value": one.value, "at": now} for one in values
+        ]
         with self._database.transaction() as session:
             self._open(session, workspace, run)
-            session.add(MetricRow(run=run, name=name, step=step, value=value, at=datetime.now(UTC)))
+            if rows:
+                session.execute(insert(MetricRow), rows)
 
     def log_output(self, workspace: str, run: str, name: str, digest: str) -> RunRow:
         """Name an uploaded blob as an output of the run."""
         with self._database.transaction() as session:
             row = self._open(session, workspace, run)
-            link = self._blobs.find(session, uploads_of(workspace), digest)
+            link = self._blobs.find_in(session, workspace, digest)
+            self._blobs.link(session, outputs_of(workspace), digest, link.size_bytes, link.media_type)
             row.outputs = row.outputs | {name: {"digest": digest, "size_bytes": link.size_bytes}}
         return row
 
@@ -84,12 +114,16 @@ class Experiments:
             ).all()
         return row, list(metrics)
 
-    def all_in(self, workspace: str, experiment: str | None) -> list[RunRow]:
-        """Return runs, newest first."""
+    def all_in(
+        self, workspace: str, experiment: str | None = None, parent: str | None = None
+    ) -> list[RunRow]:
+        """Return runs, newest first; only of an experiment, or only the parts of a run."""
         query = select(RunRow).where(RunRow.workspace == workspace).order_by(RunRow.started_at.desc())
         if experiment is not None:
             query = query.where(RunRow.experiment == experiment)
-        with self._database.reading() as session:
+        if parent is not None:
+            query = query.where(RunRow.parent == parent)
+        with self._database.transaction() as session:
             return list(session.scalars(query).all())
 
     def _open(self, session: Session, workspace: str, run: str) -> RunRow:

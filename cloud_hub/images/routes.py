@@ -45,7 +45,7 @@ class ImageAnswer(Answer):
 def build(ask: BuildAsk, hub: Hub, who: Who) -> ActivityAnswer:
     """Start a build; its activity's result names the image."""
     row = hub.images.start_build(
-        who.workspace, ask.name, ask.model, script_digest=ask.script_digest, principal=who.caller.principal
+        who.workspace, ask.name, ask.model, script_digest=ask.script_digest, by=who.by
     )
     return ActivityAnswer.model_validate(row)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fastapi import Request, Response
 
 from cloud_hub.api.auth import Hub, Who, guarded_router
-from cloud_hub.api.ranges import ranged
+from cloud_hub.api.ranges import bytes_response
 from cloud_hub.registry.names import repository_of
 from cloud_hub.services import Services
 
@@ -44,11 +44,11 @@ def blob(workspace: str, image: str, digest: str, request: Request, hub: Hub, wh
     repository = repository_of(workspace, image)
     size = hub.registry.blob(repository, digest).size_bytes
 
-    def read(first: int, last: int) -> Iterator[bytes]:
-        chunks = hub.registry.blobs.read(digest, first, last - first + 1)
+    def read(offset: int, length: int) -> Iterator[bytes]:
+        chunks = hub.registry.blobs.read(digest, offset, length)
         return _counted(chunks, hub, who.device.id, repository, digest) if who.device is not None else chunks
 
-    return ranged(request, size, read, {"Docker-Content-Digest": digest})
+    return bytes_response(request, read, digest=digest, size_bytes=size)
 
 
 def _counted(

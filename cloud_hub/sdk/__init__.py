@@ -9,6 +9,7 @@ Always true here: the hub is known only over HTTPS; nothing of the hub's other r
 """
 
 from cloud_hub.sdk.audit import AuditLog
+from cloud_hub.sdk.baseline import baseline
 from cloud_hub.sdk.context import Context
 from cloud_hub.sdk.errors import (
     ActivityFailedError,
@@ -20,18 +21,8 @@ from cloud_hub.sdk.errors import (
 from cloud_hub.sdk.events import ActivityEvent, Advance, End, Line
 from cloud_hub.sdk.hub import Hub
 from cloud_hub.sdk.run import Run
-from cloud_hub.sdk.types import (
-    Activity,
-    AuditEntry,
-    AuditVerdict,
-    Delivery,
-    Device,
-    Image,
-    Model,
-    Rollout,
-    RunInfo,
-    Secret,
-)
+from cloud_hub.sdk.types import Activity, Delivery, Device, Image, Lineage, Model, Rollout, RunInfo
+from cloud_hub.sdk.vault_types import AuditEntry, AuditVerdict, Secret
 from cloud_hub.sdk.workspace import Workspace
 
 __all__ = [
@@ -51,6 +42,7 @@ __all__ = [
     "HubUnreachableError",
     "Image",
     "Line",
+    "Lineage",
     "Model",
     "Rollout",
     "Run",
@@ -59,4 +51,5 @@ __all__ = [
     "Secret",
     "WebhookFailedError",
     "Workspace",
+    "baseline",
 ]

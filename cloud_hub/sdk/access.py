@@ -1,7 +1,7 @@
 """People, members, services and tokens."""
 
+from cloud_hub.sdk.access_types import Me, Member, NewToken, Token, User, UserInvitation
 from cloud_hub.sdk.client import Client
-from cloud_hub.sdk.types import Me, Member, NewToken, Token, User, UserInvitation
 
 
 class Session:

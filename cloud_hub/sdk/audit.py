@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from cloud_hub.sdk.client import Client
-from cloud_hub.sdk.types import AuditEntry, AuditVerdict
+from cloud_hub.sdk.vault_types import AuditEntry, AuditVerdict
 
 
 class AuditLog:

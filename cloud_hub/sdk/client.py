@@ -1,7 +1,8 @@
 """HTTPS to the hub: one method, typed answers, problems as exceptions."""
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,103 +45,96 @@ class Client:
     def get(self, path: str, kind: type[T], /, **query: Any) -> T:  # noqa: ANN401  query values differ
         """GET and read the answer as ``kind``."""
         params = {name: value for name, value in query.items() if value is not None}
-        return self._read(self._send("GET", path, params=params), kind)
+        return self._read(self.send("GET", path, params=params), kind)
 
     def post(self, path: str, body: Mapping[str, Any], kind: type[T]) -> T:
         """POST JSON and read the answer as ``kind``."""
-        return self._read(self._send("POST", path, json=body), kind)
+        return self._read(self.send("POST", path, json=body), kind)
 
     def put(self, path: str, body: Mapping[str, Any], kind: type[T]) -> T:
         """PUT JSON and read the answer as ``kind``."""
-        return self._read(self._send("PUT", path, json=body), kind)
+        return self._read(self.send("PUT", path, json=body), kind)
 
     def patch(self, path: str, body: Mapping[str, Any], kind: type[T]) -> T:
         """PATCH JSON and read the answer as ``kind``."""
-        return self._read(self._send("PATCH", path, json=body), kind)
+        return self._read(self.send("PATCH", path, json=body), kind)
 
     def delete(self, path: str) -> None:
         """DELETE."""
-        self._send("DELETE", path)
+        self.send("DELETE", path)
 
     def delete_for(self, path: str, kind: type[T]) -> T:
         """DELETE and read the answer as ``kind``."""
-        return self._read(self._send("DELETE", path), kind)
+        return self._read(self.send("DELETE", path), kind)
 
-    def post_nothing(self, path: str, body: Mapping[str, Any]) -> None:
+    def post_nothing(self, path: str, body: Mapping[str, Any] | Sequence[Any]) -> None:
         """POST JSON where no answer is expected."""
-        self._send("POST", path, json=body)
+        self.send("POST", path, json=body)
 
     def post_text(self, path: str, text: str, media_type: str, kind: type[T]) -> T:
         """POST a text and read the answer as ``kind``."""
         headers = {"Content-Type": media_type}
-        return self._read(self._send("POST", path, content=text.encode(), headers=headers), kind)
+        return self._read(self.send("POST", path, content=text.encode(), headers=headers), kind)
 
-    def put_file(self, path: str, file: Path) -> None:
-        """PUT a file's bytes, streamed."""
-        headers = {"Content-Length": str(file.stat().st_size), "Content-Type": "application/octet-stream"}
-        self._send("PUT", path, content=_chunks(file), headers=headers)
+    def put_file(self, path: str, file: Path, size_bytes: int) -> None:
+        """PUT a small file's bytes."""
+        headers = {"Content-Type": "application/octet-stream"}
+        data = file.read_bytes()
+        if len(data) != size_bytes:
+            raise SdkError("the file changed while it was sent", where=str(file), fix="Send it again.")
+        self.send("PUT", path, content=data, headers=headers)
 
-    def put_file_for(self, path: str, file: Path, kind: type[T], watch: Callable[[bytes], None]) -> T:
+    def put_stream(self, path: str, file: Path, kind: type[T], watch: Callable[[bytes], None]) -> T:
         """PUT a file's bytes, streamed past ``watch``, and read the answer as ``kind``."""
         headers = {"Content-Length": str(file.stat().st_size), "Content-Type": "application/octet-stream"}
-        return self._read(self._send("PUT", path, content=_chunks(file, watch), headers=headers), kind)
+        return self._read(self.send("PUT", path, content=_chunks(file, watch), headers=headers), kind)
 
-    def get_file(self, path: str, target: Path, moved: Callable[[int], None] | None = None) -> None:
-        """GET bytes into a file, whole or not at all."""
-        beside = target.with_name(f".{target.name}.part")
+    @contextmanager
+    def stream(
+        self, path: str, headers: Mapping[str, str], *, quiet_s: float = TIMEOUT_S
+    ) -> Iterator[httpx.Response]:
+        """GET without reading the answer, which is whole or in part; it ends with the block.
+
+        ``quiet_s``: how long nothing may come before the hub counts as gone.
+        """
+        timeout = httpx.Timeout(TIMEOUT_S, read=quiet_s)
         try:
-            with self._http.stream("GET", path) as response, beside.open("wb") as file:
+            with self._http.stream("GET", path, headers=dict(headers), timeout=timeout) as response:
                 if not response.is_success:
                     response.read()
-                    raise self._refusal(response)
-                for chunk in response.iter_bytes(CHUNK_BYTES):
-                    file.write(chunk)
-                    if moved is not None:
-                        moved(len(chunk))
-            beside.replace(target)
+                yield self._checked(response)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
-        except OSError as error:
-            raise SdkError(
-                f"cannot write the file ({error.strerror})", where=str(target), fix="Choose another place."
-            ) from error
-        finally:
-            beside.unlink(missing_ok=True)
 
     def events(self, path: str, last_id: str) -> Iterator[str]:
         """Yield the lines of a server-sent event stream after the event ``last_id`` until it ends."""
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
-        timeout = httpx.Timeout(TIMEOUT_S, read=QUIET_S)
-        try:
-            with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
-                if not response.is_success:
-                    response.read()
-                    raise self._refusal(response)
-                yield from response.iter_lines()
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+        with self.stream(path, headers, quiet_s=QUIET_S) as response:
+            yield from response.iter_lines()
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  httpx's own
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  httpx's own
+        """Send a request and return its answer, which is no problem."""
         try:
             response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
-        if not response.is_success:
-            raise self._refusal(response)
-        return response
+        return self._checked(response)
 
-    def _unreachable(self, error: Exception) -> HubUnreachableError:
+    def _unreachable(self, error: httpx.TransportError) -> HubUnreachableError:
         return HubUnreachableError(
             f"no answer from the hub ({error})",
             where=self.context.hub,
             fix="Is `headland hub up` running there?",
         )
 
-    def _refusal(self, response: httpx.Response) -> SdkError:
+    def _checked(self, response: httpx.Response) -> httpx.Response:
+        if response.is_success:
+            return response
         try:
-            return HubRefusedError(msgspec.json.decode(response.content, type=Problem))
-        except msgspec.DecodeError:
-            return SdkError(f"the hub answered {response.status_code}", where=self.context.hub)
+            problem = msgspec.json.decode(response.content, type=Problem)
+        except msgspec.DecodeError as error:
+            raise SdkError(f"the hub answered {response.status_code}", where=self.context.hub) from error
+        raise HubRefusedError(problem)
 
     def _read(self, response: httpx.Response, kind: type[T]) -> T:
         try:
@@ -153,9 +147,8 @@ class Client:
             ) from error
 
 
-def _chunks(file: Path, watch: Callable[[bytes], None] | None = None) -> Iterator[bytes]:
+def _chunks(file: Path, watch: Callable[[bytes], None]) -> Iterator[bytes]:
     with file.open("rb") as source:
         while chunk := source.read(CHUNK_BYTES):
             yield chunk
-            if watch is not None:
-                watch(chunk)
+            watch(chunk)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from cloud_hub.sdk.client import Client
+from cloud_hub.sdk.client import CHUNK_BYTES, Client
 from cloud_hub.sdk.errors import SdkError
 from cloud_hub.sdk.types import DatastoreFile, DatastoreInfo, StoredFile
 
@@ -43,7 +43,23 @@ class Datastore:
     def download(self, key: str, to: Path, moved: Moved | None = None) -> Path:
         """Write the file at ``key`` to the file or into the folder ``to``, whole or not; return where."""
         target = to / Path(key).name if to.is_dir() else to
-        self._client.get_file(f"{self._path}/files/{quote(key)}", target, moved)
+        beside = target.with_name(f".{target.name}.part")
+        try:
+            with (
+                self._client.stream(f"{self._path}/files/{quote(key)}", {}) as response,
+                beside.open("wb") as file,
+            ):
+                for chunk in response.iter_bytes(CHUNK_BYTES):
+                    file.write(chunk)
+                    if moved is not None:
+                        moved(len(chunk))
+            beside.replace(target)
+        except OSError as error:
+            raise SdkError(
+                f"cannot write the file ({error.strerror})", where=str(target), fix="Choose another place."
+            ) from error
+        finally:
+            beside.unlink(missing_ok=True)
         return target
 
     def delete(self, key: str) -> None:
@@ -58,7 +74,7 @@ class Datastore:
             if moved is not None:
                 moved(len(chunk))
 
-        stored = self._client.put_file_for(f"{self._path}/files/{quote(key)}", path, StoredFile, watch)
+        stored = self._client.put_stream(f"{self._path}/files/{quote(key)}", path, StoredFile, watch)
         if stored.digest != f"sha256:{digester.hexdigest()}":
             raise SdkError("the file changed on its way", where=str(path), fix="Upload it again.")
         return stored

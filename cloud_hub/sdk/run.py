@@ -1,14 +1,16 @@
 """A run as the training code sees it."""
 
-import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from cloud_hub.sdk.client import Client
+from cloud_hub.sdk.transfer import look_at, upload
 from cloud_hub.sdk.types import RunInfo
 
 Scalar = str | int | float | bool | None
+METRICS_AT_ONCE = 1_000
 
 
 class Run:
@@ -39,20 +41,25 @@ class Run:
             f"{self._path}/metrics", {"name": name, "value": float(value), "step": step}
         )
 
+    def log_metrics(self, values: Iterable[tuple[str, float, int]]) -> None:
+        """Add many values (name, value, step), a thousand at a time."""
+        batch: list[dict[str, str | float | int]] = []
+        for name, value, step in values:
+            batch.append({"name": name, "value": float(value), "step": step})
+            if len(batch) == METRICS_AT_ONCE:
+                self._client.post_nothing(f"{self._path}/metrics", batch)
+                batch = []
+        if batch:
+            self._client.post_nothing(f"{self._path}/metrics", batch)
+
     def log_output(self, path: Path, name: str = "") -> str:
         """Upload a file as an output of the run; return its digest."""
-        digest = upload(self._client, self._workspace, path)
+        file = look_at(path)
+        upload(self._client, self._workspace, file)
+        digest = file.digest
         self._client.post(f"{self._path}/outputs", {"name": name or path.name, "digest": digest}, RunInfo)
         return digest
 
     def finish(self, status: str = "completed") -> RunInfo:
         """End the run: ``completed`` or ``failed``."""
         return self._client.post(f"{self._path}/finish", {"status": status}, RunInfo)
-
-
-def upload(client: Client, workspace: str, path: Path) -> str:
-    """Upload a file's bytes into a workspace; return their digest."""
-    with path.open("rb") as file:
-        digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    client.put_file(f"/workspaces/{workspace}/blobs/{digest}", path)
-    return digest

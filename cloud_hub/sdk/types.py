@@ -27,6 +27,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     experiment: str
+    parent: str | None = None
+    source: dict[str, str] = {}
     status: str
     parameters: dict[str, Any]
     outputs: dict[str, Output]
@@ -36,19 +38,78 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
 
 
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an upload is; ``complete``: the workspace has the file."""
+
+    digest: str
+    offset_bytes: int
+    size_bytes: int
+    complete: bool
+
+
+class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a model."""
+
+    path: str
+    digest: str
+    size_bytes: int
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a model."""
+    """One version of a model; ``signature`` has inputs and outputs where they are known, else nothing."""
 
     name: str
     version: int
+    description: str = ""
+    folder: bool = False
     digest: str
     size_bytes: int
     framework: str
     signature: dict[str, Any]
     tags: dict[str, str]
+    properties: dict[str, str] = {}
+    files: list[ModelFile] = []
     run: str | None
     created_by: str
     created_at: datetime
+
+
+class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some models, and the cursor of those behind them."""
+
+    items: list[Model]
+    next: str | None
+
+
+class RunLineage(msgspec.Struct, frozen=True, kw_only=True):
+    """The run that made a model; of each metric the value logged last."""
+
+    id: str
+    experiment: str
+    parent: str | None
+    status: str
+    parameters: dict[str, Any]
+    metrics: dict[str, float]
+    source: dict[str, str]
+
+
+class DeviceUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A device whose module shall run (``desired``) or says that it runs (``reported``) an image."""
+
+    device: str
+    module: str
+    image: str
+    desired: bool
+    reported: bool
+    state: str | None
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a model comes from, and where it has gone."""
+
+    run: RunLineage | None
+    images: list[str]
+    devices: list[DeviceUse]
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,122 +289,3 @@ class WorkspaceInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     created_at: datetime
-
-
-class NewToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A token that was just made; ``token`` is its secret, shown this once."""
-
-    id: str
-    token: str
-    principal: str
-    expires_at: datetime | None
-
-
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """A token without its secret: the most it may do, and the workspace it is for (None: all)."""
-
-    id: str
-    purpose: str
-    label: str
-    role: str
-    workspace: str | None
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-
-
-class Me(msgspec.Struct, frozen=True, kw_only=True):
-    """Who you are; ``roles`` by workspace, as the token that you show allows."""
-
-    principal: str
-    admin: bool
-    token: str
-    roles: dict[str, str]
-
-
-class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A person of the hub."""
-
-    name: str
-    admin: bool
-    created_by: str
-    created_at: datetime
-    disabled_at: datetime | None
-
-
-class UserInvitation(msgspec.Struct, frozen=True, kw_only=True):
-    """An invitation to choose a password, and how many hours it works."""
-
-    user: str
-    token: str
-    hours: int
-
-
-class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A person or service of a workspace."""
-
-    principal: str
-    kind: str
-    role: str
-    created_at: datetime
-
-
-class SecretVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a secret's version without its value."""
-
-    version: int
-    created_by: str
-    created_at: datetime
-    destroyed_by: str | None
-    destroyed_at: datetime | None
-
-
-class Secret(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret's name and versions, from the first; never a value."""
-
-    name: str
-    versions: list[SecretVersion]
-
-
-class SecretValue(msgspec.Struct, frozen=True, kw_only=True):
-    """A value on its way to who asked for it; its repr does not show it."""
-
-    value: str
-
-    def __repr__(self) -> str:
-        return "SecretValue(hidden)"
-
-
-class DestroyedVersions(msgspec.Struct, frozen=True, kw_only=True):
-    """The versions that are no more."""
-
-    destroyed: list[int]
-
-
-class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One change, or one read of a secret; ``at`` is UTC in ISO 8601."""
-
-    sequence: int
-    at: str
-    principal: str
-    action: str
-    target: str
-    address: str
-    request_id: str
-    details: dict[str, str]
-    mac: str
-
-
-class AuditFault(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong at which entry; 0 is the end of the log itself."""
-
-    sequence: int
-    reason: str
-
-
-class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """A log's end (note it elsewhere) and what is wrong with it: nothing, where ``faults`` is empty."""
-
-    entries: int
-    last: str
-    faults: list[AuditFault]

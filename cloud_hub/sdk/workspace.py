@@ -10,78 +10,49 @@ from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.datastores import Datastores
 from cloud_hub.sdk.errors import ActivityFailedError, SdkError
 from cloud_hub.sdk.events import ActivityEvent, End, follow
-from cloud_hub.sdk.run import Run, upload
-from cloud_hub.sdk.types import (
-    Activity,
-    DestroyedVersions,
-    Device,
-    Image,
-    Model,
-    Pulled,
-    QueryResult,
-    Rollout,
-    RunInfo,
-    Secret,
-    SecretValue,
-    SecretVersion,
-    Stream,
-)
+from cloud_hub.sdk.models import ModelCalls
+from cloud_hub.sdk.run import Run
+from cloud_hub.sdk.transfer import look_at, upload
+from cloud_hub.sdk.types import Activity, Device, Image, Pulled, QueryResult, Rollout, RunInfo, Stream
+from cloud_hub.sdk.vault_types import DestroyedVersions, Secret, SecretValue, SecretVersion
 from cloud_hub.sdk.webhooks import Webhooks
 from contract.enrolment import Invitation
 
 PATIENCE_S = 300.0
 
 
-class Workspace:
+class Workspace(ModelCalls):
     """One workspace of a hub."""
 
     def __init__(self, client: Client, name: str) -> None:
-        self._client = client
-        self._path = f"/workspaces/{name}"
-        self.name = name
+        super().__init__(client, name)
         self.members = Members(client, name)
         self.datastores = Datastores(client, name)
         self.webhooks = Webhooks(client, name)
 
-    def start_run(self, experiment: str) -> Run:
-        """Start a run of an experiment."""
-        info = self._client.post(f"{self._path}/experiments/{experiment}/runs", {}, RunInfo)
+    def start_run(
+        self, experiment: str, *, parent: str | None = None, source: dict[str, str] | None = None
+    ) -> Run:
+        """Start a run of an experiment; ``source`` says what runs, such as its commit and command."""
+        body = {"parent": parent, "source": source or {}}
+        info = self._client.post(f"{self._path}/experiments/{experiment}/runs", body, RunInfo)
         return Run(self._client, self.name, info)
 
-    def runs(self, experiment: str | None = None) -> list[RunInfo]:
-        """Return runs, newest first."""
-        return self._client.get(f"{self._path}/runs", list[RunInfo], experiment=experiment)
+    def runs(self, experiment: str | None = None, *, parent: str | None = None) -> list[RunInfo]:
+        """Return runs, newest first; of an experiment, or the parts of a run."""
+        return self._client.get(f"{self._path}/runs", list[RunInfo], experiment=experiment, parent=parent)
 
     def run(self, run_id: str) -> RunInfo:
         """Return a run with its metrics."""
         return self._client.get(f"{self._path}/runs/{run_id}", RunInfo)
 
-    def register_model(
-        self, name: str, path: Path, *, run: str | None = None, tags: dict[str, str] | None = None
-    ) -> Model:
-        """Upload an ONNX file and register it as the next version of ``name``."""
-        if not path.is_file():
-            raise SdkError("no such file", where=str(path), fix="Check the path.")
-        body = {
-            "name": name,
-            "digest": upload(self._client, self.name, path),
-            "file_name": path.name,
-            "run": run,
-            "tags": tags or {},
-        }
-        return self._client.post(f"{self._path}/models", body, Model)
-
-    def models(self) -> list[Model]:
-        """Return all versions of all models."""
-        return self._client.get(f"{self._path}/models", list[Model])
-
-    def model(self, name: str) -> Model:
-        """Return ``name`` (its newest version) or ``name:version``."""
-        return self._client.get(f"{self._path}/models/{name}", Model)
-
     def start_build(self, name: str, model: str, script: Path | None = None) -> Activity:
         """Start to build image ``name`` of a model; follow the activity."""
-        digest = upload(self._client, self.name, script) if script else None
+        digest = None
+        if script is not None:
+            file = look_at(script)
+            upload(self._client, self.name, file)
+            digest = file.digest
         body = {"name": name, "model": model, "script_digest": digest}
         return self._client.post(f"{self._path}/images/builds", body, Activity)
 

@@ -10,7 +10,9 @@ from fastapi.routing import APIRoute
 
 from cloud_hub.access.policy import API, NOT_AUDITED, POLICY, WORKSPACE, in_workspace
 from cloud_hub.audit.service import Filters
+from contract.digests import sha256
 from tests.api.conftest import PASSWORD, World, bearer
+from tests.hub.test_models import as_bytes, onnx_model
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,23 @@ def _waiting(world: World) -> dict[str, str]:
     return {"activity": row.id}
 
 
+def _uploaded(world: World) -> dict[str, str]:
+    data = as_bytes(onnx_model())
+    answer = world.client.put(
+        f"{WORKSPACE.format(workspace='shop')}/blobs/{sha256(data)}",
+        content=data,
+        headers=bearer(world.admin_token),
+    )
+    assert answer.is_success, answer.text
+    return {"digest": sha256(data)}
+
+
+def _model(world: World) -> dict[str, str]:
+    body = {"name": "digits", **_uploaded(world)}
+    send(world, in_workspace("POST /models"), Change("", body))
+    return {"model": "digits:1"}
+
+
 def _attached(world: World) -> dict[str, str]:
     send(world, in_workspace("POST /datastores"), Change("", {"name": "second"}))
     return {"datastore": "second"}
@@ -105,6 +124,12 @@ CHANGES: dict[str, Change] = {
     in_workspace("POST /datastores"): Change("datastore.attach", {"name": "second"}),
     in_workspace("POST /datastores/{datastore}/default"): Change("datastore.make-default", before=_attached),
     in_workspace("DELETE /datastores/{datastore}"): Change("datastore.detach", before=_attached),
+    in_workspace("POST /models"): Change("model.register", {"name": "digits"}, before=_uploaded),
+    in_workspace("PATCH /models/{model}"): Change("model.change", {"tags": {"a": "1"}}, before=_model),
+    in_workspace("DELETE /models/{model}"): Change("model.delete", before=_model),
+    in_workspace("POST /images/builds"): Change(
+        "image.build", {"name": "digits", "model": "digits:1"}, before=_model
+    ),
     in_workspace("POST /webhooks"): Change("webhook.create", {"url": "https://192.0.32.10/hook"}),
     in_workspace("DELETE /webhooks/{webhook}"): Change("webhook.delete", before=_webhook),
     in_workspace("POST /activities/{activity}/cancel"): Change("activity.cancel", before=_waiting),
@@ -135,7 +160,7 @@ def entries(world: World) -> list[tuple[str, str, str]]:
 def test_a_change_is_one_entry(world: World, route: str) -> None:
     change = CHANGES[route]
     prepared = change.before(world)
-    body = change.body | ({"token": prepared["token"]} if route.endswith("/session/invitation") else {})
+    body = change.body | {name: prepared[name] for name in IN_BODY.get(route, ()) if name in prepared}
     before = entries(world)
     answer = send(world, route, Change(change.action, body, change.path), **prepared)
     added = [entry for entry in entries(world) if entry not in before]
@@ -153,11 +178,12 @@ def test_every_route_that_changes_something_is_tried_here_or_said_to_leave_no_en
     assert not CHANGES.keys() & NOT_AUDITED.keys()
 
 
+IN_BODY = {f"POST {API}/session/invitation": ("token",), in_workspace("POST /models"): ("digest",)}
+"""What of the preparation goes into the body, and not into the path."""
+
 ELSEWHERE = {
     f"PUT {API}/me/password",  # below: a session of one's own is needed
     "POST /.well-known/est/simpleenroll",  # tests/hub/test_devices.py
-    in_workspace("POST /models"),
-    in_workspace("POST /images/builds"),
     in_workspace("POST /rollouts"),  # tests/e2e
 }
 

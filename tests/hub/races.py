@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 
 from cloud_hub.activities.service import Activities
 from cloud_hub.blobs.folder import FolderStore
+from cloud_hub.blobs.owners import uploads_of
 from cloud_hub.blobs.rows import BlobLinkRow
-from cloud_hub.blobs.service import OCTETS, Blobs, uploads_of
+from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
 from cloud_hub.db.owner import claim
 from cloud_hub.devices.rows import InvitationRow
@@ -77,7 +78,15 @@ def image_versions(hubs: Sequence[Database], folder: Path) -> Race:
     digest = blobs.save_bytes(b"{}")
     built = BuiltImage(digest, digest, digest, (Layer(digest, digest, 2, "model"),), 2, 1)
     services = [
-        Images(hub, blobs, models, Activities(hub, audit(hub), at_once=1), work_dir=folder, cache_dir=folder)
+        Images(
+            hub,
+            blobs,
+            models,
+            Activities(hub, audit(hub), at_once=1),
+            audit(hub),
+            work_dir=folder,
+            cache_dir=folder,
+        )
         for hub in hubs
     ]
 
@@ -281,7 +290,7 @@ def _blobs(database: Database, folder: Path) -> Blobs:
 
 def _models(database: Database, folder: Path) -> tuple[Blobs, Models]:
     blobs = _blobs(database, folder)
-    return blobs, Models(database, blobs, folder / "work")
+    return blobs, Models(database, blobs, audit(database), most_bytes=1 << 20)
 
 
 def _devices(hubs: Sequence[Database], folder: Path) -> list[Devices]:

@@ -16,6 +16,7 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.backup.errors import BackupError, RestoreError
 from cloud_hub.backup.service import MANIFEST, back_up, restore
 from cloud_hub.blobs.folder import FolderStore
+from cloud_hub.blobs.service import Blobs, key_of
 from cloud_hub.db.engine import Database
 from cloud_hub.db.schema import METADATA
 from cloud_hub.experiments.rows import MetricRow, RunRow
@@ -55,7 +56,7 @@ class World:
 def run(name: str) -> RunRow:
     return RunRow(
         id=name, workspace="shop", experiment="e", status="running", parameters={"lr": 0.1, "n": None},
-        outputs={}, created_by="ana", started_at=datetime.now(UTC), finished_at=None,
+        outputs={}, source={}, created_by="ana", started_at=datetime.now(UTC), finished_at=None,
     )  # fmt: skip
 
 
@@ -173,6 +174,18 @@ def test_no_secret_and_no_key_is_in_a_backup_in_clear(world: World, tmp_path: Pa
         assert hidden.encode() not in kept
     world.back_up(tmp_path / "bare", passphrase=None)
     assert not list((tmp_path / "bare").rglob("*keys*"))
+
+
+def test_rows_that_name_bytes_which_are_gone_make_no_backup(world: World, tmp_path: Path) -> None:
+    blobs = Blobs(world.database, world.store, tmp_path / "work")
+    digest = blobs.save_bytes(b"a layer")
+    with world.database.transaction() as session:
+        blobs.link(session, "shop/img", digest, 7, "x")
+    world.back_up(tmp_path / "backup")
+    world.store.delete(key_of(digest))
+    with pytest.raises(BackupError, match="deleted while"):
+        world.back_up(tmp_path / "backup")
+    assert not (tmp_path / "backup" / MANIFEST).exists()
 
 
 def test_a_second_backup_copies_only_what_is_new(world: World, empty: Empty, tmp_path: Path) -> None:

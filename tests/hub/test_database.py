@@ -18,7 +18,7 @@ from cloud_hub.db.engine import Database
 from cloud_hub.db.pool import POOL_OVERFLOW, POOL_SIZE
 from cloud_hub.db.urls import postgresql_url
 from cloud_hub.errors import DatabaseUnavailableError, HubSettingsError, InvalidInputError
-from cloud_hub.experiments.service import Experiments
+from cloud_hub.experiments.service import Experiments, MetricValue
 from cloud_hub.workspaces.rows import WorkspaceRow
 from simulators.demo.stage import free_port
 from tests.hub.acting import add_workspace, workspaces
@@ -95,7 +95,7 @@ def test_json_without_an_end_is_refused_alike(database: Database, tmp_path: Path
     with pytest.raises(InvalidInputError, match="cannot be stored"):
         experiments.log_parameters("shop", run, {"x": float("nan")})
     experiments.log_parameters("shop", run, {"x": "nul \0 in JSON is a text like any other"})
-    experiments.log_metric("shop", run, "samples", 1.0, step=2**40)
+    experiments.log_metrics("shop", run, [MetricValue("samples", 1.0, 2**40)])
     assert experiments.get("shop", run)[1][0].step == 2**40
 
 

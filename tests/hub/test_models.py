@@ -9,13 +9,16 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from cloud_hub.blobs.folder import FolderStore
-from cloud_hub.blobs.service import OCTETS, Blobs, uploads_of
+from cloud_hub.blobs.owners import uploads_of
+from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ModelRefusedError, NotFoundError, NotOnnxError
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.models.onnx_file import read_signature
 from cloud_hub.models.rows import ModelRow
-from cloud_hub.models.service import Models
+from cloud_hub.models.search import Search, search
+from cloud_hub.models.service import Models, NewModel
+from tests.hub.acting import BY, audit
 
 
 def onnx_model(scale: float = 2.0) -> onnx.ModelProto:
@@ -39,8 +42,8 @@ def blobs(database: Database, tmp_path: Path) -> Blobs:
 
 
 @pytest.fixture
-def models(database: Database, blobs: Blobs, tmp_path: Path) -> Models:
-    return Models(database, blobs, tmp_path / "work")
+def models(database: Database, blobs: Blobs) -> Models:
+    return Models(database, blobs, audit(database), most_bytes=1 << 20)
 
 
 def upload(database: Database, blobs: Blobs, data: bytes, workspace: str = "shop") -> str:
@@ -51,9 +54,7 @@ def upload(database: Database, blobs: Blobs, data: bytes, workspace: str = "shop
 
 
 def register(models: Models, digest: str, workspace: str = "shop", run: str | None = None) -> ModelRow:
-    return models.register(
-        workspace, "scale", digest, run=run, tags={}, principal="ana", file_name="scale.onnx"
-    )
+    return models.register(workspace, NewModel("scale", [("scale.onnx", digest)], run=run), BY)
 
 
 def test_the_same_name_again_is_the_next_version(database: Database, blobs: Blobs, models: Models) -> None:
@@ -129,4 +130,4 @@ def test_what_is_no_self_contained_onnx_is_refused(tmp_path: Path, data: bytes) 
 def test_a_refused_file_makes_no_version(database: Database, blobs: Blobs, models: Models) -> None:
     with pytest.raises(NotOnnxError):
         register(models, upload(database, blobs, b"hello"))
-    assert models.all_in("shop") == []
+    assert search(database, "shop", Search(), limit=10, cursor=None).items == []

@@ -11,7 +11,9 @@ from cloud_hub.blobs.errors import ReadCacheError, StoreConfigError, StoreError
 from cloud_hub.blobs.port import ObjectStore
 from cloud_hub.blobs.read_cache import ReadCache
 from cloud_hub.blobs.remote import PART_BYTES
-from cloud_hub.blobs.service import Blobs, uploads_of
+from cloud_hub.blobs.service import Blobs
+from cloud_hub.blobs.upload_rows import UploadKey
+from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import QueryError
 from cloud_hub.settings import Settings
@@ -50,7 +52,8 @@ async def test_blobs_go_up_and_come_back(store: ObjectStore, database: Database,
     data = bytes(range(256)) * (PART_BYTES // 256 + 1)
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     blobs = Blobs(database, store, tmp_path / "work")
-    assert await blobs.upload(uploads_of("shop"), digest, body_of(data), 1 << 30) == len(data)
+    uploads = Uploads(database, blobs, tmp_path / "uploads", most_bytes=1 << 30)
+    await uploads.put(UploadKey("shop", "ana", digest), len(data), body_of(data))
     assert b"".join(blobs.read(digest)) == data
     assert b"".join(blobs.read(digest, PART_BYTES - 3, 7)) == data[PART_BYTES - 3 :][:7]
     blobs.copy_to(digest, tmp_path / "copy")

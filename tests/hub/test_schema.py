@@ -59,14 +59,23 @@ def rows_of(database: Database) -> Rows:
         }
 
 
+MOVED = {
+    "activities": {"log"},  # tests/activities/test_migration.py
+    "models": {"tags"},  # tests/hub/test_model_migration.py
+    "blob_links": {"owner", "digest", "size_bytes", "media_type"},  # there too
+}
+"""Columns that migrations since have put elsewhere, and the tests that follow them."""
+
+
 def lost(before: Rows, after: Rows) -> list[str]:
     """Return the tables whose old columns do not hold what they held."""
-    return [
-        name
-        for name, rows in before.items()
-        if [{key: row.get(key) for key in old} for old, row in zip(rows, after.get(name, []), strict=False)]
-        != rows
-    ]
+    return [name for name, rows in before.items() if not _kept(name, rows, after.get(name, []))]
+
+
+def _kept(name: str, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> bool:
+    stay = {key for row in before for key in row} - MOVED.get(name, set())
+    old = [{key: row[key] for key in stay} for row in before]
+    return [{key: row.get(key) for key in stay} for row in after[: len(old)]] == old
 
 
 def differences(database: Database) -> list[Any]:
@@ -123,7 +132,7 @@ def test_the_migrated_schema_is_the_models_schema(place: Place) -> None:
 def test_negative_control_a_column_that_no_migration_made_is_seen(place: Place) -> None:
     database = place.open()
     with database.engine.begin() as connection:
-        connection.execute(sa.text("ALTER TABLE models DROP COLUMN framework"))
+        connection.execute(sa.text("ALTER TABLE telemetry_files DROP COLUMN size_bytes"))
     (found,) = differences(database)
     assert found[0] == "add_column"
 

@@ -91,8 +91,8 @@ def test_an_endless_answer_is_not_read_to_its_end(
     _, row = webhooks.create("shop", receiver.url, [], BY)
     note(database, webhooks, 1)
     deliver()
-    until(lambda: states(webhooks, row.id) == ["delivered"])
-    assert len(receiver.received) == 1
+    until(lambda: len(receiver.received) > 1)  # it counts as a failure, and is tried again
+    assert states(webhooks, row.id) == ["waiting"]
 
 
 def test_a_hook_that_hangs_does_not_hold_up_the_others(

@@ -27,6 +27,7 @@ from cloud_hub.images.build.pip_wheels import PipWheelSource
 from cloud_hub.images.build.ports import (
     BuildInputs,
     BuiltImage,
+    InputFile,
     Layer,
     LayerStore,
     Progress,
@@ -41,6 +42,7 @@ __all__ = [
     "BuiltImage",
     "FolderLayerStore",
     "HostRuntimeError",
+    "InputFile",
     "Layer",
     "LayerStore",
     "ModelChangedError",

@@ -79,7 +79,7 @@ def _plans(
     _stop_if(cancelled)
     progress(0.02, "Fetching Python dependencies")
     dependencies = wheel_plans(wheels.wheels(), interpreter, compiler)
-    model = model_plan(inputs.model_file, inputs.model_digest)
+    model = model_plan(inputs)
     return [base, *dependencies, server_plan(interpreter, compiler), model, *script]
 
 

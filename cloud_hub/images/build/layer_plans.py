@@ -14,7 +14,7 @@ from cloud_hub.images.build.interpreter import Interpreter
 from cloud_hub.images.build.layer_tar import Directory, Entry, File, Link, from_bytes, from_path
 from cloud_hub.images.build.layout import APP, FORMAT, MODEL_DIR, SCRIPT
 from cloud_hub.images.build.pip_wheels import package_folders
-from cloud_hub.images.build.ports import Wheel
+from cloud_hub.images.build.ports import BuildInputs, Wheel
 from cloud_hub.images.build.wheel_files import WheelFiles, in_layers, look_through
 from contract.digests import sha256
 from contract.encoding import canonical
@@ -59,10 +59,16 @@ def server_plan(interpreter: Interpreter, compiler: Compiler) -> LayerPlan:
     return _plan("scoring server", _named(found), interpreter, lambda _: compiler.beside(found))
 
 
-def model_plan(file: Path, digest: str) -> LayerPlan:
-    """Plan the layer of the model; that the file has this digest is checked while it is written."""
-    entry = File(f"{MODEL_DIR}/model.onnx", from_path(file), 0o644, digest)
-    return LayerPlan("model", _key("model", [digest]), lambda _: [entry])
+def model_plan(inputs: BuildInputs) -> LayerPlan:
+    """Plan the layer of the model; that files have their digests is checked while they are written."""
+    digest = inputs.model_digest
+    if not inputs.model_files:
+        entry = File(f"{MODEL_DIR}/model.onnx", from_path(inputs.model_file), 0o644, digest)
+        return LayerPlan("model", _key("model", [digest]), lambda _: [entry])
+    entries = [
+        File(f"{MODEL_DIR}/{one.path}", from_path(one.file), 0o644, one.digest) for one in inputs.model_files
+    ]
+    return LayerPlan("model", _key("model", ["folder", digest]), lambda _: entries)
 
 
 def script_plan(file: Path, compiler: Compiler) -> LayerPlan:

@@ -25,11 +25,22 @@ class Wheel:
 
 
 @dataclass(frozen=True)
+class InputFile:
+    """A file of a model that is a folder: its path in the folder, where its bytes are, their digest."""
+
+    path: str
+    file: Path
+    digest: str
+
+
+@dataclass(frozen=True)
 class BuildInputs:
     """The model to build an image of.
 
     ``model_file`` is an ONNX file whose bytes have ``model_digest``; validating the model is done
     elsewhere. ``script`` is a scoring script with ``init()`` and ``run(raw_data)``, or None.
+    ``model_files`` are all files of a model that is a folder; ``model_digest`` is then the folder's,
+    and ``model_file`` is not looked at.
     """
 
     model_name: str
@@ -37,6 +48,7 @@ class BuildInputs:
     model_file: Path
     model_digest: str
     script: Path | None = None
+    model_files: tuple[InputFile, ...] = ()
 
 
 @dataclass(frozen=True)
