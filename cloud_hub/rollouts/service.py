@@ -28,6 +28,7 @@ from contract.ids import split_versioned
 from contract.messages import Reported
 
 LIFETIME = timedelta(days=30)
+FARTHEST = 2**31 - 1_000_000  # a device that says more is not believed: the column ends there
 Push = Callable[[str, bytes], None]
 """``push(device, envelope)``: tell a device now; one that is offline asks when it comes back."""
 
@@ -130,7 +131,7 @@ class Rollouts:
         self, session: Session, workspace: str, device: str, rollout: RolloutRow, modules: list[Module]
     ) -> tuple[str, bytes]:
         newest = _newest(session, device)
-        generation = newest.generation + 1 if newest else 1
+        generation = max(newest.generation if newest else 0, _held(session, device)) + 1
         now = datetime.now(UTC)
         desired = Desired(
             device=device,
@@ -158,6 +159,13 @@ def _state(generation: int, seen_since: bool, reported: Reported | None) -> str:
     if any(module.state in {"failed", "rolled_back"} for module in reported.modules):
         return "failed"
     return "running" if reported.converged else "rolling"
+
+
+def _held(session: Session, device: str) -> int:
+    """Return the generation that a device says it holds: beyond ours, where we are an older backup."""
+    row = session.get_one(DeviceRow, device)
+    said = [(document or {}).get("generation") for document in (row.hello, row.reported)]
+    return max((number for number in said if isinstance(number, int) and number < FARTHEST), default=0)
 
 
 def _newest(session: Session, device: str) -> DesiredRow | None:

@@ -103,24 +103,24 @@ def _asked() -> BuildParameters:
 
 def rollout_revisions(hubs: Sequence[Database], folder: Path) -> Race:
     """The same rollout again is the next revision."""
-    services = _rollouts(hubs, folder)
+    services = rollouts(hubs, folder)
 
     def right(results: Sequence[object]) -> bool:
         found = _column(hubs[0], select(RolloutRow.revision).order_by(RolloutRow.revision))
         return found == list(range(1, len(results) + 1))
 
-    return Race(lambda n: services[n % 2].apply("shop", _manifest("all"), BY), right)
+    return Race(lambda n: services[n % 2].apply("shop", manifest("all"), BY), right)
 
 
 def generations(hubs: Sequence[Database], folder: Path) -> Race:
     """Rollouts of different names give one device one generation each."""
-    services = _rollouts(hubs, folder)
+    services = rollouts(hubs, folder)
 
     def right(results: Sequence[object]) -> bool:
         found = _column(hubs[0], select(DesiredRow.generation).order_by(DesiredRow.generation))
         return found == list(range(1, len(results) + 1))
 
-    return Race(lambda n: services[n % 2].apply("shop", _manifest(f"r{n}"), BY), right)
+    return Race(lambda n: services[n % 2].apply("shop", manifest(f"r{n}"), BY), right)
 
 
 def one_time_token(hubs: Sequence[Database], folder: Path) -> Race:
@@ -300,13 +300,13 @@ def _devices(hubs: Sequence[Database], folder: Path) -> list[Devices]:
     return [Devices(hub, authority, facts, audit(hub)) for hub in hubs]
 
 
-def _rollouts(hubs: Sequence[Database], folder: Path) -> list[Rollouts]:
+def rollouts(hubs: Sequence[Database], folder: Path) -> list[Rollouts]:
     image_versions(hubs, folder).act(0)
     signer = DesiredSigner.create(folder / "desired-key.pem")
     return [Rollouts(hub, signer, lambda _device, _envelope: None, audit(hub)) for hub in hubs]
 
 
-def _manifest(name: str) -> str:
+def manifest(name: str) -> str:
     return (
         f"apiVersion: headland/v1\nkind: Rollout\nmetadata:\n  name: {name}\nspec:\n"
         "  target:\n    devices: [cam-1]\n  modules:\n    scorer:\n      image: digits:1\n"
