@@ -47,7 +47,7 @@ def cancel(activity: str, hub: Hub, who: Who) -> ActivityAnswer:
     return ActivityAnswer.model_validate(hub.activities.cancel(who.workspace, activity, who.by))
 
 
-@router.get(EVENTS, response_class=EventStream)
+@router.get(EVENTS, response_class=EventStream, status_code=200)
 async def follow(
     activity: str,
     request: Request,

@@ -109,7 +109,8 @@ def show_baseline(model: str, hub: Hub, who: Who) -> Response:
     return Response(msgspec.json.encode(found), media_type="application/json")
 
 
-@router.api_route("/{model}/files/{path:path}", methods=["GET", "HEAD"])
+@router.head("/{model}/files/{path:path}", include_in_schema=False)
+@router.get("/{model}/files/{path:path}")
 def file(model: str, path: str, request: Request, hub: Hub, who: Who) -> Response:
     """Return a file of a version, or the part of it that a ``Range`` names; its ETag is its digest."""
     name, version = split_versioned(model, where="model")

@@ -178,9 +178,11 @@ def test_an_upload_in_chunks_of_any_size_is_taken(served: Served) -> None:
     data = bytes(500_000)
     path = f"PUT /api/v1/workspaces/shop/blobs/{sha256(data)}"
     assert served.ask(path, f"Content-Length: {len(data)}", body=data) == (201, "")
-    assert served.ask(
-        path, "Transfer-Encoding: chunked", body=b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data)
-    ) == (201, "")
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data)
+    # One by digest must say its length; one into a datastore need not.
+    assert served.ask(path, "Transfer-Encoding: chunked", body=chunked) == (422, "invalid-input")
+    into = "PUT /api/v1/workspaces/shop/datastores/default/files/x"
+    assert served.ask(into, "Transfer-Encoding: chunked", body=chunked) == (201, "")
     large = bytes(1_100_000)
     path = f"PUT /api/v1/workspaces/shop/blobs/{sha256(large)}"
     assert served.ask(path, f"Content-Length: {len(large)}", body=large)[0] in {0, 413}
