@@ -302,7 +302,9 @@ def test_the_commands(stage: Stage, tmp_path: Path) -> None:
     refused = headland(stage, "webhook", "test", webhook)
     assert (refused.returncode, "answered 500" in refused.stderr) == (1, True)
     assert "whsec_" not in headland(stage, "webhook", "list", "--output", "json").stdout
-    made = json.loads(headland(stage, "webhook", "create", "https://192.0.32.10/x", "--output", "json").stdout)
+    made = json.loads(
+        headland(stage, "webhook", "create", "https://192.0.32.10/x", "--output", "json").stdout
+    )
     assert made["secret"].startswith("whsec_")
     assert headland(stage, "webhook", "deliveries", made["id"]).returncode == 0
     assert headland(stage, "webhook", "delete", made["id"]).returncode == 0
