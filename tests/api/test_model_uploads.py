@@ -176,10 +176,20 @@ def test_a_pickle_that_is_allowed_is_still_no_onnx(shop: Workspace, tmp_path: Pa
     assert caught.value.code == "not-onnx"
 
 
+LIKE_ONNX = b"\x08\x08\x3a\xff\xff\xff\xff\x0f"
+
+
 def test_a_kind_that_nobody_knows_is_kept_under_the_name_that_it_is_given(
     shop: Workspace, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(b"weights of our own")
     made = shop.register_model("own", path, framework="house")
+    for data in (LIKE_ONNX, external("w.bin")):
+        path.write_bytes(data)
+        with pytest.raises(HubRefusedError) as caught:
+            shop.register_model("onnx", path)
+        assert caught.value.code == ("not-onnx" if data == LIKE_ONNX else "model-external-data")
+    path.write_bytes(LIKE_ONNX)
+    assert shop.register_model("own", path, framework="house").version == 2
     assert (made.framework, made.signature, made.pickled) == ("house", {}, False)

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+import onnx
 import pytest
+from google.protobuf.message import DecodeError
 
 from cloud_hub.errors import ModelRefusedError
 from cloud_hub.models.inspection.inspect import inspect
@@ -124,6 +126,7 @@ LIKE_SAFETENSORS = b"\x20\x00\x00\x00\x00\x00\x00\x00{" + bytes(7)
 
 @pytest.mark.parametrize("start", [LIKE_ONNX, LIKE_SAFETENSORS])
 def test_weights_may_begin_like_another_format(start: bytes, tmp_path: Path) -> None:
+    """Exporters write a file for each tensor: of many, one begins like this."""
     data = start.ljust(16, b"\0")
     folder = folder_of(tmp_path, model__onnx=external("onnx_MatMul_1"), onnx_MatMul_1=data)
     found = inspect(folder, where="m")
@@ -134,13 +137,16 @@ def test_weights_may_begin_like_another_format(start: bytes, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "data", "code"),
     [
-        ("stray", LIKE_ONNX, "not-onnx"),  # no model names it
+        ("stray", samples.claiming(1 << 29), "not-onnx"),
+        # A parser skips a group, and a graph that is a number: what follows would be loaded.
+        ("stray", as_bytes(model()) + b"\xf3\x07\xf4\x07", "not-onnx"),
+        ("stray", as_bytes(model()) + b"\x38\x01", "not-onnx"),
         ("stray", external("/etc/hostname"), "model-external-data"),
         ("other.ONNX", LIKE_ONNX, "not-onnx"),
         ("other.safetensors", LIKE_SAFETENSORS, "model-damaged"),
     ],
 )
-def test_what_is_not_said_to_be_weights_is_looked_at(
+def test_what_could_be_loaded_is_looked_at_under_every_name(
     name: str, data: bytes, code: str, tmp_path: Path
 ) -> None:
     folder = folder_of(tmp_path, model__onnx=as_bytes(model()))
@@ -148,6 +154,15 @@ def test_what_is_not_said_to_be_weights_is_looked_at(
     with pytest.raises(ModelRefusedError) as caught:
         inspect(folder, where="m")
     assert (caught.value.code, caught.value.where) == (code, f"m/{name}")
+
+
+def test_parsers_do_skip_what_onnx_does_not_have() -> None:
+    """Why those are refused under every name: ONNX itself loads them."""
+    for more in (b"\xf3\x07\xf4\x07", b"\x38\x01"):
+        loaded = onnx.load_model_from_string(as_bytes(model()) + more)
+        assert loaded.graph.node[0].op_type == "Mul"
+    with pytest.raises(DecodeError):
+        onnx.load_model_from_string(LIKE_ONNX)
 
 
 def test_a_model_that_calls_another_its_weights_does_not_hide_it(tmp_path: Path) -> None:

@@ -20,11 +20,12 @@ from cloud_hub.models.inspection.kinds import ONNX_SUFFIX, Kind, kind_of
 from cloud_hub.models.inspection.limits import InspectionLimits
 from cloud_hub.models.inspection.onnx_scan import scan
 from cloud_hub.models.inspection.onnx_tensor import External
-from cloud_hub.models.inspection.protobuf import Wire
+from cloud_hub.models.inspection.protobuf import NotProtobufError, Wire
 from cloud_hub.models.inspection.zips import kind_of_zip
 
 PICKLED = {"pickle", "pytorch"}
 MAX_ONNX_FILES = 32
+UNKNOWN = "the file is of no kind that is known here"
 
 
 def confined(request: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class _Look:
         if kind == "archive" or (kind == "compressed" and single):
             raise ModelArchiveError("the file is an archive or compressed")
         if kind == "other" and single:
-            raise ModelUnknownError("the file is of no kind that is known here")
+            raise ModelUnknownError(UNKNOWN)
         return kind
 
     def _safetensors(self, file: BinaryIO, found: Found, *, single: bool) -> Kind:
@@ -117,39 +118,36 @@ class _Look:
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
         sizes = {found.path: found.size_bytes for found in files}
         signatures = {}
-        weights: set[str] = set()
-        for found, file in sorted(opened, key=lambda each: not _is_called_onnx(each[0].path)):
+        for found, file in opened:
             self.file = found.path
-            if found.path in weights and not _is_called_onnx(found.path):
-                # Three bytes of its start made it ONNX; a model says that it is weights, and nobody
-                # loads it as anything else. Exporters write one such file for each tensor.
-                continue
             wire = Wire(file, found.size_bytes, self._limits.max_fields)
-            result = scan(wire, self._limits)
+            try:
+                result = scan(wire, self._limits)
+            except NotProtobufError as error:
+                # Three bytes of its start made it ONNX, as they do of one in 8,000 files of weights.
+                if found.path.lower().endswith(ONNX_SUFFIX):
+                    raise
+                if single:
+                    raise ModelUnknownError(UNKNOWN) from error
+                continue
             for external in result.external:
-                weights.add(_judge_external(external, found.path, {} if single else sizes))
+                _judge_external(external, found.path, {} if single else sizes)
             signatures[found.path] = signature_of(result.skeleton, self._limits)
         return signatures
 
 
-def _is_called_onnx(path: str) -> bool:
-    return path.lower().endswith(ONNX_SUFFIX)
-
-
-def _judge_external(external: External, model: str, sizes: dict[str, int]) -> str:
-    """Return the file of weights elsewhere: a plain one of the same folder; ``sizes`` has all of them."""
+def _judge_external(external: External, model: str, sizes: dict[str, int]) -> None:
+    """Weights elsewhere must be within a plain file of the same folder; ``sizes`` has all of them."""
     if not sizes:
         raise ExternalDataError("the model keeps weights in other files")
     parts = external.location.split("/")
     if external.location.startswith("/") or any(part in {"", ".", ".."} for part in parts):
         raise ExternalDataError("the model keeps weights in a file that its folder does not hold")
-    path = posixpath.join(posixpath.dirname(model), external.location)
-    size = sizes.get(path)
+    size = sizes.get(posixpath.join(posixpath.dirname(model), external.location))
     if size is None:
         raise ExternalDataError("the model keeps weights in a file that its folder does not hold")
     if external.offset + external.length > size:
         raise ExternalDataError("the model's weights reach beyond the end of their file")
-    return path
 
 
 def _open(path: Path) -> BinaryIO:
