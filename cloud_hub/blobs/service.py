@@ -11,13 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sqlalchemy import exists, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cloud_hub.blobs.owners import all_of
 from cloud_hub.blobs.port import LocalStore, ObjectStore
 from cloud_hub.blobs.rows import BlobLinkRow, BlobRow
 from cloud_hub.db.engine import Database
+from cloud_hub.db.locking import take
 from cloud_hub.errors import BlobGoneError, NotFoundError
 from contract.digests import hex_of, sha256
 
@@ -135,18 +135,18 @@ class Blobs:
                 file.write(chunk)
 
     @contextmanager
-    def as_folder(self, files: Iterable[tuple[str, str]], *, copied: bool = False) -> Iterator[Path]:
+    def as_folder(self, files: Iterable[tuple[str, str]]) -> Iterator[Path]:
         """Yield a local folder with blobs (path, digest) as files, to be read only; gone after the block.
 
-        Of a store on this machine the files are links to its own, so nothing is copied, unless
-        ``copied`` asks for plain files. Paths must have been checked by the caller.
+        Of a store on this machine the files are links to its own, so nothing is copied.
+        Paths must have been checked by the caller.
         """
         with TemporaryDirectory(dir=self._work_dir) as name:
             folder = Path(name)
             for path, digest in files:
                 target = folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if isinstance(self._store, LocalStore) and not copied:
+                if isinstance(self._store, LocalStore):
                     try:
                         target.hardlink_to(self._store.path(key_of(digest)))
                         continue
@@ -157,15 +157,7 @@ class Blobs:
 
     def hold(self, session: Session, digest: str) -> BlobRow:
         """Return the blob's row, locked until the transaction ends."""
-        row = session.get(BlobRow, digest, with_for_update=True)
-        if row is None:
-            try:
-                with session.begin_nested():
-                    session.add(BlobRow(digest=digest, unlinked_at=datetime.now(UTC)))
-            except IntegrityError:  # made by another transaction, which has ended now
-                pass
-            row = session.get_one(BlobRow, digest, with_for_update=True)
-        return row
+        return take(session, BlobRow, digest, lambda: BlobRow(digest=digest, unlinked_at=datetime.now(UTC)))
 
 
 def linked(session: Session, digest: str) -> bool:

@@ -34,8 +34,11 @@ def register(
     ] = None,
     description: Annotated[str, typer.Option(help="What it is.")] = "",
     framework: Annotated[
-        str | None, typer.Option(help="Such as sklearn: the files are kept, not looked into.")
+        str | None, typer.Option(help="Such as sklearn: the files are kept as they are.")
     ] = None,
+    allow_pickle: Annotated[
+        bool, typer.Option(help="Keep pickles, which run code when they are loaded.")
+    ] = False,
     baseline: Annotated[
         Path | None, typer.Option(help="JSON of the training data's statistics, from the SDK.")
     ] = None,
@@ -52,6 +55,7 @@ def register(
             properties=_pairs(property_),
             description=description,
             framework=framework,
+            allow_pickle=allow_pickle,
             baseline=_read_baseline(baseline) if baseline else None,
             moved=moved,
         )
@@ -203,6 +207,8 @@ def _facts(info: Model) -> Iterator[str]:
     yield f"{info.name}:{info.version}  {info.framework}, {size(info.size_bytes)}, {info.digest}"
     if info.description:
         yield f"  {info.description}"
+    if info.pickled:
+        yield "  pickled: it runs code when it is loaded"
     for side in ("inputs", "outputs"):
         for value in info.signature.get(side, ()):
             yield f"  {side[:-1]} {value['name']}: {value['type']} {value.get('shape', '')}"

@@ -132,6 +132,7 @@ def _new(ask: ModelAsk) -> NewModel:
         tags=ask.tags,
         properties=ask.properties,
         framework=ask.framework,
+        allow_pickle=ask.allow_pickle,
         run=ask.run,
         baseline=read_baseline(msgspec.json.encode(ask.baseline)) if ask.baseline is not None else None,
     )

@@ -60,8 +60,9 @@ class ModelBaselineRow(Base):
 class ModelRow(Base):
     """One version of a model; ``signature`` holds inputs and outputs as read from the file.
 
-    ``digest`` is the file's, or of a folder the digest of its listing. Whoever deletes a version or
-    registers an image of it holds this row's lock while they do.
+    ``pickled``: a file of it is a pickle, which runs code when it is loaded. ``digest`` is the file's,
+    or of a folder the digest of its listing. Whoever deletes a version or registers an image of it
+    holds this row's lock while they do.
     """
 
     __tablename__ = "models"
@@ -82,6 +83,7 @@ class ModelRow(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     framework: Mapped[str]
     signature: Mapped[dict[str, Any]]
+    pickled: Mapped[bool] = mapped_column(default=False)
     run: Mapped[str | None] = mapped_column(ForeignKey("runs.id"))
     created_by: Mapped[str]
     created_at: Mapped[datetime]

@@ -20,7 +20,8 @@ class ModelAsk(Ask):
     """A model to register, and where it came from.
 
     Either one file, by ``digest`` and ``file_name``, or a folder's ``files``. Without ``framework`` it
-    must be ONNX. ``baseline`` is the JSON of `contract.baseline.Baseline`.
+    must be ONNX. Pickles run code when they are loaded, so they are refused unless ``allow_pickle``.
+    ``baseline`` is the JSON of `contract.baseline.Baseline`.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ModelAsk(Ask):
     tags: dict[str, str] = Field(default_factory=dict)
     properties: dict[str, str] = Field(default_factory=dict)
     framework: str | None = None
+    allow_pickle: bool = False
     run: str | None = None
     baseline: dict[str, Any] | None = None
 
@@ -61,6 +63,7 @@ class ModelAnswer(Answer):
     size_bytes: int
     framework: str
     signature: dict[str, Any]
+    pickled: bool
     tags: dict[str, str]
     properties: dict[str, str]
     files: list[FileAnswer]

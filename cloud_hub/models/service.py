@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cloud_hub.audit.actor import Actor
@@ -14,9 +14,10 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.owners import models_of
 from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
+from cloud_hub.db.locking import take
 from cloud_hub.errors import InvalidInputError, NotFoundError, TooLargeError
 from cloud_hub.experiments.rows import RunRow
-from cloud_hub.models.describe import Description, describe, to_inspect
+from cloud_hub.models.describe import Description, describe
 from cloud_hub.models.files import ModelFile, check_paths, digest_of
 from cloud_hub.models.labels import LONGEST_DESCRIPTION, changed, check_labels
 from cloud_hub.models.rows import ModelBaselineRow, ModelFileRow, ModelLabelRow, ModelNameRow, ModelRow
@@ -29,6 +30,7 @@ class NewModel:
     """A version to register. ``files`` maps paths to digests of uploaded blobs.
 
     Of a model that is no ``folder`` there is one file. ``framework`` None: it must be ONNX.
+    Pickles are refused unless ``allow_pickle``.
     """
 
     name: str
@@ -38,6 +40,7 @@ class NewModel:
     tags: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
     framework: str | None = None
+    allow_pickle: bool = False
     run: str | None = None
     baseline: Baseline | None = None
 
@@ -54,7 +57,7 @@ class Models:
     def register(self, workspace: str, new: NewModel, by: Actor) -> ModelRow:
         """Register the next version of a model whose files are uploaded.
 
-        Raises `InvalidInputError`, `NotOnnxError`, `NotFoundError` and `TooLargeError`.
+        Raises `InvalidInputError`, a `ModelRefusedError`, `NotFoundError` and `TooLargeError`.
         """
         _check(new)
         with self._database.transaction() as session:
@@ -80,6 +83,7 @@ class Models:
             size_bytes=size_bytes,
             framework=description.framework,
             signature=description.signature,
+            pickled=description.pickled,
             run=new.run,
             created_by=by.principal,
             created_at=datetime.now(UTC),
@@ -164,24 +168,15 @@ class Models:
         return msgspec.convert(row.document, Baseline)
 
     def _describe(self, new: NewModel) -> Description:
-        digests = dict(new.files)
-        wanted = to_inspect(list(digests), new.framework)
-        # Copies: the inspection takes no links, and these could be the hub's own blobs.
-        files = [(path, digests[path]) for path in wanted]
-        with self._blobs.as_folder(files, copied=True) as folder:
-            return describe(folder, list(digests), new.framework)
+        paths = [path for path, _ in new.files]
+        with self._blobs.as_folder(new.files) as folder:
+            return describe(folder, paths, new.framework, allow_pickle=new.allow_pickle)
 
 
 def _next_version(session: Session, workspace: str, name: str) -> int:
     """Return the version after the newest that ever was, the name's row locked."""
-    row = session.get(ModelNameRow, (workspace, name), with_for_update=True)
-    if row is None:
-        try:
-            with session.begin_nested():
-                session.add(ModelNameRow(workspace=workspace, name=name, newest=0))
-        except IntegrityError:  # made by another registration, which has ended now
-            pass
-        row = session.get_one(ModelNameRow, (workspace, name), with_for_update=True)
+    new = partial(ModelNameRow, workspace=workspace, name=name, newest=0)
+    row = take(session, ModelNameRow, (workspace, name), new)
     row.newest += 1
     return row.newest
 

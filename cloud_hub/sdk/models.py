@@ -34,13 +34,15 @@ class ModelCalls:
         properties: Mapping[str, str] | None = None,
         description: str = "",
         framework: str | None = None,
+        allow_pickle: bool = False,
         baseline: Baseline | None = None,
         moved: Moved = nobody,
     ) -> Model:
         """Upload a file or a folder and register it as the next version of ``name``.
 
         Without ``framework`` it must be ONNX; a folder then holds exactly one ``*.onnx`` file. What the
-        workspace has already is not sent again, and what was cut off goes on where it was.
+        workspace has already is not sent again, and what was cut off goes on where it was. A pickle runs
+        code when it is loaded, so it is refused unless ``allow_pickle``.
         """
         files = _look_through(path)
         size_bytes, before = sum(file.size_bytes for _, file in files), 0
@@ -58,6 +60,7 @@ class ModelCalls:
             "properties": dict(properties or {}),
             "description": description,
             "framework": framework,
+            "allow_pickle": allow_pickle,
             "baseline": msgspec.to_builtins(baseline) if baseline is not None else None,
         }
         if path.is_dir():

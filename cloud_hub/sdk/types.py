@@ -56,7 +56,10 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a model; ``signature`` has inputs and outputs where they are known, else nothing."""
+    """One version of a model; ``signature`` has inputs and outputs where they are known, else nothing.
+
+    ``pickled``: a file of it is a pickle, which runs code when it is loaded.
+    """
 
     name: str
     version: int
@@ -66,6 +69,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     framework: str
     signature: dict[str, Any]
+    pickled: bool = False
     tags: dict[str, str]
     properties: dict[str, str] = {}
     files: list[ModelFile] = []

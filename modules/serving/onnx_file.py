@@ -13,12 +13,16 @@ _LOG_NOTHING_BUT_FATAL: Final = 4
 
 
 def load_model(folder: Path, threads: int) -> OnnxModel:
-    """Load the one ``*.onnx`` file below ``folder``; raises `ModelUnusableError`."""
+    """Load the one ``*.onnx`` file below ``folder``; raises `ModelUnusableError`.
+
+    Weights that it keeps in other files are read from beside it; that they lie in the model's folder
+    was checked when it was registered, and onnxruntime refuses what leads out of it.
+    """
     if not folder.is_dir():
         raise ModelUnusableError(
             "there is no such folder", where=str(folder), fix="Set AZUREML_MODEL_DIR to the model's folder."
         )
-    files = sorted(folder.rglob("*.onnx"))
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".onnx" and path.is_file())
     if len(files) != 1:
         raise ModelUnusableError(
             f"the folder holds {len(files)} *.onnx files, not one",

@@ -163,8 +163,14 @@ def test_a_folder_without_one_onnx_model_needs_its_framework(shop: Workspace, tm
         shop.register_model("sk", folder)
     assert caught.value.code == "model-is-pickle"
     assert "framework" in caught.value.fix
-    model = shop.register_model("sk", folder, framework="sklearn")
+    with pytest.raises(HubRefusedError) as caught:
+        shop.register_model("sk", folder, framework="sklearn")
+    assert caught.value.code == "model-is-pickle"
+    assert "allow pickles" in caught.value.fix
+    assert shop.models() == []
+    model = shop.register_model("sk", folder, framework="sklearn", allow_pickle=True)
     assert (model.version, model.framework, model.signature) == (1, "sklearn", {})
+    assert model.pickled
     with pytest.raises(HubRefusedError, match="needs a script"):
         shop.start_build("sk", "sk:1")
 

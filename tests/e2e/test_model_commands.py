@@ -1,7 +1,9 @@
 """`headland model` as a person types it: register a folder, find it, build it, and what cannot be deleted."""
 
 import json
+import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,10 @@ import msgspec
 import numpy as np
 
 from cloud_hub.sdk import baseline
+from simulators.demo.stage import Device
 from tests.e2e.conftest import World, command
+from tests.images.containers import ask
+from tests.inspection.samples import external
 
 
 def answer(*arguments: str) -> Any:
@@ -55,6 +60,34 @@ def test_a_folder_from_elsewhere_becomes_an_image_and_stays(world: World, tmp_pa
     to = Path(answer("model", "download", "elsewhere:1", "--to", str(tmp_path / "to"))["path"])
     assert (to / "labels.txt").read_bytes() == (folder / "labels.txt").read_bytes()
     assert (to / "net.onnx").read_bytes() == (folder / "net.onnx").read_bytes()
+
+
+def test_a_model_with_its_weights_in_other_files_scores_on_a_device(
+    world: World, device: Device, roll_out: Callable[..., None], tmp_path: Path
+) -> None:
+    folder, name = tmp_path / "apart", f"apart-{device.name}"
+    folder.mkdir()
+    (folder / "net.onnx").write_bytes(external("w.bin", offset="8"))
+    (folder / "w.bin").write_bytes(bytes(8) + np.array([3, 5], np.float32).tobytes())
+    assert answer("model", "register", name, str(folder))["framework"] == "onnx"
+    assert answer("image", "build", name, "--model", f"{name}:1")["model"] == f"{name}:1"
+    roll_out(f"{name}:1")
+    body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
+    status, said = ask(device.endpoint(), "POST", f"/v2/models/{name}/infer", json.dumps(body))
+    assert status == 200, said
+    assert json.loads(said)["outputs"][0]["data"] == [3.0, 10.0]
+
+
+def test_a_pickle_must_be_allowed_by_name(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps({"weights": [1.0, 2.0]}))
+    register = ("model", "register", "pickled", str(path), "--framework", "sklearn")
+    said = refused(*register)
+    assert "[model-is-pickle]" in said
+    assert "--allow-pickle" in said
+    assert answer("model", "list", "pickled") == []
+    assert answer(*register, "--allow-pickle")["pickled"] is True
+    assert "pickled: it runs code when it is loaded" in command("headland", "model", "show", "pickled").stdout
 
 
 def test_wrong_use_is_said_and_changes_nothing(world: World, tmp_path: Path) -> None:

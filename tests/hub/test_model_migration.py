@@ -3,12 +3,14 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from cloud_hub.blobs.owners import models_of, outputs_of, uploads_of
 from cloud_hub.blobs.rows import BlobLinkRow, BlobRow
 from cloud_hub.db.engine import Database
 from cloud_hub.models.search import Search, search
+from tests.hub.databases import Place
 
 BEFORE = "0040"
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -44,6 +46,7 @@ def test_models_keep_versions_tags_bytes_and_images(tmp_path: Path) -> None:
         (1, {"a": "1"}, False),
         (2, {}, False),
     ]
+    assert not any(model.pickled for model in found)
     assert [[(f.path, f.digest) for f in model.files] for model in found] == [[("model.onnx", DIGEST)]] * 2
     with database.transaction() as session:
         links = {(link.owner, link.digest) for link in session.query(BlobLinkRow)}
@@ -59,3 +62,28 @@ def test_models_keep_versions_tags_bytes_and_images(tmp_path: Path) -> None:
         (outputs_of("shop"), OTHER), ("shop/i", OTHER),
     }  # fmt: skip
     database.close()
+
+
+@pytest.mark.parametrize(
+    ("framework", "folder", "pickled"),
+    [("onnx", False, False), ("onnx", True, True), ("sklearn", False, True)],
+)
+def test_what_was_not_looked_into_is_taken_for_a_pickle(
+    empty_place: Place, framework: str, folder: bool, pickled: bool
+) -> None:
+    database = empty_place.open()
+    database.migrate("0050")
+    now = datetime.now(UTC).isoformat(sep=" ")
+    with database.transaction() as session:
+        session.execute(text("INSERT INTO workspaces (name, created_at) VALUES ('shop', :now)"), {"now": now})
+        session.execute(
+            text(
+                "INSERT INTO models (workspace, name, version, description, folder, digest, size_bytes,"
+                " framework, signature, created_by, created_at) VALUES ('shop', 'm', 1, '', :folder, :digest,"
+                " 5, :framework, '{}', 'ana', :now)"
+            ),
+            {"folder": folder, "digest": DIGEST, "framework": framework, "now": now},
+        )
+    database.migrate()
+    (model,) = search(database, "shop", Search(), limit=10, cursor=None).items
+    assert (model.framework, model.folder, model.pickled) == (framework, folder, pickled)

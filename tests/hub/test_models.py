@@ -14,7 +14,7 @@ from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ModelRefusedError, NotFoundError, NotOnnxError
 from cloud_hub.experiments.service import Experiments
-from cloud_hub.models.onnx_file import read_signature
+from cloud_hub.models.describe import describe
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.search import Search, search
 from cloud_hub.models.service import Models, NewModel
@@ -121,7 +121,7 @@ def test_what_is_no_self_contained_onnx_is_refused(tmp_path: Path, data: bytes) 
     path = tmp_path / "x.onnx"
     path.write_bytes(data)
     with pytest.raises(ModelRefusedError) as caught:
-        read_signature(path, where="x.onnx")
+        describe(tmp_path, ["x.onnx"], None)
     assert caught.value.where == "x.onnx"
     assert caught.value.fix
     assert not Path("/tmp/headland-pickle-canary").exists()

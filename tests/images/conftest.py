@@ -145,7 +145,11 @@ def built(twins: tuple[Built, Built]) -> Built:
 @pytest.fixture(scope="session")
 def rootfs(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image's layers, unpacked over each other."""
-    folder = tmp_path_factory.mktemp("rootfs")
+    return unpacked(built, tmp_path_factory.mktemp("rootfs"))
+
+
+def unpacked(built: Built, folder: Path) -> Path:
+    """Unpack an image's layers over each other into an empty folder; return it."""
     for layer in built.image.layers:
         with built.open_layer(layer) as tar:
             tar.extraction_filter = lambda one, _: one  # older Pythons have no other way

@@ -1,13 +1,18 @@
 """Images of models that are folders: every file at its path, and a layer of its own for other files."""
 
+import json
+import os
+import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cloud_hub.images.build import (
     BuildError,
     BuildInputs,
+    BuiltImage,
     FolderLayerStore,
     InputFile,
     ModelChangedError,
@@ -15,7 +20,9 @@ from cloud_hub.images.build import (
     build_image,
 )
 from contract.digests import sha256
-from tests.images.conftest import Built
+from tests.images.conftest import Built, unpacked
+from tests.images.containers import ask, container, let_pass, until_ready
+from tests.inspection.samples import external
 
 FOLDER = sha256(b"the folder's listing")
 
@@ -30,8 +37,8 @@ def inputs(folder: Path, digest: str = FOLDER) -> BuildInputs:
 
 def build(
     built: Built, store: FolderLayerStore, work_dir: Path, asked: BuildInputs
-) -> tuple[int, dict[str, bytes]]:
-    """Build; return how many layers were new, and the files of the model's layer."""
+) -> tuple[BuiltImage, dict[str, bytes]]:
+    """Build; return the image and the files of the model's layer."""
     image = build_image(
         asked,
         layers=store,
@@ -47,15 +54,16 @@ def build(
             content = tar.extractfile(member) if member.isfile() else None
             if content is not None:
                 files[member.name] = content.read()
-    return image.new_layers, files
+    return image, files
 
 
 @pytest.fixture
-def folder(tmp_path: Path, model: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
+    """A model, y = x * (3, 5), whose weights are in another file, as exporters write large ones."""
     folder = tmp_path / "folder"
     (folder / "weights").mkdir(parents=True)
-    (folder / "net.onnx").write_bytes(model.read_bytes())
-    (folder / "weights/net.data").write_bytes(b"external data" * 1000)
+    (folder / "net.onnx").write_bytes(external("weights/net.data", offset="4096"))
+    (folder / "weights/net.data").write_bytes(bytes(4096) + np.array([3, 5], np.float32).tobytes())
     return folder
 
 
@@ -64,14 +72,38 @@ def test_every_file_is_at_its_path_and_a_new_model_is_one_new_layer(
 ) -> None:
     store, work_dir = built.copied_store(tmp_path / "store"), tmp_path / "work"
     work_dir.mkdir()
-    new_layers, files = build(built, store, work_dir, inputs(folder))
-    assert new_layers == 1
+    image, files = build(built, store, work_dir, inputs(folder))
+    assert image.new_layers == 1
     assert files == {
         f"var/headland/model/{path.relative_to(folder).as_posix()}": path.read_bytes()
         for path in folder.rglob("*")
         if path.is_file()
     }
-    assert build(built, store, work_dir, inputs(folder))[0] == 0
+    assert build(built, store, work_dir, inputs(folder))[0].new_layers == 0
+
+
+@pytest.mark.system
+def test_a_folder_model_with_its_weights_in_other_files_scores_in_a_container(
+    built: Built, folder: Path, tmp_path: Path
+) -> None:
+    if shutil.which("runc") is None or os.geteuid() != 0:
+        pytest.skip("needs runc and root")
+    work_dir, where = tmp_path / "work", tmp_path / "container"
+    work_dir.mkdir()
+    where.mkdir()
+    store = built.copied_store(tmp_path / "store")
+    image, _ = build(built, store, work_dir, inputs(folder))
+    its = Built(tmp_path / "store", folder, built.wheels, image, ())
+    rootfs = tmp_path / "rootfs"
+    rootfs.mkdir()
+    unpacked(its, rootfs)
+    let_pass(rootfs)
+    with container(its, rootfs, where, f"headland-folder-{os.getpid()}") as (shared, running):
+        until_ready(shared / "score.sock", running, where / "log")
+        body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
+        status, answer = ask(shared / "score.sock", "POST", "/v2/models/pump-wear/infer", json.dumps(body))
+        assert status == 200, answer
+        assert json.loads(answer)["outputs"][0]["data"] == [3.0, 10.0]
 
 
 def test_a_file_that_changed_since_is_refused(built: Built, folder: Path, tmp_path: Path) -> None:

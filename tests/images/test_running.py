@@ -1,21 +1,17 @@
 """Images run: nothing of this machine is needed but its kernel."""
 
-import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.images.conftest import Built
+from tests.images.containers import ask, container, let_pass, until_ready
 
 LOOK = """
 import json, sys, os
@@ -87,88 +83,14 @@ def test_a_library_from_outside_would_be_seen(built: Built, rootfs: Path, tmp_pa
     assert _from_outside(said, rootfs) == [str(moved)]
 
 
-@contextmanager
-def _container(
-    built: Built, rootfs: Path, folder: Path, name: str
-) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
-    """Run the image as configured, without any network; yields the socket's folder and the process."""
-    config = built.document(built.image.config_digest)["config"]
-    shared = folder / "shared"
-    shared.mkdir()
-    os.chown(shared, 65532, 65532)
-    uid, gid = map(int, config["User"].split(":"))
-    spec: dict[str, Any] = {
-        "ociVersion": "1.0.2",
-        "process": {
-            "user": {"uid": uid, "gid": gid},
-            "args": config["Entrypoint"],
-            "env": [*config["Env"], "HEADLAND_LISTEN=unix:/run/headland/score.sock"],
-            "cwd": config.get("WorkingDir", "/"),
-            "noNewPrivileges": True,
-            "capabilities": {},
-        },
-        "root": {"path": str(rootfs), "readonly": True},
-        "mounts": [
-            {"destination": "/proc", "type": "proc", "source": "proc"},
-            {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
-            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
-            {
-                "destination": "/run/headland",
-                "type": "bind",
-                "source": str(shared),
-                "options": ["bind", "rw"],
-            },
-        ],
-        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")]},
-    }
-    (folder / "config.json").write_text(json.dumps(spec))
-    runc = ["runc", "--root", str(folder / "state")]
-    log = (folder / "log").open("wb")
-    with log, subprocess.Popen([*runc, "run", "-b", str(folder), name], stdout=log, stderr=log) as running:
-        try:
-            yield shared, running
-        finally:
-            subprocess.run([*runc, "kill", name, "TERM"], check=False, capture_output=True)
-            try:
-                running.wait(20)
-            finally:
-                subprocess.run([*runc, "delete", "-f", name], check=False, capture_output=True)
-
-
-def _ask(path: Path, method: str, url: str, body: str | None = None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("localhost")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(10)
-    try:
-        connection.sock.connect(str(path))
-        connection.request(method, url, body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
-def _until_ready(path: Path, running: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while running.poll() is None and time.monotonic() < deadline:
-        try:
-            if _ask(path, "GET", "/v2/health/ready")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"never ready: {log.read_text()}")
-
-
 @pytest.mark.system
 def test_it_scores_in_a_container_without_a_network(built: Built, rootfs: Path, tmp_path: Path) -> None:
     if shutil.which("runc") is None or os.geteuid() != 0:
         pytest.skip("needs runc and root")
-    for parent in (rootfs.parent, rootfs.parent.parent, rootfs.parent.parent.parent):
-        if parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(parent.stat().st_mode | 0o001)  # the container's user must be able to pass
-    with _container(built, rootfs, tmp_path, f"headland-test-{os.getpid()}") as (shared, running):
-        _until_ready(shared / "score.sock", running, tmp_path / "log")
+    let_pass(rootfs)
+    with container(built, rootfs, tmp_path, f"headland-test-{os.getpid()}") as (shared, running):
+        until_ready(shared / "score.sock", running, tmp_path / "log")
         body = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
-        status, answer = _ask(shared / "score.sock", "POST", "/v2/models/pump-wear/infer", json.dumps(body))
+        status, answer = ask(shared / "score.sock", "POST", "/v2/models/pump-wear/infer", json.dumps(body))
         assert status == 200, answer
         assert json.loads(answer)["outputs"][0]["data"] == [2.0, 4.0, 6.0]

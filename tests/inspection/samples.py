@@ -57,6 +57,14 @@ def external(location: str, count: int = 2, **more: str) -> bytes:
     return as_bytes(made)
 
 
+def external_claiming(count: int, location: str) -> bytes:
+    """Return a model of a few bytes that claims ``count`` floats in ``location``."""
+    made = onnx.load_model_from_string(external(location))
+    made.graph.initializer[0].ClearField("dims")  # type: ignore[no-untyped-call]
+    made.graph.initializer[0].dims.append(count)
+    return as_bytes(made)
+
+
 def hidden_external(place: str, location: str) -> bytes:
     """Return a model with an external tensor in a place that is easily missed."""
     evil = TensorProto(name="e", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)

@@ -18,14 +18,29 @@ try:
 except ModelRefusedError as error:
     print(error.code)
 """
+# As the registry does it: the hub's own links to its store, with another model's bytes beside them.
+REGISTER = """
+import sys
+from pathlib import Path
+from cloud_hub.errors import ModelRefusedError
+from cloud_hub.models.describe import describe
+try:
+    folder = Path(sys.argv[1])
+    describe(folder, sorted(path.name for path in folder.iterdir()), sys.argv[2] or None)
+except ModelRefusedError as error:
+    print(error.code)
+"""
 NAIVE = "import sys, onnx; onnx.load(sys.argv[1])"
 
 
-def opened(source: str, argument: Path, log: Path) -> tuple[str, str]:
+def opened(source: str, argument: Path, log: Path, *more: str) -> tuple[str, str]:
     """Run Python under strace; return what it printed and every path that it or a child opened."""
     command = ["strace", "-f", "-qq", "-e", "trace=open,openat,openat2,readlink", "-o", str(log)]
     done = subprocess.run(
-        [*command, sys.executable, "-c", source, str(argument)], capture_output=True, text=True, check=False
+        [*command, sys.executable, "-c", source, str(argument), *more],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout.strip(), log.read_text()
 
@@ -48,6 +63,28 @@ def test_a_canary_is_never_opened(kind: str, tmp_path: Path) -> None:
     told, calls = opened(INSPECT, target if kind == "file" else folder, tmp_path / "log")
     assert told in {"model-external-data", "model-not-plain-files"}
     assert "model.onnx" in calls or told == "model-not-plain-files"
+    assert "secret-canary" not in calls
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("framework", ["", "custom"])
+@pytest.mark.parametrize("location", ["../secret-canary.bin", "{folder}/secret-canary.bin"])
+def test_registering_opens_no_canary_whatever_the_model_is_said_to_be(
+    framework: str, location: str, tmp_path: Path
+) -> None:
+    store, folder = tmp_path / "store", tmp_path / "work"
+    store.mkdir()
+    folder.mkdir()
+    (tmp_path / "secret-canary.bin").write_bytes(bytes(8))
+    for name, data in {
+        "model.onnx": external(location.format(folder=tmp_path)),
+        "w.bin": bytes(8),
+    }.items():
+        (store / name).write_bytes(data)
+        (folder / name).hardlink_to(store / name)
+    told, calls = opened(REGISTER, folder, tmp_path / "log", framework)
+    assert told == "model-external-data"
+    assert "model.onnx" in calls
     assert "secret-canary" not in calls
 
 

@@ -4,11 +4,13 @@ import signal
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 from onnx import TensorProto
 
 from modules.serving.errors import ServingSettingsError
 from modules.serving.settings import InheritedListener, TcpListener, UnixListener, read_settings
+from tests.inspection.samples import external
 from tests.serving.conftest import Servers, eventually, one_op, save_model
 
 GOOD = {"LISTEN_FDS": "1", "AZUREML_MODEL_DIR": "/model"}
@@ -66,6 +68,29 @@ def test_models_that_cannot_be_served(servers: Servers, tmp_path: Path, digits: 
         assert words in server.log
         assert "[model-unusable]" in server.log
         assert server.log.count("\n") == 1
+
+
+def test_a_model_with_its_weights_in_other_files_scores(servers: Servers, tmp_path: Path) -> None:
+    """As a folder comes: capitals in the suffix, a folder that is called like a model, weights below."""
+    folder = tmp_path / "folder"
+    (folder / "weights").mkdir(parents=True)
+    (folder / "old.onnx").mkdir()
+    (folder / "old.onnx" / "notes.txt").write_text("none")
+    (folder / "Net.ONNX").write_bytes(external("weights/w.bin", offset="8"))
+    (folder / "weights" / "w.bin").write_bytes(bytes(8) + np.array([3, 5], np.float32).tobytes())
+    client = servers.connect(servers.start(servers.listen(), folder))
+    body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
+    answer = client.ask("POST", "/v2/models/digits/infer", body)
+    assert (answer.status, answer.json["outputs"][0]["data"]) == (200, [3, 10])
+
+
+@pytest.mark.parametrize("location", ["../w.bin", "{outside}/w.bin", "absent.bin"])
+def test_weights_out_of_the_folder_are_not_loaded(servers: Servers, tmp_path: Path, location: str) -> None:
+    (tmp_path / "w.bin").write_bytes(bytes(8))
+    folder = save_model(tmp_path / "folder", external(location.format(outside=tmp_path)))
+    server = servers.start(servers.listen(), folder, wait=False)
+    assert server.wait_exit() == 2
+    assert "[model-unusable]" in server.log
 
 
 def test_descriptor_3_that_is_no_listening_socket(servers: Servers, digits: Path) -> None:

@@ -71,19 +71,22 @@ def inspect(
     where: str,
     name: str | None = None,
     allow_pickle: bool = False,
+    own_links: bool = False,
     limits: InspectionLimits | None = None,
 ) -> Description:
     """Find out what the file or folder at ``root`` is.
 
     ``name`` is what a file is called by the person who gave it (default: its own); a folder has none.
     ``where`` names the model in errors. Pickles are refused unless ``allow_pickle``; then they are
-    marked, and not loaded either. Raises a `ModelRefusedError`. Blocks, so call it in a thread.
+    marked, and not loaded either. Files with a second name are refused unless ``own_links`` says that
+    the hub has linked them itself. Raises a `ModelRefusedError`. Blocks, so call it in a thread.
     """
     limits = limits or InspectionLimits()
     request = {
         "root": str(root.absolute()),
         "name": None if root.is_dir() and not root.is_symlink() else name or root.name,
         "allow_pickle": allow_pickle,
+        "own_links": own_links,
         "limits": dataclasses.asdict(limits),
     }
     try:

@@ -29,6 +29,7 @@ OTHER_ARCHIVES: Final = (
 )
 SAFETENSORS_START: Final = re.compile(rb".{7}\x00\{", re.DOTALL)
 XGBOOST_START: Final = re.compile(rb"\s*\{\s*\"(learner|version)\"")
+ONNX_SUFFIX: Final = ".onnx"
 FIRST_ONNX_TAG = 0x08
 
 
@@ -44,7 +45,7 @@ def kind_of(name: str, head: bytes, size_bytes: int) -> Kind:
         return "pickle" if pickles.is_pickle(inside, len(inside) + 1) else "compressed"
     if SAFETENSORS_START.match(head):
         return "safetensors"
-    if name.endswith(".onnx"):
+    if name.lower().endswith(ONNX_SUFFIX):
         return "onnx"
     if name.lower().endswith(pickles.SUFFIXES):
         return "pickle"

@@ -16,15 +16,16 @@ from cloud_hub.models.inspection.errors import (
     ModelUnknownError,
 )
 from cloud_hub.models.inspection.folder import Found, files_in, plain_size
-from cloud_hub.models.inspection.kinds import Kind, kind_of
+from cloud_hub.models.inspection.kinds import ONNX_SUFFIX, Kind, kind_of
 from cloud_hub.models.inspection.limits import InspectionLimits
 from cloud_hub.models.inspection.onnx_scan import scan
 from cloud_hub.models.inspection.onnx_tensor import External
-from cloud_hub.models.inspection.protobuf import Wire
+from cloud_hub.models.inspection.protobuf import NotProtobufError, Wire
 from cloud_hub.models.inspection.zips import kind_of_zip
 
 PICKLED = {"pickle", "pytorch"}
 MAX_ONNX_FILES = 32
+UNKNOWN = "the file is of no kind that is known here"
 
 
 def confined(request: dict[str, Any]) -> dict[str, Any]:
@@ -33,7 +34,11 @@ def confined(request: dict[str, Any]) -> dict[str, Any]:
     Answers ``{"files": [[path, bytes, kind], ...], "signatures": {path: signature}}``, or
     ``{"code", "what", "file"}`` where it is refused.
     """
-    look = _Look(InspectionLimits(**request["limits"]), allow_pickle=request["allow_pickle"])
+    look = _Look(
+        InspectionLimits(**request["limits"]),
+        allow_pickle=request["allow_pickle"],
+        own_links=request["own_links"],
+    )
     try:
         return look.at(Path(request["root"]), request["name"])
     except ModelRefusedError as error:
@@ -41,15 +46,19 @@ def confined(request: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Look:
-    def __init__(self, limits: InspectionLimits, *, allow_pickle: bool) -> None:
+    def __init__(self, limits: InspectionLimits, *, allow_pickle: bool, own_links: bool) -> None:
         self._limits = limits
+        self._own_links = own_links
         self._allow_pickle = allow_pickle
         self.file = ""
 
     def at(self, root: Path, name: str | None) -> dict[str, Any]:
         """Look at all of it; ``file`` is the one that is being looked at."""
         single = name is not None
-        files = [Found(name, plain_size(root.lstat()))] if name is not None else files_in(root, self._limits)
+        if name is not None:
+            files = [Found(name, plain_size(root.lstat(), own_links=self._own_links))]
+        else:
+            files = files_in(root, self._limits, own_links=self._own_links)
         kinds: list[list[Any]] = []
         opened: list[tuple[Found, BinaryIO]] = []
         for found in files:
@@ -63,7 +72,11 @@ class _Look:
                     raise ModelTooComplexError(f"a model may have {MAX_ONNX_FILES} ONNX files")
             else:
                 file.close()
-        return {"files": kinds, "signatures": self._signatures(opened, files, single=single)}
+        signatures = self._signatures(opened, files, single=single)
+        for each in kinds:
+            if each[2] == "onnx" and each[0] not in signatures:
+                each[2] = "other"
+        return {"files": kinds, "signatures": signatures}
 
     def _kind(self, file: BinaryIO, found: Found, *, single: bool) -> Kind:
         head = file.read(pickles.HEAD_BYTES)
@@ -74,14 +87,24 @@ class _Look:
         if kind == "npy":
             arrays.check_npy(head)
         if kind == "safetensors":
-            arrays.check_safetensors(file, found.size_bytes, self._limits)
+            kind = self._safetensors(file, found, single=single)
         if kind in PICKLED and not self._allow_pickle:
             raise ModelPickleError("the file is a pickle, or holds one")
         if kind == "archive" or (kind == "compressed" and single):
             raise ModelArchiveError("the file is an archive or compressed")
         if kind == "other" and single:
-            raise ModelUnknownError("the file is of no kind that is known here")
+            raise ModelUnknownError(UNKNOWN)
         return kind
+
+    def _safetensors(self, file: BinaryIO, found: Found, *, single: bool) -> Kind:
+        try:
+            arrays.check_safetensors(file, found.size_bytes, self._limits)
+        except ModelRefusedError:
+            # Two bytes of its start made it one: beside a model that may also be plain weights.
+            if single or found.path.lower().endswith(".safetensors"):
+                raise
+            return "other"
+        return "safetensors"
 
     def _signatures(
         self, opened: list[tuple[Found, BinaryIO]], files: list[Found], *, single: bool
@@ -98,7 +121,15 @@ class _Look:
         for found, file in opened:
             self.file = found.path
             wire = Wire(file, found.size_bytes, self._limits.max_fields)
-            result = scan(wire, self._limits)
+            try:
+                result = scan(wire, self._limits)
+            except NotProtobufError as error:
+                # Three bytes of its start made it ONNX, as they do of one in 8,000 files of weights.
+                if found.path.lower().endswith(ONNX_SUFFIX):
+                    raise
+                if single:
+                    raise ModelUnknownError(UNKNOWN) from error
+                continue
             for external in result.external:
                 _judge_external(external, found.path, {} if single else sizes)
             signatures[found.path] = signature_of(result.skeleton, self._limits)

@@ -11,7 +11,7 @@ from cloud_hub.errors import NotOnnxError
 from cloud_hub.models.inspection.errors import ExternalDataError, ModelTooComplexError
 from cloud_hub.models.inspection.limits import InspectionLimits
 from cloud_hub.models.inspection.onnx_tensor import External, judge, read_tensor
-from cloud_hub.models.inspection.protobuf import BYTES, NOT_PROTOBUF, Wire, embedded
+from cloud_hub.models.inspection.protobuf import BYTES, ODD, Wire, embedded
 
 # Every field through which a TensorProto can be reached; a test compares it with ONNX's descriptors.
 INNER: Final[dict[str, dict[int, str]]] = {
@@ -63,7 +63,7 @@ class _Scanner:
             if inner is None:
                 out += self._copy(each.at, each.end)
             elif each.wire != BYTES:
-                raise NotOnnxError(NOT_PROTOBUF)
+                raise NotOnnxError(ODD)
             elif inner == "TensorProto":
                 in_sparse = kind == "SparseTensorProto"
                 out += embedded(each.number, self._tensor(each.start, each.end, in_sparse=in_sparse))

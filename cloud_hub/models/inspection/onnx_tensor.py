@@ -5,7 +5,15 @@ from typing import Final
 
 from cloud_hub.errors import NotOnnxError
 from cloud_hub.models.inspection.errors import ExternalDataError, ModelTooComplexError
-from cloud_hub.models.inspection.protobuf import BYTES, NOT_PROTOBUF, VARINT, Field, Wire, embedded, varint
+from cloud_hub.models.inspection.protobuf import (
+    BYTES,
+    ODD,
+    VARINT,
+    Field,
+    Wire,
+    embedded,
+    varint,
+)
 
 # onnx.proto 1.23, TensorProto.DataType: bits of one element; 0 for text.
 BITS: Final = {
@@ -138,7 +146,7 @@ def _number(text: str) -> int:
 
 def _entry(wire: Wire, each: Field, entries: dict[str, str]) -> None:
     if each.wire != BYTES:
-        raise NotOnnxError(NOT_PROTOBUF)
+        raise NotOnnxError(ODD)
     pair = {1: b"", 2: b""}
     for part in wire.fields(each.start, each.end):
         if part.number in pair:
@@ -151,7 +159,7 @@ def _entry(wire: Wire, each: Field, entries: dict[str, str]) -> None:
 
 def _short(wire: Wire, each: Field) -> bytes:
     if each.wire != BYTES:
-        raise NotOnnxError(NOT_PROTOBUF)
+        raise NotOnnxError(ODD)
     if each.end - each.start > MAX_EXTERNAL_BYTES:
         raise ModelTooComplexError("a name is longer than allowed")
     return wire.read(each.start, each.end)

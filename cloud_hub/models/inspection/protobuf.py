@@ -12,8 +12,15 @@ from cloud_hub.errors import NotOnnxError
 from cloud_hub.models.inspection.errors import ModelTooComplexError
 
 WINDOW_BYTES: Final = 64 * 1024
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-NOT_PROTOBUF = "the file is not an ONNX model"
+VARINT, FIXED64, BYTES, GROUP, FIXED32 = 0, 1, 2, 3, 5
+ODD: Final = "the model has fields that ONNX does not have"
+
+
+class NotProtobufError(NotOnnxError):
+    """The bytes are not protobuf at all, so no parser of it would take them for ONNX."""
+
+    def __init__(self) -> None:
+        super().__init__("the file is not an ONNX model")
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,12 @@ class Wire:
                 stop = content + length
             elif wire in {FIXED32, FIXED64}:
                 stop = content + (4 if wire == FIXED32 else 8)
+            elif wire == GROUP:
+                raise NotOnnxError(ODD)  # ONNX has none, but a parser would skip it
             else:
-                raise NotOnnxError(NOT_PROTOBUF)
+                raise NotProtobufError
             if number == 0 or stop > end:
-                raise NotOnnxError(NOT_PROTOBUF)
+                raise NotProtobufError
             yield Field(number, wire, at, content, stop, value)
             at = stop
 
@@ -71,7 +80,7 @@ class Wire:
         self._file.seek(start)
         found = self._file.read(end - start)
         if len(found) != end - start:
-            raise NotOnnxError(NOT_PROTOBUF)
+            raise NotProtobufError
         return found
 
     def varints(self, start: int, end: int) -> Iterator[int]:
@@ -91,7 +100,7 @@ class Wire:
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return value & (1 << 64) - 1, at
-        raise NotOnnxError(NOT_PROTOBUF)
+        raise NotProtobufError
 
     def _byte(self, at: int) -> int:
         index = at - self._window_at
@@ -99,7 +108,7 @@ class Wire:
             self._file.seek(at)
             self._window, self._window_at, index = self._file.read(WINDOW_BYTES), at, 0
             if not self._window:
-                raise NotOnnxError(NOT_PROTOBUF)
+                raise NotProtobufError
         return self._window[index]
 
 
