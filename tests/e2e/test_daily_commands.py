@@ -129,7 +129,7 @@ def test_what_differs_between_models_is_shown(world: World) -> None:
     }
     digests = [world.workspace.model(f"digits:{version}").digest for version in (1, 2)]
     assert {(digests[0], None), (None, digests[1])} <= set(found.values()), "each has its file"
-    assert {"run", "metric accuracy"} <= found.keys()
+    assert {"run", "parameter kind"} <= found.keys()
     assert "framework" not in found
     assert answer("model", "diff", "digits:1", "digits:1") == []
     assert "[not-found]" in command("headland", "model", "diff", "digits:1", "digits:99").stderr
@@ -147,7 +147,7 @@ def test_a_secret_shows_its_versions_without_a_value(world: World, tmp_path: Pat
 
 
 def test_the_newest_activity_is_meant_where_none_is_named(world: World) -> None:
-    newest = world.workspace.activities(limit=1)[0].id
+    newest = world.workspace.start_build("daily", "digits:1").id
     assert answer("activity", "show")["id"] == newest
     assert newest in command("headland", "activity", "follow").stdout.splitlines()[-1]
 
