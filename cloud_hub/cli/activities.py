@@ -9,9 +9,12 @@ from cloud_hub.cli.following import Follower
 from cloud_hub.cli.output import Format, Output, cell, show, show_table
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
-from cloud_hub.sdk import Activity
+from cloud_hub.sdk import Activity, SdkError, Workspace
 
 app = group("Long operations and how they went.")
+
+
+Which = Annotated[str, typer.Argument(metavar="[ACTIVITY]", help="Its id; else the workspace's newest.")]
 
 
 class StateName(StrEnum):
@@ -44,10 +47,10 @@ def list_(
 
 
 @app.command("show", epilog="Example: headland activity show 9a1b...")
-def show_(activity: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+def show_(activity: Which = "", workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
     """Show an activity with its log."""
     with connect(workspace) as ws:
-        info = ws.activity(activity)
+        info = ws.activity(activity or _newest(ws))
     lines = [_headline(info)]
     lines += [f"  {cell(line.at)}  {line.text}" for line in info.log]
     if info.error:
@@ -56,10 +59,12 @@ def show_(activity: str, workspace: WorkspaceOption = "", output: Output = Forma
 
 
 @app.command(epilog="Example: headland activity follow 9a1b...")
-def follow(activity: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+def follow(activity: Which = "", workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
     """Follow an activity until its end; Ctrl-C leaves it running. Fails where it fails."""
-    with connect(workspace) as ws, Follower(activity) as follower:
-        done = ws.wait(activity, follower)
+    with connect(workspace) as ws:
+        one = activity or _newest(ws)
+        with Follower(one) as follower:
+            done = ws.wait(one, follower)
     if output is Format.TEXT:
         show(done, _headline(done))
 
@@ -71,6 +76,15 @@ def cancel(activity: str, workspace: WorkspaceOption = "", output: Output = Form
         info = ws.cancel(activity)
     words = "is cancelled" if info.state == "cancelled" else "was asked to stop"
     show(info, f"{info.kind} {info.id} {words}")
+
+
+def _newest(ws: Workspace) -> str:
+    found = ws.activities(limit=1)
+    if not found:
+        raise SdkError(
+            "there is no activity yet", where=ws.name, fix="`headland image build NAME --model MODEL` is one."
+        )
+    return found[0].id
 
 
 def _headline(info: Activity) -> str:

@@ -84,7 +84,8 @@ def upload(
     )
     with connect(workspace) as ws, bytes_bar(f"upload {path.name}", total) as moved:
         stored = ws.datastores.open(datastore).upload(path, to, moved)
-    show(stored, f"{len(stored)} files are stored, {size(total)}")
+    files = "1 file is" if len(stored) == 1 else f"{len(stored)} files are"
+    show(stored, f"{files} stored, {size(total)}")
 
 
 @app.command(epilog="Example: headland datastore download raw/2026/a.jpg --to ./photos --datastore photos")

@@ -11,6 +11,7 @@ import typer
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from cloud_hub.cli.output import Format, Output, bar_of, cell, show, show_table, size
+from cloud_hub.cli.pairs import Pairs, pairs
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
 from cloud_hub.sdk import Lineage, Model, SdkError
@@ -20,7 +21,6 @@ from contract.baseline import Baseline, read_baseline
 app = group("Models: name and version, with the run they came from.")
 
 Model_ = Annotated[str, typer.Argument(metavar="MODEL", help="name:version, or name for the newest.")]
-Pairs = list[str] | None
 
 
 @app.command(epilog="Example: headland model register digits model.onnx --run 3f0c... --tag stage=test")
@@ -51,8 +51,8 @@ def register(
             name,
             path,
             run=run,
-            tags=_pairs(tag),
-            properties=_pairs(property_),
+            tags=pairs(tag),
+            properties=pairs(property_),
             description=description,
             framework=framework,
             allow_pickle=allow_pickle,
@@ -125,6 +125,20 @@ def show_(model: Model_, workspace: WorkspaceOption = "", output: Output = Forma
     show({**msgspec.to_builtins(info), "lineage": lineage}, "\n".join([*_facts(info), *_lineage(lineage)]))
 
 
+@app.command(epilog="Example: headland model diff digits:1 digits:2")
+def diff(
+    first: Annotated[str, typer.Argument(help="name:version, or name for the newest.")],
+    second: Annotated[str, typer.Argument(help="Another version, or another model.")],
+    workspace: WorkspaceOption = "",
+    output: Output = Format.TEXT,
+) -> None:
+    """Show what differs between two models: signature, files, tags, and the runs they came from."""
+    with connect(workspace) as ws:
+        found = ws.model_differences(first, second)
+    rows = [(one.fact, _short(one.first), _short(one.second)) for one in found]
+    show_table(found, ["", first, second], rows)
+
+
 @app.command(epilog="Example: headland model tag digits:1 stage=prod --remove candidate")
 def tag(
     model: Model_,
@@ -135,7 +149,7 @@ def tag(
     output: Output = Format.TEXT,
 ) -> None:
     """Set and take away tags of a version, and change its description."""
-    change: dict[str, str | None] = {**dict.fromkeys(remove or ()), **_pairs(tags)}
+    change: dict[str, str | None] = {**dict.fromkeys(remove or ()), **pairs(tags)}
     with connect(workspace) as ws:
         info = ws.change_model(model, description=description, tags=change)
     show(info, f"{info.name}:{info.version}  {_joined(info.tags) or 'no tags'}")
@@ -185,18 +199,16 @@ def _moving(words: str) -> Iterator[Moved]:
         yield moved
 
 
-def _pairs(texts: Pairs) -> dict[str, str]:
-    wrong = next((text for text in texts or () if "=" not in text or text.startswith("=")), None)
-    if wrong is not None:
-        raise typer.BadParameter(f"write it as key=value, not {wrong!r}")
-    return dict(text.split("=", 1) for text in texts or ())
-
-
 def _read_baseline(path: Path) -> Baseline:
     try:
         return read_baseline(path.read_bytes())
     except OSError as error:
         raise SdkError(f"the file cannot be read ({error.strerror})", where=str(path)) from error
+
+
+def _short(value: str | None) -> str | None:
+    """Return a digest as far as people compare it; anything else as it is."""
+    return value[:19] if value is not None and value.startswith("sha256:") else value
 
 
 def _joined(tags: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,11 @@ import typer
 from cloud_hub.cli.output import Format, Output, as_json, show, show_table
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
-from cloud_hub.sdk import SdkError
+from cloud_hub.sdk import SdkError, Secret
 
 app = group("Secrets: passwords and keys that the workspace keeps.")
+
+COLUMNS = ["secret", "set by", "set", "destroyed by", "destroyed"]
 
 
 @app.command("set", epilog="Example: headland secret set db-password --from-file db.password")
@@ -36,12 +39,18 @@ def list_(workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None
     """Show the secrets and their versions, without any value."""
     with connect(workspace) as ws:
         found = ws.secrets()
-    rows = [
-        (f"{secret.name}:{v.version}", v.created_by, v.created_at, v.destroyed_by, v.destroyed_at)
-        for secret in found
-        for v in secret.versions
-    ]
-    show_table(found, ["secret", "set by", "set", "destroyed by", "destroyed"], rows)
+    show_table(found, COLUMNS, _rows(found))
+
+
+@app.command("show", epilog="Example: headland secret show db-password")
+def show_(name: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """Show a secret's versions, without any value."""
+    with connect(workspace) as ws:
+        found = ws.secret(name)
+    if as_json():
+        show(found, "")
+        return
+    show_table([found], COLUMNS, _rows([found]))
 
 
 @app.command(epilog="Example: headland secret get db-password > db.password")
@@ -73,6 +82,14 @@ def delete(
     name = secret.partition(":")[0]
     words = ", ".join(f"{name}:{version}" for version in destroyed)
     show({"name": name, "destroyed": destroyed}, f"destroyed: {words}")
+
+
+def _rows(secrets: Sequence[Secret]) -> list[tuple[object, ...]]:
+    return [
+        (f"{secret.name}:{v.version}", v.created_by, v.created_at, v.destroyed_by, v.destroyed_at)
+        for secret in secrets
+        for v in secret.versions
+    ]
 
 
 def _value(file: Path | None) -> str:

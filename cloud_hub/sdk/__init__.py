@@ -8,9 +8,13 @@
 Always true here: the hub is known only over HTTPS; nothing of the hub's other rooms is imported.
 """
 
+from cloud_hub.sdk.access import Members, Session, Tokens, Users
+from cloud_hub.sdk.access_types import Me, Member, NewToken, Token, User, UserInvitation
 from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.baseline import baseline
 from cloud_hub.sdk.context import Context
+from cloud_hub.sdk.datastores import Datastore, Datastores
+from cloud_hub.sdk.differences import Difference
 from cloud_hub.sdk.errors import (
     ActivityFailedError,
     HubRefusedError,
@@ -21,8 +25,27 @@ from cloud_hub.sdk.errors import (
 from cloud_hub.sdk.events import ActivityEvent, Advance, End, Line
 from cloud_hub.sdk.hub import Hub
 from cloud_hub.sdk.run import Run
-from cloud_hub.sdk.types import Activity, Delivery, Device, Image, Lineage, Model, Rollout, RunInfo
-from cloud_hub.sdk.vault_types import AuditEntry, AuditVerdict, Secret
+from cloud_hub.sdk.types import (
+    Activity,
+    DatastoreFile,
+    DatastoreInfo,
+    Delivery,
+    Device,
+    Image,
+    Lineage,
+    Model,
+    NewWebhook,
+    Pulled,
+    QueryResult,
+    Rollout,
+    RunInfo,
+    StoredFile,
+    Stream,
+    Webhook,
+    WorkspaceInfo,
+)
+from cloud_hub.sdk.vault_types import AuditEntry, AuditVerdict, Secret, SecretVersion
+from cloud_hub.sdk.webhooks import Webhooks
 from cloud_hub.sdk.workspace import Workspace
 
 __all__ = [
@@ -34,8 +57,13 @@ __all__ = [
     "AuditLog",
     "AuditVerdict",
     "Context",
+    "Datastore",
+    "DatastoreFile",
+    "DatastoreInfo",
+    "Datastores",
     "Delivery",
     "Device",
+    "Difference",
     "End",
     "Hub",
     "HubRefusedError",
@@ -43,13 +71,32 @@ __all__ = [
     "Image",
     "Line",
     "Lineage",
+    "Me",
+    "Member",
+    "Members",
     "Model",
+    "NewToken",
+    "NewWebhook",
+    "Pulled",
+    "QueryResult",
     "Rollout",
     "Run",
     "RunInfo",
     "SdkError",
     "Secret",
+    "SecretVersion",
+    "Session",
+    "StoredFile",
+    "Stream",
+    "Token",
+    "Tokens",
+    "User",
+    "UserInvitation",
+    "Users",
+    "Webhook",
     "WebhookFailedError",
+    "Webhooks",
     "Workspace",
+    "WorkspaceInfo",
     "baseline",
 ]

@@ -34,7 +34,7 @@ class Client:
             base_url=context.hub + API,
             verify=tls,
             timeout=TIMEOUT_S,
-            headers={"Authorization": f"Bearer {context.token}"},
+            headers=_credential(context.token),
             trust_env=False,
         )
 
@@ -145,6 +145,15 @@ class Client:
                 where=self.context.hub,
                 fix="Use the same release of SDK and hub.",
             ) from error
+
+
+def _credential(token: str) -> dict[str, str]:
+    """Return the header that says who asks; none where nobody is logged in yet: an empty one is no HTTP."""
+    if not token:
+        return {}
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise SdkError("that is no token", fix="Take it as it was printed, a line without blanks.")
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _chunks(file: Path, watch: Callable[[bytes], None]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from cloud_hub.sdk.client import Client
+from cloud_hub.sdk.differences import Difference, differences
 from cloud_hub.sdk.errors import SdkError
 from cloud_hub.sdk.transfer import LocalFile, Moved, download, look_at, nobody, upload
 from cloud_hub.sdk.types import Lineage, Model, ModelPage
@@ -131,6 +132,12 @@ class ModelCalls:
     def model_lineage(self, name: str) -> Lineage:
         """Return the run that a version came from, the images that hold it, the devices that run those."""
         return self._client.get(f"{self._path}/models/{name}/lineage", Lineage)
+
+    def model_differences(self, first: str, second: str) -> list[Difference]:
+        """Return what differs between two models or versions, also of the runs that they came from."""
+        one, other = self.model(first), self.model(second)
+        names = [f"{model.name}:{model.version}" for model in (one, other)]
+        return differences((one, self.model_lineage(names[0])), (other, self.model_lineage(names[1])))
 
     def model_baseline(self, name: str) -> Baseline:
         """Return the statistics of the training data that a version was registered with."""

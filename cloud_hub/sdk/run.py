@@ -31,7 +31,7 @@ class Run:
     ) -> None:
         self.finish("failed" if kind else "completed")
 
-    def log_parameters(self, **parameters: Scalar) -> None:
+    def log_parameters(self, /, **parameters: Scalar) -> None:
         """Add parameters by name."""
         self._client.post(f"{self._path}/parameters", {"parameters": parameters}, RunInfo)
 

@@ -38,6 +38,10 @@ class Workspace(ModelCalls):
         info = self._client.post(f"{self._path}/experiments/{experiment}/runs", body, RunInfo)
         return Run(self._client, self.name, info)
 
+    def resume_run(self, run_id: str) -> Run:
+        """Return a run that was started elsewhere, to log to it and to finish it."""
+        return Run(self._client, self.name, self.run(run_id))
+
     def runs(self, experiment: str | None = None, *, parent: str | None = None) -> list[RunInfo]:
         """Return runs, newest first; of an experiment, or the parts of a run."""
         return self._client.get(f"{self._path}/runs", list[RunInfo], experiment=experiment, parent=parent)
@@ -124,6 +128,10 @@ class Workspace(ModelCalls):
     def secrets(self) -> list[Secret]:
         """Return the secrets and their versions, without values."""
         return self._client.get(f"{self._path}/secrets", list[Secret])
+
+    def secret(self, name: str) -> Secret:
+        """Return a secret's versions, without values."""
+        return self._client.get(f"{self._path}/secrets/{name}", Secret)
 
     def delete_secret(self, name: str) -> list[int]:
         """Destroy ``name:version``, or every version of ``name``, for ever; return which."""

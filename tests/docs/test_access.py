@@ -1,4 +1,4 @@
-"""docs/access.md has the policy as it is, and the limits as they are."""
+"""docs/api.md has the policy as it is, and docs/access.md the limits as they are."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from tests.docs.pages import page, rows_under
 
 
 def test_the_table_of_routes_is_the_policy() -> None:
-    rows = rows_under(page("access.md"), "route", "who")
+    rows = rows_under(page("api.md"), "route", "who")
     assert {route: row[1] for route, row in rows.items()} == POLICY
 
 

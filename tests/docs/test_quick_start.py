@@ -1,10 +1,5 @@
-"""The README's quick start, typed as it stands: a real hub, a real agent, the count that it promises.
+"""The README's quick start, typed as it stands: a real hub, a real agent, the count that it promises."""
 
-Only two words differ from what stands there: the ports 8443 and 8883 become free ones. `mktemp -d`
-makes its folder below ``TMPDIR``, which is this test's.
-"""
-
-import os
 import re
 import shutil
 import subprocess
@@ -16,22 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from simulators.demo.stage import free_port
 from tests.docs.pages import ROOT, marked_blocks
 from tests.docs.shell import Shell, ShellError
+from tests.docs.typed import environment, needs_the_environment, with_free_ports
 
 MARK = "test: quick-start"
 ARRIVE_TIMEOUT_S = 20.0
-PORTS = ("8443", "8883")
 
 
 def blocks(text: str) -> list[str]:
     """Return the quick start's blocks with free ports."""
-    found = marked_blocks(text, MARK)
-    for port in PORTS:
-        assert sum(block.count(port) for block in found) == 1, f"port {port} stands once in the commands"
-        found = [block.replace(port, str(free_port())) for block in found]
-    return found
+    return with_free_ports(marked_blocks(text, MARK))
 
 
 def promised(text: str) -> list[list[str]]:
@@ -57,17 +47,10 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Return this process's environment, with ``mktemp`` led into ``folder`` and no login of its own."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADLAND_")}
-    return inherited | {"TMPDIR": str(folder), "JOBLIB_MULTIPROCESSING": "0"}
-
-
 def test_the_quick_start_does_what_it_shows(folder: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("the quick start uses curl (Debian, Ubuntu: apt install curl)")
-    if not (ROOT / ".venv/bin/headland").exists():
-        pytest.skip("the quick start uses .venv, which `make test` sets up")
+    needs_the_environment()
     text = (ROOT / "README.md").read_text()
     *before, query, stop = blocks(text)
     with Shell(ROOT, environment(folder)) as shell:
@@ -91,7 +74,8 @@ def test_the_quick_start_does_what_it_shows(folder: Path) -> None:
 def test_the_blocks_are_those_that_are_marked() -> None:
     text = (ROOT / "README.md").read_text()
     found = blocks(text)
-    assert len(found) == text.count("```sh\n") == 9
+    assert len(found) == 9
+    assert len(found) + len(marked_blocks(text, "test: tour")) == text.count("```sh\n"), "all are typed"
     assert promised(text) == [["version", "prediction", "requests"], ["1", "6", "10"]]
     assert marked_blocks(text.replace(f"<!-- {MARK} -->", ""), MARK) == []
 
