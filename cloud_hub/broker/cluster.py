@@ -9,10 +9,10 @@ NAME: Final = "headland"
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """This server's place among the others.
+    """A server's place among the others.
 
-    ``address`` is ``host:port`` at which the others reach it, ``members`` the addresses of all, this
-    one's too. Certificates are of an authority of its own (``ca_file``): a device's opens nothing here.
+    ``address`` is ``host:port`` at which the others reach it, ``members`` the addresses of all, its
+    own too. Certificates are of an authority of its own (``ca_file``): a device's opens nothing here.
     """
 
     address: str

@@ -50,9 +50,10 @@ async def ensure_telemetry(jetstream: JetStreamContext, plan: Plan) -> None:
     """Make the telemetry stream and a consumer for each part, or bring them to these settings.
 
     A device's messages are all of one part, in their order: two hubs that took them in turns would
-    find gaps where there are none. A message leaves the stream when the hub acknowledges it (work queue). When the stream is full
-    new messages are turned away, not old ones thrown out: a batch counts on the ones before it, so
-    the oldest are those the hub can store, and what was turned away is sent again because the
+    find gaps where there are none. A message leaves the stream when the hub acknowledges it (work
+    queue). When the stream is full new messages are turned away, not old ones thrown out: a batch counts
+    on the ones before it, so the oldest are those the hub can store, and what was turned away is sent
+    again because the
     device keeps it until the hub's own acknowledgement.
     """
     stream = StreamConfig(
@@ -86,7 +87,7 @@ async def _ensure_consumer(jetstream: JetStreamContext, plan: Plan, partition: i
 
 def _by_part(plan: Plan) -> SubjectTransform:
     """Put the part before the subject (NATS documentation, "Deterministic subject token partitioning")."""
-    before, device, after = TELEMETRY_SUBJECTS.partition("*")
+    before, _, after = TELEMETRY_SUBJECTS.partition("*")
     part = f"{_PARTITIONED}.{{{{partition({plan.partitions},1)}}}}"
     return SubjectTransform(TELEMETRY_SUBJECTS, f"{part}.{before}{{{{wildcard(1)}}}}{after}")
 

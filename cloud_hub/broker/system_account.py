@@ -79,7 +79,9 @@ class SystemAccount:
         kicked: set[tuple[str, int]] = set()
         for _ in range(_KICK_PASSES):
             answers = await self._connections({"mqtt_client": device, "acc": DEVICES_ACCOUNT})
-            found = {(each.server.id, connection.cid) for each in answers for connection in each.data.connections}
+            found = {
+                (each.server.id, connection.cid) for each in answers for connection in each.data.connections
+            }
             kicked |= found
             for server, connection in found:
                 body = msgspec.json.encode({"cid": connection})

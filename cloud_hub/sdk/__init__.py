@@ -21,7 +21,7 @@ from cloud_hub.sdk.errors import (
 from cloud_hub.sdk.events import ActivityEvent, Advance, End, Line
 from cloud_hub.sdk.hub import Hub
 from cloud_hub.sdk.run import Run
-from cloud_hub.sdk.types import Activity, Delivery, Device, Image, Lineage, Model, Rollout, RunInfo
+from cloud_hub.sdk.types import Activity, Delivery, Device, Image, Lineage, Member, Model, Rollout, RunInfo
 from cloud_hub.sdk.vault_types import AuditEntry, AuditVerdict, Secret
 from cloud_hub.sdk.workspace import Workspace
 
@@ -43,6 +43,7 @@ __all__ = [
     "Image",
     "Line",
     "Lineage",
+    "Member",
     "Model",
     "Rollout",
     "Run",
