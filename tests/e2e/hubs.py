@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
+import cloud_hub.db.schema  # noqa: F401  every table that rows refer to
 from cloud_hub.activities.queue import Queue
 from cloud_hub.db.engine import Database
 from cloud_hub.sdk import Hub, HubUnreachableError, Member

@@ -163,7 +163,7 @@ def test_keys_are_not_rotated_under_the_others(hubs: Hubs) -> None:
     try:
         done = command("headland", "hub", "rotate-master-key", "--data-dir", str(hubs.folders[0]))
         assert done.returncode == 1
-        assert "[hub-running]" in done.stderr
+        assert "[hub-already-running]" in done.stderr
         assert hubs.addresses[1] in done.stderr
     finally:
         hubs.processes[0].start("hub ready")
