@@ -7,8 +7,10 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cloud_hub.activities.kinds import Kind
 from cloud_hub.api.app import create_app
@@ -16,8 +18,10 @@ from cloud_hub.api.server import HttpsServer
 from cloud_hub.blobs.errors import StoreError
 from cloud_hub.blobs.sweep import Sweeper
 from cloud_hub.broker.broker import Broker
+from cloud_hub.broker.port import Bus
 from cloud_hub.broker.program import find_program
 from cloud_hub.broker.settings import BrokerSettings
+from cloud_hub.cluster import work
 from cloud_hub.devices.listener import DeviceListener
 from cloud_hub.errors import DatabaseUnavailableError, HubRunningError
 from cloud_hub.init import PKI, require_initialised
@@ -26,11 +30,12 @@ from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.files import Files
 from cloud_hub.telemetry.ingest import Ingest
-from cloud_hub.wiring import Core, build_services
+from cloud_hub.wiring import Core, build_services, partitions_of
 
 log = logging.getLogger(__name__)
 
 SWEEP_INTERVAL_S = 600.0
+SHARE_INTERVAL_S = 5.0
 
 
 async def run(settings: Settings, *, kinds: Iterable[Kind] = ()) -> None:
@@ -50,22 +55,27 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
             cert_file=core.certificate,
             key_file=core.key,
             ca_file=settings.data_dir / PKI / "ca.pem",
+            keys=settings.data_dir / PKI,
+            cluster=core.cluster,
+            partitions=partitions_of(settings),
         ),
         lambda device, serial: core.devices.recognise(device, serial) is not None,
     )
     log.info("broker: %s", _describe_broker())
     loop = asyncio.get_running_loop()
     listening = DeviceListener(broker.bus, core.devices, loop)
-    services = build_services(settings, core, listening.push, kinds=kinds)
+    services = build_services(
+        settings, core, listening.push, kinds=kinds, broker_connected=lambda: broker.bus.connected
+    )
     _clear(settings.data_dir / "work")
     tasks: list[asyncio.Task[None]] = []
     try:
-        await asyncio.to_thread(core.files.sweep)
         await listening.start(services.rollouts)
         tasks = [
-            loop.create_task(Ingest(core.database).run(broker.bus)),
-            loop.create_task(_flush_forever(core.files, settings.telemetry_flush_s)),
-            loop.create_task(_sweep_forever(services.sweeper)),
+            loop.create_task(core.share.keep()),
+            *(loop.create_task(each) for each in _ingest(core, broker.bus, partitions_of(settings))),
+            loop.create_task(_flush_forever(core, settings.telemetry_flush_s)),
+            loop.create_task(_sweep_forever(core, services.sweeper)),
         ]
         # A SQLite file is this process's alone: it holds the folder's lock.
         services.activities.begin(alone=core.database.is_sqlite)
@@ -79,6 +89,7 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
         await asyncio.to_thread(services.deliverer.stop)
         await broker.stop()
         await _flush(core.files)
+        await asyncio.to_thread(_leave, core)
         core.database.close()
 
 
@@ -117,23 +128,40 @@ async def _serve(settings: Settings, services: Services, listener: socket.socket
     await server.serve(sockets=[listener])
 
 
-async def _flush_forever(files: Files, interval_s: float) -> None:
+def _ingest(core: Core, bus: Bus, partitions: int) -> Iterator[Coroutine[Any, Any, None]]:
+    taking_in = Ingest(core.database)
+    for partition in range(partitions):
+        yield taking_in.run(bus, partition, partial(core.share.holds, work.ingest(partition)))
+
+
+async def _flush_forever(core: Core, interval_s: float) -> None:
     while True:
         await asyncio.sleep(interval_s)
-        await _flush(files)
+        if core.share.holds(work.FILES):
+            await _flush(core.files)
 
 
-async def _sweep_forever(sweeper: Sweeper) -> None:
+async def _sweep_forever(core: Core, sweeper: Sweeper) -> None:
     listed = False
     while True:
+        while not core.share.holds(work.SWEEP):
+            await asyncio.sleep(SHARE_INTERVAL_S)
         try:
             if not listed:
                 await asyncio.to_thread(sweeper.mark_unknown)
                 listed = True
             await asyncio.to_thread(sweeper.sweep)
+            await asyncio.to_thread(core.files.sweep)
         except Exception:
             log.exception("old bytes could not be swept; tried again in %g s", SWEEP_INTERVAL_S)
         await asyncio.sleep(SWEEP_INTERVAL_S)
+
+
+def _leave(core: Core) -> None:
+    try:
+        core.share.leave()
+    except DatabaseUnavailableError as error:
+        log.warning("the other hubs take this one's work over when its leases run out: %s", error)
 
 
 async def _flush(files: Files) -> None:

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 from cloud_hub.access.people import first_administrator
+from cloud_hub.broker.cluster import Cluster, split_address
 from cloud_hub.db.engine import Database
 from cloud_hub.db.owner import claim
 from cloud_hub.errors import AlreadyInitialisedError, NotInitialisedError
 from cloud_hub.keys import open_master_keys
-from cloud_hub.pki.authority import Authority
+from cloud_hub.pki.authority import CLUSTER_CA, Authority
 from cloud_hub.pki.durable_file import PRIVATE_MODE, PUBLIC_MODE, write_durably
 from cloud_hub.pki.signer import DesiredSigner
 from cloud_hub.settings import Settings
@@ -86,6 +87,31 @@ def issue_server_certificate(settings: Settings) -> tuple[Path, Path]:
     write_durably(pki / "server-key.pem", key_pem, mode=PRIVATE_MODE)
     write_durably(pki / "server.pem", certificate_pem, mode=PUBLIC_MODE)
     return pki / "server.pem", pki / "server-key.pem"
+
+
+def issue_member_certificate(settings: Settings) -> Cluster | None:
+    """Give one of several hubs a fresh certificate for the others; None for a hub that is alone."""
+    if not settings.clustered:
+        return None
+    pki = settings.data_dir / PKI
+    host, _ = split_address(settings.cluster_address)
+    key_pem, certificate_pem = cluster_authority(pki).issue_member(host)
+    write_durably(pki / "member-key.pem", key_pem, mode=PRIVATE_MODE)
+    write_durably(pki / "member.pem", certificate_pem, mode=PUBLIC_MODE)
+    return Cluster(
+        address=settings.cluster_address,
+        members=settings.cluster_members,
+        cert_file=pki / "member.pem",
+        key_file=pki / "member-key.pem",
+        ca_file=pki / f"{CLUSTER_CA}.pem",
+    )
+
+
+def cluster_authority(pki: Path) -> Authority:
+    """Return the authority between hubs, made by the first of them that needs it."""
+    if (pki / f"{CLUSTER_CA}.pem").exists():
+        return Authority.load(pki, stem=CLUSTER_CA)
+    return Authority.create(pki, stem=CLUSTER_CA, name="Headland hubs CA")
 
 
 def _toml(settings: Settings) -> str:

@@ -6,7 +6,9 @@ from pathlib import Path
 from sqlalchemy import select
 
 from cloud_hub.audit.rows import AuditHeadRow
+from cloud_hub.cluster.leases import others_here
 from cloud_hub.db.engine import Database
+from cloud_hub.errors import HubRunningError
 from cloud_hub.lock import hub_lock
 from cloud_hub.pki.errors import KeyFileError
 from cloud_hub.secrets.key_file import MASTER_KEYS_FILE, FileMasterKeys
@@ -35,11 +37,22 @@ def open_master_keys(pki: Path, database: Database) -> FileMasterKeys:
 
 
 def rotate_master_key(
-    data_dir: Path, pki: Path, database: Database, progress: Callable[[int], None]
+    data_dir: Path, pki: Path, database: Database, progress: Callable[[int], None], address: str = ""
 ) -> Rotated:
-    """Rotate while no hub runs on the folder; raises `HubRunningError`, `SecretUnreadableError`."""
+    """Rotate while no hub runs, on the folder or (one of several, at ``address``) on the database.
+
+    Raises `HubRunningError`, `SecretUnreadableError`.
+    """
     with hub_lock(data_dir):
         database.migrate()
+        with database.reading() as session:
+            others = others_here(session, address)
+        if others:
+            raise HubRunningError(
+                "other hubs with this master key run",
+                where=", ".join(others),
+                fix="Stop them, rotate, and carry the new keys to each: headland hub export-keys.",
+            )
         # A write that was cut off may have left the very key that this rotation is to end.
         for left in pki.glob(f".{MASTER_KEYS_FILE}.*.tmp"):
             left.unlink()

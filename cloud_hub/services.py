@@ -1,5 +1,6 @@
 """The services that the HTTP edge calls, as `cloud_hub.app` builds them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cloud_hub.access.limits import AttemptLimits
@@ -12,6 +13,7 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.blobs.sweep import Sweeper
 from cloud_hub.blobs.uploads import Uploads
+from cloud_hub.cluster.share import Share
 from cloud_hub.datastores.service import Datastores
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.service import Devices
@@ -57,4 +59,6 @@ class Services:
     datastores: Datastores
     uploads: Uploads
     sweeper: Sweeper
+    share: Share
+    broker_connected: Callable[[], bool]
     database: Database

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from cloud_hub.broker.cluster import split_address
 from cloud_hub.db.urls import postgresql_url
 from cloud_hub.errors import HubSettingsError
 from cloud_hub.outbound.policy import parse_allowed
@@ -24,7 +25,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ``datastore_folders`` and ``datastore_endpoints`` are what people may attach beside the clouds' own.
     ``object_store`` is a URL as in `cloud_hub.blobs.location`, empty for ``objects`` in the data folder;
     ``object_store_credentials`` names a file, empty for the environment. What may stand in
-    ``outbound_allow`` is in `cloud_hub.outbound.policy.parse_allowed`.
+    ``outbound_allow`` is in `cloud_hub.outbound.policy.parse_allowed`. ``public_https_port`` and
+    ``public_mqtt_port`` are those of what stands before the hub, 0 where nothing does. Of several hubs
+    ``cluster_members`` are the ``host:port`` at which each is reached by the others, this one's among
+    them as ``cluster_address``.
     """
 
     data_dir: Path = DEFAULT_DATA_DIR
@@ -33,6 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "localhost"
     https_port: Port = 8443
     mqtt_port: Port = 8883
+    public_https_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    public_mqtt_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    cluster_address: str = ""
+    cluster_members: tuple[str, ...] = ()
     max_model_bytes: Annotated[int, Meta(ge=1024)] = 2 * 1024**3
     keep_uploads_s: Annotated[int, Meta(ge=3600)] = 7 * 86_400
     keep_unlinked_s: Annotated[int, Meta(ge=600)] = 3600
@@ -49,16 +57,42 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def __post_init__(self) -> None:
-        """Refuse a database URL that carries a password, and an ``outbound_allow`` that is none."""
+        """Refuse a database URL with a password, an ``outbound_allow`` that is none, half a cluster."""
         if self.database:
             postgresql_url(self.database)
         # What msgspec reports of a ValueError here is a `ValidationError` with the same words.
         parse_allowed(self.outbound_allow)
+        if self.cluster_address or self.cluster_members:
+            self._check_cluster()
+
+    def _check_cluster(self) -> None:
+        """Several hubs share rows and bytes, and agree by majority."""
+        try:
+            for address in self.cluster_members:
+                split_address(address)
+        except ValueError as error:
+            raise _wrong_cluster("an address is not host:port", "Write such as 10.0.0.1:6222.") from error
+        if len(self.cluster_members) not in {3, 5} or len(set(self.cluster_members)) not in {3, 5}:
+            raise _wrong_cluster("there must be three or five different addresses", "Name each hub once.")
+        if self.cluster_address not in self.cluster_members:
+            raise _wrong_cluster("cluster_address is not among them", "Name this hub too.")
+        if not self.database or not self.object_store:
+            raise _wrong_cluster("several hubs share rows and bytes", "Set database and object_store.")
+
+    @property
+    def clustered(self) -> bool:
+        """Is it one of several hubs?"""
+        return bool(self.cluster_members)
 
     @property
     def url(self) -> str:
         """Address of the HTTPS API."""
-        return f"https://{self.host}:{self.https_port}"
+        return f"https://{self.host}:{self.public_https_port or self.https_port}"
+
+    @property
+    def mqtt_address(self) -> tuple[str, int]:
+        """Host and port at which devices reach the broker."""
+        return self.host, self.public_mqtt_port or self.mqtt_port
 
     @property
     def bytes_url(self) -> str:
@@ -66,7 +100,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.object_store or str(self.data_dir.absolute() / "objects")
 
 
-OF_THE_MACHINE = frozenset({"data_dir", "database", "object_store", "object_store_credentials"})
+def _wrong_cluster(what: str, fix: str) -> HubSettingsError:
+    return HubSettingsError(what, where="cluster_members", fix=fix)
+
+
+OF_THE_MACHINE = frozenset(
+    {
+        "data_dir",
+        "database",
+        "object_store",
+        "object_store_credentials",
+        "cluster_address",
+        "cluster_members",
+    }
+)
 """Settings that say where this hub's own data are, and not how it works."""
 
 

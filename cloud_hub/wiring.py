@@ -1,7 +1,7 @@
 """Builds the hub's services out of rows, bytes and keys: everything but the broker and the HTTP edge."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,17 +18,29 @@ from cloud_hub.blobs.claim import claim
 from cloud_hub.blobs.credentials import load_credentials
 from cloud_hub.blobs.location import read_location
 from cloud_hub.blobs.opening import open_with_files
+from cloud_hub.blobs.part_blocks import BlockParts
+from cloud_hub.blobs.parts import FileParts
 from cloud_hub.blobs.port import LocalFiles, ObjectStore
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.blobs.sweep import Sweeper
 from cloud_hub.blobs.uploads import Uploads
+from cloud_hub.broker.cluster import Cluster
+from cloud_hub.cluster.leases import Leases
+from cloud_hub.cluster.share import Alone, Share
+from cloud_hub.cluster.work import PARTITIONS, all_work
 from cloud_hub.datastores.service import Datastores
 from cloud_hub.db.engine import Database
 from cloud_hub.db.owner import claim as claim_database
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.service import Images
-from cloud_hub.init import PKI, SIGNING_KEY, database_of, issue_server_certificate
+from cloud_hub.init import (
+    PKI,
+    SIGNING_KEY,
+    database_of,
+    issue_member_certificate,
+    issue_server_certificate,
+)
 from cloud_hub.keys import open_master_keys
 from cloud_hub.models.service import Models
 from cloud_hub.outbound.policy import parse_allowed
@@ -64,6 +76,8 @@ class Core:
     files: Files
     certificate: Path
     key: Path
+    cluster: Cluster | None
+    share: Share
 
     @classmethod
     def open(cls, settings: Settings) -> "Core":
@@ -75,7 +89,7 @@ class Core:
         authority, signer = Authority.load(pki), DesiredSigner.load(pki / SIGNING_KEY)
         claim_database(database, authority.fingerprint)
         store, local = open_bytes(settings)
-        facts = HubFacts(settings.url, settings.host, settings.mqtt_port, signer.public_keys())
+        facts = HubFacts(settings.url, *settings.mqtt_address, signer.public_keys())
         master_keys = open_master_keys(pki, database)
         audit = Audit(database, master_keys.derive("audit"))
         return cls(
@@ -90,7 +104,21 @@ class Core:
             files=Files(database, store),
             certificate=certificate,
             key=key,
+            cluster=issue_member_certificate(settings),
+            share=_share(settings, database),
         )
+
+
+def partitions_of(settings: Settings) -> int:
+    """Return in how many parts telemetry is taken in."""
+    return PARTITIONS if settings.clustered else 1
+
+
+def _share(settings: Settings, database: Database) -> Share:
+    work = all_work(partitions_of(settings))
+    if settings.clustered:
+        return Leases(database, settings.cluster_address, work)
+    return Alone(settings.url, work)
 
 
 def open_bytes(settings: Settings) -> tuple[ObjectStore, LocalFiles]:
@@ -107,7 +135,14 @@ def open_bytes(settings: Settings) -> tuple[ObjectStore, LocalFiles]:
     return store, local
 
 
-def build_services(settings: Settings, core: Core, push: Push, *, kinds: Iterable[Kind] = ()) -> Services:
+def build_services(
+    settings: Settings,
+    core: Core,
+    push: Push,
+    *,
+    kinds: Iterable[Kind] = (),
+    broker_connected: Callable[[], bool] = lambda: True,
+) -> Services:
     """Return every service; ``push(device, envelope)`` tells a device what it shall run.
 
     ``kinds`` of activities come on top of the hub's own.
@@ -124,7 +159,8 @@ def build_services(settings: Settings, core: Core, push: Push, *, kinds: Iterabl
     activities = _activities(settings, core, webhooks)
     for kind in kinds:
         activities.register(kind)
-    uploads = Uploads(database, blobs, data_dir / "uploads", most_bytes=settings.max_model_bytes)
+    parts = BlockParts(core.store, work_dir) if settings.clustered else FileParts(data_dir / "uploads")
+    uploads = Uploads(database, blobs, parts, most_bytes=settings.max_model_bytes)
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
         settings=settings,
@@ -153,6 +189,8 @@ def build_services(settings: Settings, core: Core, push: Push, *, kinds: Iterabl
         datastores=Datastores(database, core.store, secrets, audit, settings),
         uploads=uploads,
         sweeper=_sweeper(settings, core, blobs, uploads),
+        share=core.share,
+        broker_connected=broker_connected,
         database=database,
     )
 
@@ -162,7 +200,7 @@ def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> 
         core.database,
         core.store,
         blobs,
-        uploads.folder,
+        uploads.parts,
         grace=timedelta(seconds=settings.keep_unlinked_s),
         keep_uploads=timedelta(seconds=settings.keep_uploads_s),
     )

@@ -29,6 +29,8 @@ HUB: dict[str, Rule] = {
     f"POST {API}/users/{{user}}/invitation": "Admin",
     f"GET {API}/workspaces": "signed-in",
     f"POST {API}/workspaces": "Admin",
+    f"GET {API}/hub/ready": "anyone",
+    f"GET {API}/hub/processes": "Admin",
     f"GET {API}/audit": "Admin",
     f"GET {API}/audit/verify": "Admin",
     "GET /.well-known/est/cacerts": "anyone",

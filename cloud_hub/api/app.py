@@ -15,6 +15,7 @@ from cloud_hub.api.requests import named
 from cloud_hub.audit.routes import of_hub as hub_audit
 from cloud_hub.audit.routes import of_workspace as audit
 from cloud_hub.blobs.routes import router as blobs
+from cloud_hub.cluster.routes import router as cluster
 from cloud_hub.datastores.routes import router as datastores
 from cloud_hub.devices.enrolment_routes import router as enrolment
 from cloud_hub.devices.routes import router as devices
@@ -47,6 +48,7 @@ ROUTERS = (
     secrets,
     audit,
     hub_audit,
+    cluster,
     webhooks,
     enrolment,
     registry,

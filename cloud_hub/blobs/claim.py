@@ -8,6 +8,8 @@ from cloud_hub.blobs.port import ObjectStore
 from cloud_hub.pki.durable_file import PRIVATE_MODE, write_durably
 
 CLAIM = "hub-id"
+STORE_ID = "object-store-id"
+"""The file in the data folder; hubs that share the store have the same."""
 
 
 def claim(store: ObjectStore, data_dir: Path, where: str) -> None:
@@ -16,7 +18,7 @@ def claim(store: ObjectStore, data_dir: Path, where: str) -> None:
     The mark is written before the first object. Two hubs that claim an empty place at the same
     instant are not told apart: make the second one later.
     """
-    file = data_dir / "object-store-id"
+    file = data_dir / STORE_ID
     if not file.exists():
         write_durably(file, secrets.token_hex(16).encode(), mode=PRIVATE_MODE)
     ours = file.read_bytes()

@@ -59,9 +59,17 @@ class PartFile:
             self._hashed_bytes = start + size_bytes
             return size_bytes
 
+    def whole(self, _size_bytes: int) -> Path | None:
+        """Return the file, unless it was taken away already."""
+        return self.path if self.path.exists() else None
+
     def digest(self) -> str:
         """Return the digest of everything so far."""
         return f"sha256:{self._hash.hexdigest()}"
+
+    def forget(self) -> None:
+        """Delete the file; no error where there is none."""
+        self.path.unlink(missing_ok=True)
 
     def _hash_again(self, offset_bytes: int) -> None:
         self._hash, self._hashed_bytes = hashlib.sha256(), 0

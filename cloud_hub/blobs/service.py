@@ -46,22 +46,23 @@ class Blobs:
             self._store.put_file(key_of(digest), path)
 
     def adopt(
-        self, digest: str, path: Path, owner: str, size_bytes: int, also: Callable[[Session], None]
+        self, digest: str, path: Path | None, owner: str, size_bytes: int, also: Callable[[Session], None]
     ) -> None:
         """Take a durable local file in whose digest is right, and link it, with ``also`` in one transaction.
 
-        The file is gone after. Raises `BlobGoneError` where it was gone before and is not in the store.
+        The file is gone after; None: it was gone before. Raises `BlobGoneError` where it is not in the store.
         """
         moves = isinstance(self._store, LocalStore)
-        if not moves and path.exists():
+        if path is not None and not moves and path.exists():
             self._store.put_file(key_of(digest), path)
         with self._database.transaction() as session:
             self.hold(session, digest)
-            if isinstance(self._store, LocalStore) and path.exists():
+            if path is not None and isinstance(self._store, LocalStore) and path.exists():
                 self._store.move_file(key_of(digest), path)
             self.link(session, owner, digest, size_bytes, OCTETS)
             also(session)
-        path.unlink(missing_ok=True)
+        if path is not None:
+            path.unlink(missing_ok=True)
 
     def exists(self, digest: str) -> bool:
         """Are the bytes here, whoever may see them?"""

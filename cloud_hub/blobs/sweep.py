@@ -7,11 +7,11 @@ A kill between deleting bytes and forgetting their row leaves the row, and the n
 """
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from sqlalchemy import delete, select
 
 from cloud_hub.blobs.owners import uploads_of
+from cloud_hub.blobs.parts import Parts, forget_others
 from cloud_hub.blobs.port import ObjectStore
 from cloud_hub.blobs.rows import BlobLinkRow, BlobRow, UploadRow
 from cloud_hub.blobs.service import Blobs, key_of, linked
@@ -29,7 +29,7 @@ class Sweeper:
         database: Database,
         store: ObjectStore,
         blobs: Blobs,
-        parts: Path,
+        parts: Parts,
         *,
         grace: timedelta,
         keep_uploads: timedelta,
@@ -52,12 +52,10 @@ class Sweeper:
         """Forget uploads that nobody went on with, and part files that belong to none."""
         with self._database.transaction() as session:
             session.execute(delete(UploadRow).where(UploadRow.updated_at < now - self._keep_uploads))
-        files = list(self._parts.glob("*.part"))
+        found = set(self._parts.ids())
         with self._database.transaction() as session:
             known = set(session.scalars(select(UploadRow.id)).all())
-        for path in files:
-            if path.stem not in known:
-                path.unlink(missing_ok=True)
+        forget_others(self._parts, found, known)
 
     def end_upload_links(self, now: datetime) -> None:
         """End the workspaces' links to what was uploaded long ago; models and outputs have their own."""

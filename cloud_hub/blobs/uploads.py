@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -17,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from cloud_hub.blobs import upload_rows
 from cloud_hub.blobs.owners import uploads_of
-from cloud_hub.blobs.part_file import PartFile
+from cloud_hub.blobs.parts import Part, Parts
 from cloud_hub.blobs.rows import UploadRow
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.blobs.upload_rows import UploadKey, UploadState
@@ -38,10 +37,10 @@ REMEMBERED = 1_000
 
 
 class _Writer:
-    """What this process remembers of an upload: its file and hash, and when a request last wrote to it."""
+    """What this process remembers of an upload: its part, and when a request last wrote to it."""
 
-    def __init__(self, path: Path) -> None:
-        self.part = PartFile(path)
+    def __init__(self, part: Part) -> None:
+        self.part = part
         self.owner: object | None = None
         self.last_at = 0.0
 
@@ -49,13 +48,12 @@ class _Writer:
 class Uploads:
     """Unfinished uploads of all workspaces; `append` belongs on one event loop."""
 
-    def __init__(self, database: Database, blobs: Blobs, folder: Path, *, most_bytes: int) -> None:
+    def __init__(self, database: Database, blobs: Blobs, parts: Parts, *, most_bytes: int) -> None:
         self._database = database
         self._blobs = blobs
-        self.folder = folder
+        self.parts = parts
         self._most_bytes = most_bytes
         self._writers: dict[str, _Writer] = {}
-        folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, key: UploadKey, size_bytes: int) -> UploadState:
         """Begin an upload, or return how far the same one is; complete where the workspace has the file.
@@ -158,7 +156,7 @@ class Uploads:
         if len(self._writers) > REMEMBERED:  # of uploads that were swept; a hash is computed again
             for stale in [one for one, writer in self._writers.items() if writer.owner is None]:
                 self._writers.pop(stale, None)
-        writer = self._writers.setdefault(upload, _Writer(self.folder / f"{upload}.part"))
+        writer = self._writers.setdefault(upload, _Writer(self.parts.part(upload)))
         now = time.monotonic()
         if writer.owner is not None and now - writer.last_at < STALLED_S:
             raise UploadBusyError(
@@ -205,14 +203,16 @@ class Uploads:
                 await writing  # also where the rest was refused: nobody else may write meanwhile
         return offset_bytes - row.offset_bytes
 
-    def _write(self, upload: str, part: PartFile, start: int, block: list[bytes]) -> None:
+    def _write(self, upload: str, part: Part, start: int, block: list[bytes]) -> None:
         with _on_disk():
             size_bytes = part.append(start, block)
         with self._database.transaction() as session:
             upload_rows.advance(session, upload, start, start + size_bytes)
 
-    def _finish(self, key: UploadKey, row: UploadRow, part: PartFile) -> None:
-        if part.path.exists():
+    def _finish(self, key: UploadKey, row: UploadRow, part: Part) -> None:
+        with _on_disk():
+            path = part.whole(row.size_bytes)
+        if path is not None:
             if part.digest() != key.digest:
                 self.cancel(key)
                 raise InvalidInputError(
@@ -229,15 +229,15 @@ class Uploads:
                 session.delete(found)
 
         try:
-            self._blobs.adopt(key.digest, part.path, uploads_of(key.workspace), row.size_bytes, forget_row)
+            self._blobs.adopt(key.digest, path, uploads_of(key.workspace), row.size_bytes, forget_row)
         except BlobGoneError:
             self.cancel(key)
             raise
-        self._writers.pop(row.id, None)
+        self._forget(row.id)
 
     def _forget(self, upload: str) -> None:
         self._writers.pop(upload, None)
-        (self.folder / f"{upload}.part").unlink(missing_ok=True)
+        self.parts.part(upload).forget()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from cloud_hub.broker.callout import AuthCallout, Grants, Lookup
 from cloud_hub.broker.nats_bus import NatsBus
 from cloud_hub.broker.nats_server import NatsServer
 from cloud_hub.broker.settings import BrokerSettings
+from cloud_hub.broker.streams import Plan
 
 
 class Broker:
@@ -26,9 +27,8 @@ class Broker:
         server = await NatsServer.start(settings)
         try:
             callout = AuthCallout(lookup, server.keys.issuer, grants=grants)
-            bus = await NatsBus.open(
-                server.ports.client, server.keys, callout, telemetry_max_bytes=settings.telemetry_max_bytes
-            )
+            plan = Plan(settings.telemetry_max_bytes, settings.servers, settings.partitions)
+            bus = await NatsBus.open(server.ports.client, server.keys, callout, plan)
         except BaseException:
             await server.stop()
             raise

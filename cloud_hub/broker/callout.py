@@ -54,6 +54,10 @@ class AuthCallout:
         """Refuse the device's connections that are being judged now: their look-up may be outdated."""
         self._kicks[device] += 1
 
+    async def take_kick(self, message: Msg) -> None:
+        """Another hub disconnects a device."""
+        self.invalidate(message.data.decode(errors="replace"))
+
     async def judge(self, request: AuthRequest) -> Grant | Refusal:
         """Return what the connection may do, or why it is refused."""
         identity = identify(request)

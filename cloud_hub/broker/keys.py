@@ -37,7 +37,7 @@ class NatsKey:
 class HubKeys:
     """Who the hub is to its server: devices' counterpart, judge of connections, operator.
 
-    ``issuer`` signs the judgements and is no login.
+    ``issuer`` signs the judgements and is no login. Hubs of one cluster have the same keys.
     """
 
     hub: NatsKey
@@ -50,10 +50,10 @@ class HubKeys:
         """Load the four keys kept in ``folder``; what is missing is made. Raises `KeyFileError`."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return cls(
-            hub=NatsKey.at(folder / "hub.nk"),
-            auth=NatsKey.at(folder / "auth.nk"),
-            system=NatsKey.at(folder / "system.nk"),
-            issuer=NatsKey.at(folder / "issuer.nk", account=True),
+            hub=NatsKey.at(folder / "broker-hub.nk"),
+            auth=NatsKey.at(folder / "broker-auth.nk"),
+            system=NatsKey.at(folder / "broker-system.nk"),
+            issuer=NatsKey.at(folder / "broker-issuer.nk", account=True),
         )
 
 
@@ -64,5 +64,6 @@ def _pair(seed_file: Path) -> nkeys.KeyPair:
         raise KeyFileError(
             "not a NATS key seed",
             where=str(seed_file),
-            fix="Delete the file and restart the hub: it makes a new key, and no device notices.",
+            fix="Delete the file and restart the hub: it makes a new key, and no device notices. "
+            "Of several hubs, take the file of another.",
         ) from error

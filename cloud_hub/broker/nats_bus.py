@@ -1,7 +1,8 @@
 """The port over NATS: messages as the hub's user, connections as the system's."""
 
+import asyncio
 import logging
-from typing import Self
+from typing import Final, Self
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -9,13 +10,26 @@ from nats.js.client import JetStreamContext
 
 from cloud_hub.broker.callout import AuthCallout
 from cloud_hub.broker.connection import connect, unavailable_unless_answered
+from cloud_hub.broker.errors import BrokerUnavailableError
 from cloud_hub.broker.keys import HubKeys
 from cloud_hub.broker.port import Delivery, Message, MessageHandler, PresenceHandler, Unsubscribe
-from cloud_hub.broker.streams import CONSUMER, TELEMETRY, bound_retained, ensure_telemetry
+from cloud_hub.broker.streams import (
+    TELEMETRY,
+    Plan,
+    bound_retained,
+    consumer_of,
+    ensure_telemetry,
+    original,
+)
 from cloud_hub.broker.system_account import SystemAccount
 from contract.topics import to_subject
 
 log = logging.getLogger(__name__)
+
+_KICKS: Final = "hub.kick"  # no device may publish there
+_ANSWER_TIMEOUT_S: Final = 3.0
+_AGAIN_S: Final = 0.5
+_TOLD_EVERY: Final = 10
 
 
 class NatsBus:
@@ -27,30 +41,30 @@ class NatsBus:
         system: Client,
         auth: Client,
         callout: AuthCallout,
-        pull: JetStreamContext.PullSubscription,
+        pulls: list[JetStreamContext.PullSubscription],
+        servers: int,
     ) -> None:
         self._clients = (hub, system, auth)
         self._hub = hub
-        self._system = SystemAccount(system)
+        self._system = SystemAccount(system, servers)
         self._callout = callout
-        self._pull = pull
+        self._pulls = pulls
 
     @classmethod
-    async def open(cls, port: int, keys: HubKeys, callout: AuthCallout, *, telemetry_max_bytes: int) -> Self:
+    async def open(cls, port: int, keys: HubKeys, callout: AuthCallout, plan: Plan) -> Self:
         """Connect to the server on loopback ``port`` and start to judge connections.
 
-        Raises `BrokerUnavailableError`.
+        One of several servers is waited for until most of them are there. Raises `BrokerUnavailableError`.
         """
         clients: list[Client] = []
         try:
             for key, name in ((keys.hub, "hub"), (keys.system, "hub-system"), (keys.auth, "hub-auth")):
                 clients.append(await connect(port, key, name=name))
             hub, system, auth = clients
-            async with unavailable_unless_answered("telemetry stream"):
-                jetstream = hub.jetstream()
-                await ensure_telemetry(jetstream, max_bytes=telemetry_max_bytes)
-                await bound_retained(jetstream)
-                pull = await jetstream.pull_subscribe_bind(consumer=CONSUMER, stream=TELEMETRY)
+            pulls = await _telemetry(hub.jetstream(timeout=_ANSWER_TIMEOUT_S), plan)
+            async with unavailable_unless_answered("start"):
+                await hub.subscribe(_KICKS, cb=callout.take_kick)
+                await hub.flush()
                 # Last: from here on devices come in, and what they say can be kept.
                 await callout.serve(auth)
                 await auth.flush()
@@ -58,7 +72,7 @@ class NatsBus:
             for client in clients:
                 await client.close()
             raise
-        return cls(hub, system, auth, callout, pull)
+        return cls(hub, system, auth, callout, pulls, plan.replicas)
 
     @property
     def connected(self) -> bool:
@@ -96,11 +110,11 @@ class NatsBus:
 
         return unsubscribe
 
-    async def fetch_telemetry(self, batch: int, timeout_s: float) -> list[Delivery]:
+    async def fetch_telemetry(self, batch: int, timeout_s: float, partition: int = 0) -> list[Delivery]:
         """See `port.Bus`."""
         async with unavailable_unless_answered("fetch"):
             try:
-                messages = await self._pull.fetch(batch, timeout=timeout_s)
+                messages = await self._pulls[partition].fetch(batch, timeout=timeout_s)
             except TimeoutError:
                 return []
         return [_delivery(message) for message in messages]
@@ -108,6 +122,9 @@ class NatsBus:
     async def kick(self, device: str) -> int:
         """See `port.Bus`."""
         self._callout.invalidate(device)
+        async with unavailable_unless_answered("kick"):
+            await self._hub.publish(_KICKS, device.encode())  # the other hubs judge connections too
+            await self._hub.flush()
         return await self._system.kick(device)
 
     async def connected_devices(self) -> frozenset[str]:
@@ -119,9 +136,28 @@ class NatsBus:
         return await self._system.watch_presence(handler)
 
 
+async def _telemetry(jetstream: JetStreamContext, plan: Plan) -> list[JetStreamContext.PullSubscription]:
+    """Return a subscription for each part of the telemetry, once the server can say what it keeps."""
+    tries = 0
+    while True:
+        try:
+            async with unavailable_unless_answered("telemetry stream"):
+                await ensure_telemetry(jetstream, plan)
+                await bound_retained(jetstream, plan)
+                names = [consumer_of(plan, partition) for partition in range(plan.partitions)]
+                return [await jetstream.pull_subscribe_bind(consumer=n, stream=TELEMETRY) for n in names]
+        except BrokerUnavailableError as error:
+            if plan.replicas == 1:
+                raise
+            if tries % _TOLD_EVERY == 0:
+                log.warning("the broker waits for the other hubs' servers (%s)", error.__cause__ or error)
+            tries += 1
+            await asyncio.sleep(_AGAIN_S)
+
+
 def _delivery(message: Msg) -> Delivery:
     async def ack() -> None:
         async with unavailable_unless_answered("ack"):
             await message.ack()
 
-    return Delivery(message.subject, message.data, ack)
+    return Delivery(original(message.subject), message.data, ack)

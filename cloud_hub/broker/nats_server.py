@@ -33,7 +33,7 @@ class NatsServer:
     """The server as a child of the hub; the ports it got stay the same through its restarts."""
 
     def __init__(self, settings: BrokerSettings, keys: HubKeys, program: Path, ports: Ports) -> None:
-        self._settings = settings
+        self.settings = settings
         self.keys = keys
         self._program = program
         self.ports = ports
@@ -55,11 +55,13 @@ class NatsServer:
             await asyncio.to_thread(stop_stale_server, settings.folder)
             program = await asyncio.to_thread(find_program)
             # With the folder's lock held: two hubs must not make keys over one another.
-            keys = HubKeys.at(settings.folder / "keys")
+            keys = HubKeys.at(settings.keys)
             ports = Ports(
                 client=free_port(LOOPBACK, 0, what="broker"),
                 mqtt=free_port(settings.host, settings.mqtt_port, what="MQTT listener"),
             )
+            if settings.cluster:
+                free_port(settings.host, settings.cluster.port, what="cluster listener")
             server = cls(settings, keys, program, ports)
             server._lock = lock
             write_durably(settings.folder / CONFIG_FILE, server_config(settings, ports, keys).encode())
@@ -94,13 +96,13 @@ class NatsServer:
             await asyncio.wait([self._supervision])
             self._supervision = None
         await self._end_process()
-        forget_server(self._settings.folder)
+        forget_server(self.settings.folder)
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     async def _launch(self) -> None:
-        folder = self._settings.folder
+        folder = self.settings.folder
         for stale in folder.glob("*.ports"):
             stale.unlink(missing_ok=True)
         command = [str(self._program), "-c", str(folder / CONFIG_FILE)]
@@ -122,18 +124,18 @@ class NatsServer:
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
         """Wait for the file that the server writes once every listener is open."""
-        folder = self._settings.folder
-        deadline = asyncio.get_running_loop().time() + self._settings.start_timeout_s
+        folder = self.settings.folder
+        deadline = asyncio.get_running_loop().time() + self.settings.start_timeout_s
         while asyncio.get_running_loop().time() < deadline:
             if process.returncode is not None:
                 raise self._start_error(f"the server ended with status {process.returncode}")
             if list(folder.glob(f"*_{process.pid}.ports")):
                 return
             await asyncio.sleep(_POLL_S)
-        raise self._start_error(f"the server was not ready within {self._settings.start_timeout_s:g} s")
+        raise self._start_error(f"the server was not ready within {self.settings.start_timeout_s:g} s")
 
     def _start_error(self, what: str) -> BrokerStartError:
-        folder = self._settings.folder
+        folder = self.settings.folder
         return BrokerStartError(
             what,
             where=str(folder),

@@ -52,8 +52,8 @@ class Bus(Protocol):
         """Call ``handler`` for each message; of subscribers with the same ``queue`` one gets each."""
         ...
 
-    async def fetch_telemetry(self, batch: int, timeout_s: float) -> list[Delivery]:
-        """Return 1 to ``batch`` stored messages, oldest first, or none after ``timeout_s``.
+    async def fetch_telemetry(self, batch: int, timeout_s: float, partition: int = 0) -> list[Delivery]:
+        """Return 1 to ``batch`` stored messages of a part, oldest first, or none after ``timeout_s``.
 
         Raises `BrokerUnavailableError`.
         """

@@ -3,8 +3,9 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from cloud_hub.broker.cluster import Cluster, routes, server_name
 from cloud_hub.broker.keys import HubKeys
 
 DEVICES_ACCOUNT: Final = "HL"
@@ -25,6 +26,8 @@ class BrokerSettings:
 
     ``folder`` is the broker's own (0700; made where missing). ``mqtt_port`` 0 takes a free one.
     ``cert_file`` and ``key_file`` are the server's, ``ca_file`` is the authority of the devices.
+    ``keys`` is the private folder of the hub's keys to its server, which all hubs of a ``cluster``
+    share. Hubs share the telemetry by ``partitions``: one hub at a time takes each.
     """
 
     folder: Path
@@ -33,10 +36,18 @@ class BrokerSettings:
     cert_file: Path
     key_file: Path
     ca_file: Path
+    keys: Path
+    cluster: Cluster | None = None
+    partitions: int = 1
     telemetry_max_bytes: int = 4 * 1024 * 1024 * 1024
     max_payload_bytes: int = 1024 * 1024
     max_connections: int = 20_000
     start_timeout_s: float = 20.0
+
+    @property
+    def servers(self) -> int:
+        """How many servers the broker is."""
+        return len(self.cluster.members) if self.cluster else 1
 
 
 @dataclass(frozen=True)
@@ -53,8 +64,8 @@ def server_config(settings: BrokerSettings, ports: Ports, keys: HubKeys) -> str:
     It holds public keys and paths only.
     """
     folder = settings.folder
-    document = {
-        "server_name": "headland-hub",
+    document: dict[str, Any] = {
+        "server_name": server_name(settings.cluster),
         "host": LOOPBACK,
         "port": ports.client,
         "ports_file_dir": str(folder),
@@ -65,7 +76,8 @@ def server_config(settings: BrokerSettings, ports: Ports, keys: HubKeys) -> str:
         "max_connections": settings.max_connections,
         "write_deadline": "5s",
         "jetstream": {
-            "store_dir": str(folder / "jetstream"),
+            # A server that stood alone has streams that a cluster would not know, and throw away.
+            "store_dir": str(folder / ("jetstream-cluster" if settings.cluster else "jetstream")),
             "max_file_store": _NO_LIMIT_BYTES,
             "max_memory_store": 64 * 1024 * 1024,
         },
@@ -86,6 +98,8 @@ def server_config(settings: BrokerSettings, ports: Ports, keys: HubKeys) -> str:
             },
         },
     }
+    if settings.cluster:
+        document["cluster"] = routes(settings.cluster, settings.host)
     return json.dumps(document, indent=2)
 
 
@@ -93,6 +107,9 @@ def _mqtt(settings: BrokerSettings, ports: Ports) -> dict[str, object]:
     return {
         "host": settings.host,
         "port": ports.mqtt,
+        # Left to itself the server counts the routes it is told of, so one too few: of three servers
+        # two would keep the sessions, and with one of these dead no device could come in.
+        "stream_replicas": min(settings.servers, 5),
         # Without it a device could park 65,535 half-published messages on the hub's disk.
         "reject_qos2_publish": True,
         "downgrade_qos2_subscribe": True,

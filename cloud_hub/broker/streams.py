@@ -1,5 +1,6 @@
 """What the server keeps on disk: telemetry that waits for the hub, and, bounded, what nobody needs."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from nats.js.api import (
@@ -10,6 +11,7 @@ from nats.js.api import (
     RetentionPolicy,
     StorageType,
     StreamConfig,
+    SubjectTransform,
 )
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
@@ -17,7 +19,7 @@ from nats.js.errors import NotFoundError
 from contract.topics import TELEMETRY_SUBJECTS
 
 TELEMETRY: Final = "TELEMETRY"
-CONSUMER: Final = "ingest"
+_PARTITIONED: Final = "part"
 RETAINED: Final = "$MQTT_rmsgs"
 # A worker that has not acknowledged by then is taken as dead, and another one gets the message.
 ACK_WAIT_S: Final = 30.0
@@ -25,12 +27,33 @@ MAX_ACK_PENDING: Final = 4096
 _RETAINED_MAX_BYTES: Final = 16 * 1024 * 1024
 
 
-async def ensure_telemetry(jetstream: JetStreamContext, *, max_bytes: int) -> None:
-    """Make the telemetry stream and the consumer all workers share, or bring them to these settings.
+@dataclass(frozen=True)
+class Plan:
+    """How telemetry waits: at most ``max_bytes``, on so many servers, in so many parts by device."""
 
-    A message leaves the stream when the hub acknowledges it (work queue). When the stream is full
-    new messages are turned away, not old ones thrown out: a batch counts on the ones before it, so
-    the oldest are those the hub can store, and what was turned away is sent again because the
+    max_bytes: int
+    replicas: int = 1
+    partitions: int = 1
+
+
+def consumer_of(plan: Plan, partition: int) -> str:
+    """Return the name of the consumer of a part."""
+    return "ingest" if plan.partitions == 1 else f"ingest-{partition}"
+
+
+def original(subject: str) -> str:
+    """Return the subject that a message was published on."""
+    return subject.split(".", 2)[2] if subject.startswith(f"{_PARTITIONED}.") else subject
+
+
+async def ensure_telemetry(jetstream: JetStreamContext, plan: Plan) -> None:
+    """Make the telemetry stream and a consumer for each part, or bring them to these settings.
+
+    A device's messages are all of one part, in their order: two hubs that took them in turns would
+    find gaps where there are none. A message leaves the stream when the hub acknowledges it (work
+    queue). When the stream is full new messages are turned away, not old ones thrown out: a batch counts
+    on the ones before it, so the oldest are those the hub can store, and what was turned away is sent
+    again because the
     device keeps it until the hub's own acknowledgement.
     """
     stream = StreamConfig(
@@ -39,13 +62,21 @@ async def ensure_telemetry(jetstream: JetStreamContext, *, max_bytes: int) -> No
         storage=StorageType.FILE,
         retention=RetentionPolicy.WORK_QUEUE,
         discard=DiscardPolicy.NEW,
-        max_bytes=max_bytes,
+        max_bytes=plan.max_bytes,
+        num_replicas=plan.replicas,
+        subject_transform=_by_part(plan) if plan.partitions > 1 else None,
     )
     await _ensure(jetstream, stream)
+    for partition in range(plan.partitions):
+        await _ensure_consumer(jetstream, plan, partition)
+
+
+async def _ensure_consumer(jetstream: JetStreamContext, plan: Plan, partition: int) -> None:
     await jetstream.add_consumer(
         TELEMETRY,
         ConsumerConfig(
-            durable_name=CONSUMER,
+            durable_name=consumer_of(plan, partition),
+            filter_subject=f"{_PARTITIONED}.{partition}.>" if plan.partitions > 1 else None,
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT_S,
@@ -54,7 +85,14 @@ async def ensure_telemetry(jetstream: JetStreamContext, *, max_bytes: int) -> No
     )
 
 
-async def bound_retained(jetstream: JetStreamContext) -> None:
+def _by_part(plan: Plan) -> SubjectTransform:
+    """Put the part before the subject (NATS documentation, "Deterministic subject token partitioning")."""
+    before, _, after = TELEMETRY_SUBJECTS.partition("*")
+    part = f"{_PARTITIONED}.{{{{partition({plan.partitions},1)}}}}"
+    return SubjectTransform(TELEMETRY_SUBJECTS, f"{part}.{before}{{{{wildcard(1)}}}}{after}")
+
+
+async def bound_retained(jetstream: JetStreamContext, plan: Plan) -> None:
     """Make, or bound, the server's own stream of retained messages before a device comes in.
 
     Our protocol retains nothing, but a device may set the flag, on as many streams' topics as it
@@ -68,6 +106,7 @@ async def bound_retained(jetstream: JetStreamContext) -> None:
         discard=DiscardPolicy.OLD,
         max_msgs_per_subject=1,
         max_bytes=_RETAINED_MAX_BYTES,
+        num_replicas=plan.replicas,
     )
     await _ensure(jetstream, stream)
 

@@ -16,6 +16,7 @@ from contract.ids import DEVICE_ID
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S: Final = 5.0
+_OTHERS_TIMEOUT_S: Final = 1.5
 _PAGE: Final = 1024
 _KICK_PASSES: Final = 10
 _KICK_PAUSE_S: Final = 0.2
@@ -36,6 +37,8 @@ class _Page(msgspec.Struct, frozen=True):
 
 
 class _ConnectionsAnswer(msgspec.Struct, frozen=True):
+    """Of one server."""
+
     server: _Server
     data: _Page
 
@@ -50,20 +53,22 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 class SystemAccount:
-    """Sees and closes devices' connections."""
+    """Sees and closes devices' connections, on each of the broker's ``servers``."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, servers: int = 1) -> None:
         self._client = client
+        self._servers = servers
 
     async def connected_devices(self) -> frozenset[str]:
         """Return the ids of the devices connected now."""
         devices: set[str] = set()
         offset = 0
         while True:
-            answer = await self._connections({"offset": offset, "limit": _PAGE, "acc": DEVICES_ACCOUNT})
-            devices.update(each.mqtt_client for each in answer.data.connections if each.mqtt_client)
+            answers = await self._connections({"offset": offset, "limit": _PAGE, "acc": DEVICES_ACCOUNT})
+            for answer in answers:
+                devices.update(each.mqtt_client for each in answer.data.connections if each.mqtt_client)
             offset += _PAGE
-            if offset >= answer.data.total:
+            if offset >= max(answer.data.total for answer in answers):
                 return frozenset(devices)
 
     async def kick(self, device: str) -> int:
@@ -71,18 +76,19 @@ class SystemAccount:
 
         Asks again until none is left: one that was being let in at the first look shows at the next.
         """
-        kicked: set[int] = set()
+        kicked: set[tuple[str, int]] = set()
         for _ in range(_KICK_PASSES):
-            answer = await self._connections({"mqtt_client": device, "acc": DEVICES_ACCOUNT})
-            for connection in answer.data.connections:
-                kicked.add(connection.cid)
-                body = msgspec.json.encode({"cid": connection.cid})
+            answers = await self._connections({"mqtt_client": device, "acc": DEVICES_ACCOUNT})
+            found = {
+                (each.server.id, connection.cid) for each in answers for connection in each.data.connections
+            }
+            kicked |= found
+            for server, connection in found:
+                body = msgspec.json.encode({"cid": connection})
                 async with unavailable_unless_answered("kick"):
-                    await self._client.request(
-                        f"$SYS.REQ.SERVER.{answer.server.id}.KICK", body, timeout=_TIMEOUT_S
-                    )
+                    await self._client.request(f"$SYS.REQ.SERVER.{server}.KICK", body, timeout=_TIMEOUT_S)
             await asyncio.sleep(_KICK_PAUSE_S)
-            if not answer.data.connections:
+            if not found:
                 break
         return len(kicked)
 
@@ -112,9 +118,21 @@ class SystemAccount:
 
         return unsubscribe
 
-    async def _connections(self, options: dict[str, object]) -> _ConnectionsAnswer:
+    async def _connections(self, options: dict[str, object]) -> list[_ConnectionsAnswer]:
+        """Ask every server; one that says nothing is not there, and neither are its connections."""
+        answers: list[_ConnectionsAnswer] = []
         async with unavailable_unless_answered("connections"):
-            answer = await self._client.request(
-                "$SYS.REQ.SERVER.PING.CONNZ", msgspec.json.encode(options), timeout=_TIMEOUT_S
-            )
-        return msgspec.json.decode(answer.data, type=_ConnectionsAnswer)
+            inbox = self._client.new_inbox()
+            subscription = await self._client.subscribe(inbox)
+            try:
+                await self._client.publish("$SYS.REQ.SERVER.PING.CONNZ", msgspec.json.encode(options), inbox)
+                while len(answers) < self._servers:
+                    wait_s = _TIMEOUT_S if not answers else _OTHERS_TIMEOUT_S
+                    answer = await subscription.next_msg(wait_s)
+                    answers.append(msgspec.json.decode(answer.data, type=_ConnectionsAnswer))
+            except TimeoutError:
+                if not answers:
+                    raise
+            finally:
+                await subscription.unsubscribe()
+        return answers

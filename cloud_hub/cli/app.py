@@ -9,6 +9,7 @@ from cloud_hub.cli import (
     activities,
     audit,
     backups,
+    cluster,
     datastores,
     devices,
     hub,
@@ -41,6 +42,13 @@ hub.app.command(epilog="Example: headland hub backup /mnt/backups/hub --passphra
 hub.app.command(epilog="Example: headland hub restore /mnt/backups/hub --data-dir hub2 --passphrase-file p")(
     backups.restore
 )
+hub.app.command(epilog="Example: headland hub processes")(cluster.processes)
+hub.app.command(
+    "export-keys", epilog="Example: headland hub export-keys hub.keys --passphrase-file passphrase"
+)(cluster.export_keys)
+hub.app.command(
+    epilog="Example: headland hub join hub.keys --passphrase-file passphrase --cluster-address 10.0.0.2:6222"
+)(cluster.join)
 for group, name in (
     (hub.app, "hub"),
     (workspaces.app, "workspace"),

@@ -27,6 +27,16 @@ def init(
     database: Annotated[
         str, typer.Option(help="PostgreSQL URL without a password; else SQLite in the folder.")
     ] = "",
+    object_store: Annotated[str, typer.Option(help="URL of an empty place for bytes; else the folder.")] = "",
+    cluster_address: Annotated[
+        str, typer.Option(help="Of several hubs: host:port at which the others reach this one.")
+    ] = "",
+    cluster_member: Annotated[
+        list[str] | None,
+        typer.Option(help="The --cluster-address of each hub, this one's too; three or five."),
+    ] = None,
+    public_https_port: Annotated[int, typer.Option(help="The API's port at what stands before it.")] = 0,
+    public_mqtt_port: Annotated[int, typer.Option(help="MQTT's port at what stands before it.")] = 0,
     output: Output = Format.TEXT,
 ) -> None:
     """Make a new hub in a folder, and log this user in as its administrator."""
@@ -40,6 +50,11 @@ def init(
         listen=listen,
         https_port=https_port,
         mqtt_port=mqtt_port,
+        object_store=object_store,
+        cluster_address=cluster_address,
+        cluster_members=tuple(cluster_member or ()),
+        public_https_port=public_https_port,
+        public_mqtt_port=public_mqtt_port,
     )
     token = initialise(settings)
     ca_pem = (settings.data_dir / PKI / "ca.pem").read_text()
@@ -85,6 +100,7 @@ def rotate_master_key(data_dir: DataDir = DEFAULT_DATA_DIR, output: Output = For
                 settings.data_dir / PKI,
                 database,
                 lambda rows: status.update(f"wrapping keys anew: {rows}"),
+                settings.cluster_address,
             )
     finally:
         database.close()

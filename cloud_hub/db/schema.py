@@ -4,6 +4,7 @@ from cloud_hub.access import rows as access_rows
 from cloud_hub.activities import rows as activity_rows
 from cloud_hub.audit import rows as audit_rows
 from cloud_hub.blobs import rows as blob_rows
+from cloud_hub.cluster import rows as cluster_rows
 from cloud_hub.datastores import rows as datastore_rows
 from cloud_hub.db import rows as hub_rows
 from cloud_hub.db.base import Base
@@ -23,6 +24,7 @@ DOMAINS = (
     activity_rows,
     audit_rows,
     blob_rows,
+    cluster_rows,
     datastore_rows,
     device_rows,
     experiment_rows,

@@ -1,4 +1,4 @@
-"""The hub's certificate authority: one self-signed root that signs its server and its devices."""
+"""The hub's certificate authorities: self-signed roots, one of its server and devices, one between hubs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ from cloud_hub.pki.errors import KeyFileError, KeyFileExistsError
 from cloud_hub.pki.requests import requested_key
 from contract.ids import check_device_id
 
-CA_FILE: Final = "ca.pem"
-CA_KEY_FILE: Final = "ca-key.pem"
+CA: Final = "ca"
+"""The stem of the files of the authority that devices trust; `cluster-ca` is between hubs alone."""
+CLUSTER_CA: Final = "cluster-ca"
 CA_LIFETIME: Final = timedelta(days=3650)
 SERVER_LIFETIME: Final = timedelta(days=397)
 DEVICE_LIFETIME: Final = timedelta(days=30)
@@ -59,40 +60,41 @@ class Authority:
         self._key = key
 
     @classmethod
-    def create(cls, folder: Path, *, name: str = "Headland hub CA", now: datetime | None = None) -> Self:
-        """Make a new authority and keep it in ``folder`` (``ca.pem`` 0644, ``ca-key.pem`` 0600).
+    def create(
+        cls, folder: Path, *, stem: str = CA, name: str = "Headland hub CA", now: datetime | None = None
+    ) -> Self:
+        """Make a new authority and keep it in ``folder`` (``{stem}.pem`` 0644, ``{stem}-key.pem`` 0600).
 
         Raises `KeyFileExistsError` where one is there: every device trusts it, so it is never
         written over. Raises `KeyFileError` where the files cannot be written.
         """
-        if (folder / CA_FILE).exists():
+        if (folder / f"{stem}.pem").exists():
             raise KeyFileExistsError(
                 "there is an authority already",
-                where=str(folder / CA_FILE),
+                where=str(folder / f"{stem}.pem"),
                 fix="Load it; to start anew, move the folder away and enrol every device again.",
             )
         cert, key = create_authority(name, now=now)
         # The certificate comes last: with it the pair is complete, a lone key is a creation cut short.
-        write_durably(folder / CA_KEY_FILE, private_key_pem(key))
-        write_durably(folder / CA_FILE, _pem(cert), mode=PUBLIC_MODE)
+        write_durably(folder / f"{stem}-key.pem", private_key_pem(key))
+        write_durably(folder / f"{stem}.pem", _pem(cert), mode=PUBLIC_MODE)
         return cls(cert, key)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, *, stem: str = CA) -> Self:
         """Read the authority kept in ``folder``.
 
         Raises `KeyFileError` where a file is missing or no PEM, the key is open to other users,
         or key and certificate do not belong together.
         """
-        key_file = folder / CA_KEY_FILE
-        key_pem = read_private(key_file)
+        key_pem = read_private(folder / f"{stem}-key.pem")
         try:
-            cert = x509.load_pem_x509_certificate((folder / CA_FILE).read_bytes())
+            cert = x509.load_pem_x509_certificate((folder / f"{stem}.pem").read_bytes())
             key = serialization.load_pem_private_key(key_pem, password=None)
         except (OSError, ValueError, TypeError) as error:
-            raise _broken(folder) from error
+            raise _broken(folder, stem) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != cert.public_key():
-            raise _broken(folder)
+            raise _broken(folder, stem)
         return cls(cert, key)
 
     @property
@@ -114,6 +116,18 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._blank("Headland hub", key.public_key(), now or datetime.now(UTC), SERVER_LIFETIME)
         cert = profiles.as_server(builder, self.cert, names).sign(self._key, hashes.SHA256())
+        return private_key_pem(key), _pem(cert)
+
+    def issue_member(self, host: str, *, now: datetime | None = None) -> tuple[bytes, bytes]:
+        """Return a new key and a certificate for a hub that others reach at ``host``, both PEM.
+
+        It is a server's and a client's: each hub of a cluster is both to the others. Raises
+        `InvalidHostError`.
+        """
+        names = profiles.alternative_names([host])
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = self._blank("Headland hub", key.public_key(), now or datetime.now(UTC), SERVER_LIFETIME)
+        cert = profiles.as_member(builder, self.cert, names).sign(self._key, hashes.SHA256())
         return private_key_pem(key), _pem(cert)
 
     def issue_device(self, csr_pem: bytes | str, device_id: str, now: datetime) -> DeviceCertificate:
@@ -146,9 +160,9 @@ def _pem(cert: x509.Certificate) -> bytes:
     return cert.public_bytes(serialization.Encoding.PEM)
 
 
-def _broken(folder: Path) -> KeyFileError:
+def _broken(folder: Path, stem: str) -> KeyFileError:
     return KeyFileError(
-        f"{CA_FILE} and {CA_KEY_FILE} are not a certificate and its EC key",
+        f"{stem}.pem and {stem}-key.pem are not a certificate and its EC key",
         where=str(folder),
         fix="Restore both from the same backup of the hub.",
     )

@@ -56,6 +56,16 @@ def as_server(
     )
 
 
+def as_member(
+    builder: x509.CertificateBuilder, ca: x509.Certificate, names: Sequence[x509.GeneralName]
+) -> x509.CertificateBuilder:
+    """Add what makes a certificate that of a hub among hubs: a TLS server's and a client's."""
+    both = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    return _as_end_entity(builder, ca, *both).add_extension(
+        x509.SubjectAlternativeName(names), critical=False
+    )
+
+
 def as_device(builder: x509.CertificateBuilder, ca: x509.Certificate) -> x509.CertificateBuilder:
     """Add what makes a certificate a TLS client's and no server's."""
     return _as_end_entity(builder, ca, ExtendedKeyUsageOID.CLIENT_AUTH)
@@ -88,13 +98,13 @@ def _alternative_name(host: str) -> x509.GeneralName:
 
 
 def _as_end_entity(
-    builder: x509.CertificateBuilder, ca: x509.Certificate, purpose: x509.ObjectIdentifier
+    builder: x509.CertificateBuilder, ca: x509.Certificate, *purposes: x509.ObjectIdentifier
 ) -> x509.CertificateBuilder:
     issuer = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
         builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True, key_cert_sign=False, crl_sign=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer), critical=False)
     )
 

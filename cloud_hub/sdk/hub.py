@@ -10,7 +10,7 @@ from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.context import Context, load_context, save_context
 from cloud_hub.sdk.errors import NotConnectedError
-from cloud_hub.sdk.types import WorkspaceInfo
+from cloud_hub.sdk.types import HubProcess, WorkspaceInfo
 from cloud_hub.sdk.workspace import Workspace
 
 
@@ -44,6 +44,10 @@ class Hub:
     def workspaces(self) -> list[WorkspaceInfo]:
         """Return the workspaces that you may see."""
         return self._client.get("/workspaces", list[WorkspaceInfo])
+
+    def processes(self) -> list[HubProcess]:
+        """Return the processes that the hub is; its administrator may."""
+        return self._client.get("/hub/processes", list[HubProcess])
 
     @property
     def audit(self) -> AuditLog:

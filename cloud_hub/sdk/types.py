@@ -47,6 +47,17 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
 
 
+class HubProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """A process of the hub: ``here`` where it was seen lately, ``work`` what it does for all of them."""
+
+    address: str
+    release: str
+    started_at: datetime
+    seen_at: datetime
+    here: bool
+    work: list[str]
+
+
 class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
     """One file of a model."""
 

@@ -1,8 +1,8 @@
 """Parquet files from stored batches; a file counts once its row is committed, and not before.
 
 Layout: ``telemetry/{workspace}/{stream}/{date}/{random}.parquet``, date in UTC of the first receipt.
-A name is never used twice, so no file is ever written over. A file without a row is from a crash
-between writing and committing: it is swept at the next start, and its batches are still there.
+A name is never used twice, so no file is ever written over. It is noted before it is written and no more
+once it counts: what a crash in between leaves is found by its note, and its batches are still there.
 """
 
 import io
@@ -10,15 +10,16 @@ import logging
 import threading
 import uuid
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
 
 from cloud_hub.blobs.port import ObjectStore
 from cloud_hub.db.engine import Database
-from cloud_hub.telemetry.rows import FileRow, PendingRow, RejectRow
+from cloud_hub.telemetry.rows import FileRow, IntentRow, PendingRow, RejectRow
 from contract.encoding import decode
 from contract.errors import HeadlandError
 from contract.messages import Batch
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "telemetry"
 MAX_BATCHES_AT_ONCE = 200
+SWEPT_AFTER = timedelta(hours=1)
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
     [
@@ -48,14 +50,17 @@ class Files:
         self._store = store
         self._lock = threading.Lock()
 
-    def sweep(self) -> int:
-        """Delete files that do not count; return how many. Only before flushing starts."""
+    def sweep(self, now: datetime | None = None) -> int:
+        """Delete files that were begun long ago and never came to count; return how many."""
+        cutoff = (now or datetime.now(UTC)) - SWEPT_AFTER
         with self._database.reading() as session:
-            counted = set(session.scalars(select(FileRow.key)).all())
-        orphans = [key for key in self._store.keys(PREFIX) if key not in counted]
-        for key in orphans:
-            self._store.delete(key)
-        return len(orphans)
+            stale = session.scalars(select(IntentRow.key).where(IntentRow.created_at < cutoff)).all()
+        for key in stale:
+            with self._database.transaction() as session:
+                # In one turn: who wrote so long finds the note gone, and lets the file not count.
+                if _end_intents(session, [key]) == 1:
+                    self._store.delete(key)
+        return len(stale)
 
     def flush(self) -> int:
         """Move all pending batches into files; return how many batches were moved."""
@@ -75,12 +80,17 @@ class Files:
         groups: dict[tuple[str, str], list[PendingRow]] = defaultdict(list)
         for row in pending:
             groups[row.workspace, row.stream].append(row)
-        files: list[FileRow] = []
         aside: list[RejectRow] = []
+        planned: list[tuple[str, list[PendingRow]]] = []
         for (workspace, stream), rows in groups.items():
             good = [row for row in rows if not self._put_aside(row, aside)]
             if good:
-                files.append(self._write(workspace, stream, good))
+                day = good[0].received_at.date().isoformat()
+                planned.append((f"{PREFIX}/{workspace}/{stream}/{day}/{uuid.uuid4().hex}.parquet", good))
+        now = datetime.now(UTC)
+        with self._database.transaction() as session:
+            session.add_all(IntentRow(key=key, created_at=now) for key, _ in planned)
+        files = [self._write(key, rows) for key, rows in planned]
         return len(pending) if self._commit(pending, files, aside) else 0
 
     def _commit(self, pending: list[PendingRow], files: list[FileRow], aside: list[RejectRow]) -> bool:
@@ -88,7 +98,7 @@ class Files:
         ids = [row.id for row in pending]
         with self._database.transaction() as session:
             left = session.scalar(select(func.count()).where(PendingRow.id.in_(ids)))
-            mine = left == len(ids)
+            mine = left == len(ids) and _end_intents(session, [file.key for file in files]) == len(files)
             if mine:
                 session.add_all([*files, *aside])
                 session.execute(delete(PendingRow).where(PendingRow.id.in_(ids)))
@@ -96,6 +106,8 @@ class Files:
             log.info("another flush moved these batches; its files count")
             for file in files:
                 self._store.delete(file.key)
+            with self._database.transaction() as session:
+                _end_intents(session, [file.key for file in files])
         return mine
 
     def _put_aside(self, row: PendingRow, aside: list[RejectRow]) -> bool:
@@ -115,21 +127,25 @@ class Files:
             return True
         return False
 
-    def _write(self, workspace: str, stream: str, rows: list[PendingRow]) -> FileRow:
+    def _write(self, key: str, rows: list[PendingRow]) -> FileRow:
         table = to_table(rows)
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
-        day = rows[0].received_at.date().isoformat()
-        key = f"{PREFIX}/{workspace}/{stream}/{day}/{uuid.uuid4().hex}.parquet"
         self._store.put_bytes(key, buffer.getvalue())
         return FileRow(
             key=key,
-            workspace=workspace,
-            stream=stream,
+            workspace=rows[0].workspace,
+            stream=rows[0].stream,
             rows=table.num_rows,
             size_bytes=buffer.tell(),
             created_at=datetime.now(UTC),
         )
+
+
+def _end_intents(session: Session, keys: list[str]) -> int:
+    """Take the notes of files back; return how many were still there."""
+    ended = session.execute(delete(IntentRow).where(IntentRow.key.in_(keys)).returning(IntentRow.key))
+    return len(ended.all())
 
 
 def to_table(rows: list[PendingRow]) -> pa.Table:

@@ -7,7 +7,7 @@ get its acknowledgement; whatever is cut off in between comes again and is found
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 FETCH_MESSAGES = 256
 FETCH_WAIT_S = 1.0
+LOOK_AGAIN_S = 0.5
 RETRY_AFTER_S = 1.0
 MAX_ASIDE_BYTES = 64 * 1024
 
@@ -67,11 +68,17 @@ class Ingest:
                 acks[device, batch.epoch, stream] = ack
         return [(device, ack) for (device, _, _), ack in acks.items()]
 
-    async def run(self, bus: Bus) -> None:
-        """Work until cancelled."""
+    async def run(self, bus: Bus, partition: int = 0, mine: Callable[[], bool] = lambda: True) -> None:
+        """Take in a part of the telemetry until cancelled, while it is ``mine``.
+
+        Two at once store nothing twice: they would only find gaps where there are none.
+        """
         while True:
+            if not mine():
+                await asyncio.sleep(LOOK_AGAIN_S)
+                continue
             try:
-                deliveries = await bus.fetch_telemetry(FETCH_MESSAGES, FETCH_WAIT_S)
+                deliveries = await bus.fetch_telemetry(FETCH_MESSAGES, FETCH_WAIT_S, partition)
                 if deliveries:
                     await self._take(bus, deliveries)
             except (BrokerError, DatabaseUnavailableError) as error:

@@ -1,4 +1,4 @@
-"""Rows of telemetry: marks, batches not yet in a file, and the files that count."""
+"""Rows of telemetry: marks, batches not yet in a file, files being written, and the files that count."""
 
 from datetime import datetime
 
@@ -37,7 +37,7 @@ class PendingRow(Base):
 
 
 class FileRow(Base):
-    """A Parquet file that counts: one that is not listed here is swept away."""
+    """A Parquet file that counts."""
 
     __tablename__ = "telemetry_files"
     __table_args__ = (Index("ix_telemetry_files_stream", "workspace", "stream"),)
@@ -47,6 +47,15 @@ class FileRow(Base):
     stream: Mapped[str]
     rows: Mapped[int] = mapped_column(BigInteger)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+
+
+class IntentRow(Base):
+    """A file that is being written, or that a crash left behind: it does not count."""
+
+    __tablename__ = "telemetry_intents"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[datetime]
 
 

@@ -118,6 +118,11 @@ class Daemon:
 
     def start(self, until: str) -> None:
         """Start it and wait until it logs the words ``until``."""
+        self.begin()
+        self.wait_for(until)
+
+    def begin(self) -> None:
+        """Start it."""
         self._starts += 1
         with (self._folder / f"{self.name}-{self._starts}.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -127,7 +132,6 @@ class Daemon:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.wait_for(until)
 
     def wait_for(self, words: str) -> None:
         """Wait until it logs ``words``."""

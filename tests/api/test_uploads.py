@@ -59,7 +59,7 @@ def stored(world: World, digest: str) -> bytes:
 
 
 def parts(world: World) -> list[Path]:
-    return list(world.services.uploads.folder.glob("*"))
+    return list((world.services.settings.data_dir / "uploads").glob("*"))
 
 
 def test_a_file_comes_in_parts_and_is_there_when_the_last_has_come(world: World, ana: str) -> None:
@@ -243,7 +243,7 @@ def test_a_disk_that_takes_nothing_is_said_and_the_upload_goes_on_after(world: W
     begin(world, ana, DATA)
     with world.core.database.transaction() as session:
         upload = session.scalars(select(UploadRow.id)).one()
-    part = world.services.uploads.folder / f"{upload}.part"
+    part = (world.services.settings.data_dir / "uploads") / f"{upload}.part"
     part.mkdir()
     failed = send(world, ana, digest, 0, DATA)
     assert (failed.status_code, failed.json()["code"]) == (507, "storage-failed")

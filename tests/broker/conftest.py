@@ -63,6 +63,7 @@ class Fleet:
             "cert_file": self.folder / "server.pem",
             "key_file": self.folder / "server-key.pem",
             "ca_file": self.ca,
+            "keys": self.folder / "keys",
             "telemetry_max_bytes": 64 * 1024 * 1024,
         }
         return BrokerSettings(**(values | changes))

@@ -28,7 +28,7 @@ from cloud_hub.broker.settings import BrokerSettings
 async def main() -> None:
     f = Path(sys.argv[1])
     settings = BrokerSettings(folder=f / "broker", host="127.0.0.1", mqtt_port=0,
-        cert_file=f / "server.pem", key_file=f / "server-key.pem", ca_file=f / "ca.pem")
+        cert_file=f / "server.pem", key_file=f / "server-key.pem", ca_file=f / "ca.pem", keys=f / "keys")
     broker = await Broker.start(settings, lambda device, serial: True)
     print(broker.server.pid, flush=True)
     await asyncio.Event().wait()

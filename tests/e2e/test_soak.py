@@ -9,7 +9,8 @@ import pytest
 from simulators.demo.stage import Device
 from simulators.sensors.digits import DigitsSensor
 from tests.e2e.conftest import World
-from tests.e2e.test_update import apply, judge, runs, sensor, wait_until
+from tests.e2e.test_update import apply, judge, runs, sensor
+from tests.e2e.waiting import wait_until
 
 __all__ = ["sensor"]
 

@@ -14,9 +14,9 @@ import pytest
 from simulators.demo.stage import Device
 from simulators.sensors.digits import DigitsSensor, Tally
 from tests.e2e.conftest import World, manifest
+from tests.e2e.waiting import wait_until
 
 RATE_HZ = 150.0
-DEADLINE_S = 60.0
 RollOut = Callable[..., None]
 
 
@@ -38,13 +38,6 @@ def stored(world: World, device: Device) -> list[tuple[str, str]]:
         100_000,
     ).rows
     return [(str(request), str(version)) for request, version in rows]
-
-
-def wait_until(done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not done():
-        assert time.monotonic() < deadline, f"not in {DEADLINE_S:g} s: {what}"
-        time.sleep(0.1)
 
 
 def judge(world: World, device: Device, tally: Tally) -> list[tuple[str, str]]:

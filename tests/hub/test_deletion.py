@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from cloud_hub.activities.service import Activities
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.blobs.owners import models_of, uploads_of
+from cloud_hub.blobs.parts import FileParts
 from cloud_hub.blobs.rows import BlobLinkRow, BlobRow, UploadRow
 from cloud_hub.blobs.service import OCTETS, Blobs, key_of
 from cloud_hub.blobs.sweep import Sweeper
@@ -74,13 +75,14 @@ class World:
 
     def restart(self) -> None:
         self.blobs = Blobs(self.database, self.store, self.folder / "work")
-        self.uploads = Uploads(self.database, self.blobs, self.folder / "parts", most_bytes=1 << 30)
+        self.parts = FileParts(self.folder / "parts")
+        self.uploads = Uploads(self.database, self.blobs, self.parts, most_bytes=1 << 30)
         self.models = Models(self.database, self.blobs, audit(self.database), most_bytes=1 << 30)
         self.sweeper = Sweeper(
             self.database,
             self.store,
             self.blobs,
-            self.folder / "parts",
+            self.parts,
             grace=GRACE,
             keep_uploads=timedelta(days=7),
         )

@@ -15,10 +15,10 @@ from agent.outbox.sqlite import SqliteOutbox
 from agent.transport.memory import MemoryTransport
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.db.engine import Database
-from cloud_hub.telemetry.files import Files
+from cloud_hub.telemetry.files import SWEPT_AFTER, Files
 from cloud_hub.telemetry.ingest import Arrived, Ingest
 from cloud_hub.telemetry.query import Telemetry
-from cloud_hub.telemetry.rows import PendingRow, RejectRow
+from cloud_hub.telemetry.rows import FileRow, PendingRow, RejectRow
 from contract import topics
 from contract.encoding import encode
 from contract.messages import Ack, Batch
@@ -178,16 +178,47 @@ def test_many_flushes_lose_and_repeat_nothing(database: Database, tmp_path: Path
     assert stored(database, tmp_path) == list(range(1, 41))
 
 
+class CrashingFiles(Files):
+    """Dies between the file and its row."""
+
+    def _commit(self, pending: list[PendingRow], files: list[FileRow], aside: list[RejectRow]) -> bool:
+        raise RuntimeError("crash")
+
+
+class SlowFiles(Files):
+    """Is swept between its first file and the row of it."""
+
+    swept = False
+
+    def _commit(self, pending: list[PendingRow], files: list[FileRow], aside: list[RejectRow]) -> bool:
+        if not self.swept:
+            self.swept = True
+            assert Files(self._database, self._store).sweep(datetime.now(UTC) + 2 * SWEPT_AFTER) == 1
+            assert list(self._store.keys("telemetry")) == []
+        return super()._commit(pending, files, aside)
+
+
 def test_a_file_whose_row_was_never_committed_does_not_count(database: Database, tmp_path: Path) -> None:
     """A crash between writing the file and committing its row: the file is swept, nothing is twice."""
     Ingest(database).store([batch(1, 4)])
     store = FolderStore(tmp_path / "objects")
+    with pytest.raises(RuntimeError, match="crash"):
+        CrashingFiles(database, store).flush()
+    (left,) = store.keys("telemetry")
     files = Files(database, store)
-    files.flush()
-    (whole,) = store.keys("telemetry")
-    store.put_file("telemetry/shop/s/2026-01-01/9-9.parquet", store.path(whole))
-    assert files.sweep() == 1
-    assert list(store.keys("telemetry")) == [whole]
+    assert stored(database, tmp_path) == [1, 2, 3, 4]
+    assert files.sweep() == 0, "another hub may be writing it just now"
+    assert files.sweep(datetime.now(UTC) + 2 * SWEPT_AFTER) == 1
+    assert left not in store.keys("telemetry")
+    assert len(list(store.keys("telemetry"))) == 1
+    assert stored(database, tmp_path) == [1, 2, 3, 4]
+
+
+def test_who_takes_so_long_that_its_file_was_swept_writes_another(database: Database, tmp_path: Path) -> None:
+    Ingest(database).store([batch(1, 4)])
+    store = FolderStore(tmp_path / "objects")
+    assert SlowFiles(database, store).flush() == 1
+    assert len(list(store.keys("telemetry"))) == 1
     assert stored(database, tmp_path) == [1, 2, 3, 4]
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from cloud_hub.blobs.claim import claim
 from cloud_hub.blobs.errors import ReadCacheError, StoreConfigError, StoreError
+from cloud_hub.blobs.parts import FileParts
 from cloud_hub.blobs.port import ObjectStore
 from cloud_hub.blobs.read_cache import ReadCache
 from cloud_hub.blobs.remote import PART_BYTES
@@ -17,10 +19,10 @@ from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import QueryError
 from cloud_hub.settings import Settings
-from cloud_hub.telemetry.files import Files
+from cloud_hub.telemetry.files import SWEPT_AFTER, Files
 from cloud_hub.telemetry.ingest import Arrived, Ingest
 from cloud_hub.telemetry.query import Telemetry
-from cloud_hub.telemetry.rows import PendingRow
+from cloud_hub.telemetry.rows import IntentRow, PendingRow
 from cloud_hub.wiring import open_bytes
 from tests.conformance.fixtures import azure_service, gcs_service, s3_service, service
 from tests.conformance.servers import Service, cable_to
@@ -52,7 +54,7 @@ async def test_blobs_go_up_and_come_back(store: ObjectStore, database: Database,
     data = bytes(range(256)) * (PART_BYTES // 256 + 1)
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     blobs = Blobs(database, store, tmp_path / "work")
-    uploads = Uploads(database, blobs, tmp_path / "uploads", most_bytes=1 << 30)
+    uploads = Uploads(database, blobs, FileParts(tmp_path / "uploads"), most_bytes=1 << 30)
     await uploads.put(UploadKey("shop", "ana", digest), len(data), body_of(data))
     assert b"".join(blobs.read(digest)) == data
     assert b"".join(blobs.read(digest, PART_BYTES - 3, 7)) == data[PART_BYTES - 3 :][:7]
@@ -71,7 +73,10 @@ def test_telemetry_is_stored_queried_and_swept(
     assert telemetry.query("shop", "SELECT seq FROM S ORDER BY seq").rows == [(1,), (2,)]
     ingest.store([Arrived("hl.1.cam-1.telemetry.s", NEXT)])
     assert telemetry.query("shop", "SELECT count(*) FROM s").rows == [(3,)]
-    store.put_bytes("telemetry/shop/s/2026-01-01/orphan.parquet", b"1")
+    with database.transaction() as session:
+        orphan = "telemetry/shop/s/2026-01-01/orphan.parquet"
+        session.add(IntentRow(key=orphan, created_at=datetime.now(UTC) - 2 * SWEPT_AFTER))
+    store.put_bytes(orphan, b"1")
     store.put_bytes("telemetry-not/x", b"1")
     assert files.sweep() == 1
     assert len(list(store.keys("telemetry"))) == 2
