@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cloud_hub.activities.kinds import Kind
@@ -24,7 +24,6 @@ from cloud_hub.init import PKI, require_initialised
 from cloud_hub.lock import hub_lock
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
-from cloud_hub.telemetry.files import Files
 from cloud_hub.telemetry.ingest import Ingest
 from cloud_hub.wiring import Core, build_services
 
@@ -64,7 +63,8 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
         await listening.start(services.rollouts)
         tasks = [
             loop.create_task(Ingest(core.database).run(broker.bus)),
-            loop.create_task(_flush_forever(core.files, settings.telemetry_flush_s)),
+            loop.create_task(_flush_forever(core.files.flush_own, settings.telemetry_flush_s)),
+            loop.create_task(_flush_forever(core.files.flush_attached, settings.telemetry_flush_s)),
             loop.create_task(_sweep_forever(services.sweeper)),
         ]
         # A SQLite file is this process's alone: it holds the folder's lock.
@@ -78,7 +78,8 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
         await asyncio.to_thread(services.activities.close)
         await asyncio.to_thread(services.deliverer.stop)
         await broker.stop()
-        await _flush(core.files)
+        # What goes into datastores waits in the database: one that hangs would hold up the stop.
+        await _flush(core.files.flush_own)
         core.database.close()
 
 
@@ -117,10 +118,10 @@ async def _serve(settings: Settings, services: Services, listener: socket.socket
     await server.serve(sockets=[listener])
 
 
-async def _flush_forever(files: Files, interval_s: float) -> None:
+async def _flush_forever(flush: Callable[[], int], interval_s: float) -> None:
     while True:
         await asyncio.sleep(interval_s)
-        await _flush(files)
+        await _flush(flush)
 
 
 async def _sweep_forever(sweeper: Sweeper) -> None:
@@ -136,10 +137,10 @@ async def _sweep_forever(sweeper: Sweeper) -> None:
         await asyncio.sleep(SWEEP_INTERVAL_S)
 
 
-async def _flush(files: Files) -> None:
+async def _flush(flush: Callable[[], int]) -> None:
     """What cannot be written now stays in the database for the next time."""
     try:
-        await asyncio.to_thread(files.flush)
+        await asyncio.to_thread(flush)
     except (DatabaseUnavailableError, StoreError) as error:
         log.warning("telemetry files wait: %s", error)
     except Exception:

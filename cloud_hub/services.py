@@ -12,7 +12,9 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.blobs.sweep import Sweeper
 from cloud_hub.blobs.uploads import Uploads
+from cloud_hub.datastores.first import FirstDatastores
 from cloud_hub.datastores.service import Datastores
+from cloud_hub.datastores.telemetry import TelemetryStores
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
@@ -47,6 +49,7 @@ class Services:
     devices: Devices
     rollouts: Rollouts
     telemetry: Telemetry
+    telemetry_stores: TelemetryStores
     activities: Activities
     streams: Streams
     webhooks: Webhooks
@@ -55,6 +58,7 @@ class Services:
     audit: Audit
     secrets: Secrets
     datastores: Datastores
+    first_datastores: FirstDatastores
     uploads: Uploads
     sweeper: Sweeper
     database: Database
