@@ -32,7 +32,7 @@ class TelemetryStores:
 
     def __init__(self, database: Database, datastores: Datastores) -> None:
         self._database = database
-        self._datastores = datastores
+        self.datastores = datastores
 
     def chosen(self) -> dict[str, str]:
         """Return the datastore of each workspace whose telemetry goes to one."""
@@ -49,7 +49,7 @@ class TelemetryStores:
 
     def open(self, workspace: str, datastore: str) -> ObjectStore:
         """Return where files in a datastore are."""
-        return self._open(self._datastores.get(workspace, datastore))
+        return self._open(self.datastores.get(workspace, datastore))
 
     def is_there(self, session: Session, workspace: str, place: Place) -> bool:
         """Is the very datastore still attached?"""
@@ -61,10 +61,10 @@ class TelemetryStores:
 
         Raises `NotFoundError`, `StoreError`, and as `Datastores.open`.
         """
-        row = self._datastores.get(workspace, name) if name is not None else None
+        row = self.datastores.get(workspace, name) if name is not None else None
         if row is not None:
             self.mark(row)
-        self._datastores.choose_for_telemetry(workspace, row, by)
+        self.datastores.choose_for_telemetry(workspace, row, by)
 
     def mark(self, row: DatastoreRow, secret: SecretText | None = None) -> None:
         """Write the mark into a datastore, which also shows that it takes files; raises `StoreError`."""
@@ -78,13 +78,13 @@ class TelemetryStores:
             ) from error
 
     def _open(self, row: DatastoreRow) -> ObjectStore:
-        location = self._datastores.location_of(row)
+        location = self.datastores.location_of(row)
         if location is not None and location.scheme == "file":
             _require_mark(row, Path(location.bucket))
         return self._below(row)
 
     def _below(self, row: DatastoreRow, secret: SecretText | None = None) -> ObjectStore:
-        return StoreBelow(self._datastores.open_row(row, PATIENCE, secret), BELOW)
+        return StoreBelow(self.datastores.open_row(row, PATIENCE, secret), BELOW)
 
 
 def _require_mark(row: DatastoreRow, folder: Path) -> None:

@@ -48,20 +48,15 @@ def state_of(session: Session, workspace: str, datastore: str | None, waits: Wai
     pending = select(func.count(), func.min(PendingRow.received_at)).where(PendingRow.workspace == workspace)
     count, oldest = session.execute(pending).one()
     sums = (func.count(), func.sum(FileRow.rows), func.sum(FileRow.size_bytes))
-    held = (
-        select(FileRow.datastore, *sums)
-        .where(FileRow.workspace == workspace)
-        .group_by(FileRow.datastore)
-        .order_by(FileRow.datastore)
-    )
+    place = func.coalesce(FileRow.datastore, "")  # databases differ in where nulls are sorted
+    held = select(place, *sums).where(FileRow.workspace == workspace).group_by(place).order_by(place)
+    sums_of = session.execute(held).all()
     return TelemetryState(
         datastore=datastore,
         pending_batches=count,
         oldest_pending_at=oldest,
         problem=_problem(waits, workspace) if datastore is not None else None,
-        held=[
-            Held(name, files, int(rows), int(size)) for name, files, rows, size in session.execute(held).all()
-        ],
+        held=[Held(name or None, files, int(rows), int(size)) for name, files, rows, size in sums_of],
     )
 
 
