@@ -14,6 +14,7 @@ import logging
 import threading
 import uuid
 from collections import defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -96,12 +97,15 @@ class Files:
 
     def flush_attached(self) -> int:
         """Move what goes into datastores, a few side by side; what cannot be moved now is in ``waits``."""
-        chosen = self._places.chosen()
-        query = select(PendingRow.workspace).where(PendingRow.workspace.in_(chosen)).distinct()
-        with self._database.reading() as session:
-            waiting = [name for name in session.scalars(query) if self.waits.is_due(name)]
+        waiting = [name for name in self._waiting(self._places.chosen()) if self.waits.is_due(name)]
         with ThreadPoolExecutor(DATASTORES_AT_ONCE, thread_name_prefix="telemetry") as pool:
             return sum(pool.map(self._try_datastore, waiting))
+
+    def _waiting(self, workspaces: Iterable[str]) -> list[str]:
+        """Return those of ``workspaces`` that have pending batches."""
+        query = select(PendingRow.workspace).where(PendingRow.workspace.in_(list(workspaces))).distinct()
+        with self._database.reading() as session:
+            return list(session.scalars(query))
 
     def _try_datastore(self, workspace: str) -> int:
         try:
@@ -114,6 +118,8 @@ class Files:
 
     def _flush_to_datastore(self, workspace: str) -> int:
         with self._turns.of(workspace):
+            if workspace not in self._waiting([workspace]):
+                return 0
             self.waits.require_due(workspace)
             return self._flush_in_turn(workspace)
 

@@ -271,3 +271,12 @@ def test_a_database_that_is_away_is_no_failure_of_the_datastore(stage: Stage) ->
     with pytest.raises(DatabaseUnavailableError):
         stage.files.flush()
     assert stage.state().problem is None
+
+
+def test_a_place_that_is_away_is_not_asked_for_what_is_elsewhere(stage: Stage) -> None:
+    stage.ingest(1, 3)
+    stage.files.flush()
+    stage.attach()
+    stage.share.rename(stage.folder / "elsewhere")
+    assert stage.stored() == [1, 2, 3]
+    assert stage.state().problem is None
