@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from cloud_hub.init import PKI, require_initialised
 from cloud_hub.lock import hub_lock
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
-from cloud_hub.telemetry.files import Files
 from cloud_hub.telemetry.ingest import Ingest
 from cloud_hub.wiring import Core, build_services, partitions_of
 
@@ -74,7 +73,8 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
         tasks = [
             loop.create_task(core.share.keep()),
             *(loop.create_task(each) for each in _ingest(core, broker.bus, partitions_of(settings))),
-            loop.create_task(_flush_forever(core, settings.telemetry_flush_s)),
+            loop.create_task(_flush_forever(core, core.files.flush_own, settings.telemetry_flush_s)),
+            loop.create_task(_flush_forever(core, core.files.flush_attached, settings.telemetry_flush_s)),
             loop.create_task(_sweep_forever(core, services.sweeper)),
         ]
         # A SQLite file is this process's alone: it holds the folder's lock.
@@ -88,7 +88,8 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
         await asyncio.to_thread(services.activities.close)
         await asyncio.to_thread(services.deliverer.stop)
         await broker.stop()
-        await _flush(core.files)
+        # What goes into datastores waits in the database: one that hangs would hold up the stop.
+        await _flush(core.files.flush_own)
         await asyncio.to_thread(_leave, core)
         core.database.close()
 
@@ -134,11 +135,11 @@ def _ingest(core: Core, bus: Bus, partitions: int) -> Iterator[Coroutine[Any, An
         yield taking_in.run(bus, partition, partial(core.share.holds, work.ingest(partition)))
 
 
-async def _flush_forever(core: Core, interval_s: float) -> None:
+async def _flush_forever(core: Core, flush: Callable[[], int], interval_s: float) -> None:
     while True:
         await asyncio.sleep(interval_s)
         if core.share.holds(work.FILES):
-            await _flush(core.files)
+            await _flush(flush)
 
 
 async def _sweep_forever(core: Core, sweeper: Sweeper) -> None:
@@ -164,10 +165,10 @@ def _leave(core: Core) -> None:
         log.warning("the other hubs take this one's work over when its leases run out: %s", error)
 
 
-async def _flush(files: Files) -> None:
+async def _flush(flush: Callable[[], int]) -> None:
     """What cannot be written now stays in the database for the next time."""
     try:
-        await asyncio.to_thread(files.flush)
+        await asyncio.to_thread(flush)
     except (DatabaseUnavailableError, StoreError) as error:
         log.warning("telemetry files wait: %s", error)
     except Exception:

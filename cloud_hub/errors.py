@@ -70,6 +70,12 @@ class ModelInUseError(ConflictError):
         self.errors = errors
 
 
+class DatastoreInUseError(ConflictError):
+    """A datastore cannot be detached: telemetry goes to it, or is in it."""
+
+    code = "datastore-in-use"
+
+
 class CredentialError(HubError):
     """A credential is wrong; it counts against who showed it."""
 

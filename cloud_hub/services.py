@@ -14,7 +14,9 @@ from cloud_hub.blobs.service import Blobs
 from cloud_hub.blobs.sweep import Sweeper
 from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.cluster.share import Share
+from cloud_hub.datastores.first import FirstDatastores
 from cloud_hub.datastores.service import Datastores
+from cloud_hub.datastores.telemetry import TelemetryStores
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
@@ -49,6 +51,7 @@ class Services:
     devices: Devices
     rollouts: Rollouts
     telemetry: Telemetry
+    telemetry_stores: TelemetryStores
     activities: Activities
     streams: Streams
     webhooks: Webhooks
@@ -57,6 +60,7 @@ class Services:
     audit: Audit
     secrets: Secrets
     datastores: Datastores
+    first_datastores: FirstDatastores
     uploads: Uploads
     sweeper: Sweeper
     share: Share

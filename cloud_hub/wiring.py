@@ -28,7 +28,9 @@ from cloud_hub.broker.cluster import Cluster
 from cloud_hub.cluster.leases import Leases
 from cloud_hub.cluster.share import Alone, Share
 from cloud_hub.cluster.work import PARTITIONS, all_work
+from cloud_hub.datastores.first import FirstDatastores
 from cloud_hub.datastores.service import Datastores
+from cloud_hub.datastores.telemetry import TelemetryStores
 from cloud_hub.db.engine import Database
 from cloud_hub.db.owner import claim as claim_database
 from cloud_hub.devices.service import Devices, HubFacts
@@ -52,6 +54,7 @@ from cloud_hub.secrets.key_file import FileMasterKeys
 from cloud_hub.secrets.service import Secrets
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
+from cloud_hub.telemetry.attached import AttachedFiles
 from cloud_hub.telemetry.files import Files
 from cloud_hub.telemetry.query import Telemetry
 from cloud_hub.webhooks.deliverer import Deliverer
@@ -73,6 +76,9 @@ class Core:
     master_keys: FileMasterKeys
     audit: Audit
     devices: Devices
+    secrets: Secrets
+    datastores: Datastores
+    telemetry_stores: TelemetryStores
     files: Files
     certificate: Path
     key: Path
@@ -92,6 +98,9 @@ class Core:
         facts = HubFacts(settings.url, *settings.mqtt_address, signer.public_keys())
         master_keys = open_master_keys(pki, database)
         audit = Audit(database, master_keys.derive("audit"))
+        secrets = Secrets(database, master_keys, audit)
+        datastores = Datastores(database, store, secrets, audit, settings)
+        telemetry_stores = TelemetryStores(database, datastores)
         return cls(
             database=database,
             store=store,
@@ -101,7 +110,10 @@ class Core:
             master_keys=master_keys,
             audit=audit,
             devices=Devices(database, authority, facts, audit),
-            files=Files(database, store),
+            secrets=secrets,
+            datastores=datastores,
+            telemetry_stores=telemetry_stores,
+            files=Files(database, store, telemetry_stores),
             certificate=certificate,
             key=key,
             cluster=issue_member_certificate(settings),
@@ -151,7 +163,7 @@ def build_services(
     work_dir = data_dir / "work"
     blobs = Blobs(database, core.store, work_dir)
     limits, audit = AttemptLimits(database), core.audit
-    secrets = Secrets(database, core.master_keys, audit)
+    secrets, datastores = core.secrets, core.datastores
     tokens = Tokens(database, limits, audit)
     sealed = KeySealedText(core.master_keys.derive("webhooks"))
     outbound = GuardedOutbound(parse_allowed(settings.outbound_allow))
@@ -178,7 +190,8 @@ def build_services(
         registry=Registry(database, blobs),
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
-        telemetry=Telemetry(database, core.local, core.files),
+        telemetry=Telemetry(database, core.local, core.files, _attached(settings, core)),
+        telemetry_stores=core.telemetry_stores,
         activities=activities,
         streams=Streams(settings.activity_streams),
         webhooks=webhooks,
@@ -186,13 +199,19 @@ def build_services(
         blobs=blobs,
         audit=audit,
         secrets=secrets,
-        datastores=Datastores(database, core.store, secrets, audit, settings),
+        datastores=datastores,
+        first_datastores=FirstDatastores(datastores, core.telemetry_stores, secrets, audit),
         uploads=uploads,
         sweeper=_sweeper(settings, core, blobs, uploads),
         share=core.share,
         broker_connected=broker_connected,
         database=database,
     )
+
+
+def _attached(settings: Settings, core: Core) -> AttachedFiles:
+    cache_dir = settings.data_dir / "cache" / "datastores"
+    return AttachedFiles(core.telemetry_stores, cache_dir, settings.telemetry_cache_bytes)
 
 
 def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> Sweeper:

@@ -86,6 +86,8 @@ IN_WORKSPACE: dict[str, Rule] = {
     "GET /rollouts/{rollout}": "Reader",
     "POST /telemetry/query": "Reader",
     "GET /telemetry/streams": "Reader",
+    "GET /telemetry/store": "Reader",
+    "PUT /telemetry/store": "Owner",
     "GET /datastores": "Reader",
     "POST /datastores": "Owner",
     "POST /datastores/{datastore}/default": "Owner",

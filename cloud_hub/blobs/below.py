@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cloud_hub.blobs.folder import FolderStore
-from cloud_hub.blobs.port import Entry, ObjectStore, check_key
+from cloud_hub.blobs.port import Entry, LocalStore, ObjectStore, check_key
 
 
 class StoreBelow:
@@ -48,8 +48,17 @@ class StoreBelow:
         for entry in self._store.entries(self._key(prefix) if prefix else self._prefix):
             yield Entry(entry.key.removeprefix(f"{self._prefix}/"), entry.size_bytes)
 
+    def path(self, key: str) -> Path | None:
+        """Return where an object is on this machine's disk, to be read only; none where it is elsewhere."""
+        return path_of(self._store, self._key(key))
+
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{check_key(key)}"
+
+
+def path_of(store: ObjectStore, key: str) -> Path | None:
+    """Return where an object of any store is on this machine's disk, to be read only, if it is."""
+    return store.path(key) if isinstance(store, StoreBelow | LocalStore) else None
 
 
 class SharedFolderStore(FolderStore):

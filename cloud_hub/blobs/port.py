@@ -46,6 +46,13 @@ class ObjectStore(Protocol):
         """Yield what is below ``prefix`` + ``/``, or all there is, by key; what is no key is left out."""
 
 
+class Source(Protocol):
+    """What can be read by key."""
+
+    def open(self, key: str, offset: int = 0) -> BinaryIO:
+        """Read forward from ``offset``; raises `FileNotFoundError` and `StoreError`."""
+
+
 class LocalFiles(Protocol):
     """Objects as files of this machine, for what can read nothing else. They must never be written over."""
 

@@ -15,7 +15,7 @@ from tempfile import NamedTemporaryFile
 from typing import IO
 
 from cloud_hub.blobs.errors import ReadCacheError, StoreError
-from cloud_hub.blobs.port import ObjectStore, check_key
+from cloud_hub.blobs.port import Source, check_key
 
 FETCHES_AT_ONCE = 8
 WAIT_FOR_ROOM_S = 60.0
@@ -31,7 +31,7 @@ class _Entry:
 class ReadCache:
     """`LocalFiles` over any store: a file is at its key below ``root``, so prefixes do not mix."""
 
-    def __init__(self, store: ObjectStore, root: Path, max_bytes: int) -> None:
+    def __init__(self, store: Source, root: Path, max_bytes: int) -> None:
         self._store = store
         self._files = root / "files"
         self._beside = root / "incoming"

@@ -53,8 +53,18 @@ def list_(workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None
     """Show the datastores."""
     with connect(workspace) as ws:
         found = ws.datastores.all()
-    rows = [(d.name, d.url, d.secret, "yes" if d.is_default else "", d.created_by) for d in found]
-    show_table(found, ["datastore", "address", "secret", "default", "by"], rows)
+    rows = [
+        (
+            d.name,
+            d.url,
+            d.secret,
+            "yes" if d.is_default else "",
+            "yes" if d.is_telemetry else "",
+            d.created_by,
+        )
+        for d in found
+    ]
+    show_table(found, ["datastore", "address", "secret", "default", "telemetry", "by"], rows)
 
 
 @app.command(epilog="Example: headland datastore files raw/2026 --datastore photos")

@@ -1,6 +1,5 @@
 """`headland secret`. A value comes from a file or standard input, never from the command line."""
 
-import getpass
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import Annotated
 import typer
 
 from cloud_hub.cli.output import Format, Output, as_json, show, show_table
+from cloud_hub.cli.secret_input import read_value
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
-from cloud_hub.sdk import SdkError, Secret
+from cloud_hub.sdk import Secret
 
 app = group("Secrets: passwords and keys that the workspace keeps.")
 
@@ -28,7 +28,7 @@ def set_(
     output: Output = Format.TEXT,
 ) -> None:
     """Store a value as the next version of a secret."""
-    value = _value(from_file)
+    value = read_value(from_file, option="--from-file")
     with connect(workspace) as ws:
         version = ws.set_secret(name, value).version
     show({"name": name, "version": version}, f"{name}:{version} is stored")
@@ -90,23 +90,3 @@ def _rows(secrets: Sequence[Secret]) -> list[tuple[object, ...]]:
         for secret in secrets
         for v in secret.versions
     ]
-
-
-def _value(file: Path | None) -> str:
-    """Return the value: a file byte for byte, standard input without the line's end that ``echo`` adds."""
-    try:
-        if file is not None:
-            return file.read_bytes().decode()
-        if sys.stdin.isatty():
-            return getpass.getpass("Value (not shown): ")
-        text = sys.stdin.buffer.read().decode()
-        return text.removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise SdkError(
-            f"cannot read the value ({error.strerror})", where=str(file or "stdin"), fix="Check --from-file."
-        ) from error
-    except UnicodeDecodeError:
-        # The cause is left out: it holds the value.
-        raise SdkError(
-            "the value is not UTF-8 text", where=str(file or "stdin"), fix="Encode bytes as Base64."
-        ) from None

@@ -1,11 +1,14 @@
 """`headland workspace`."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cloud_hub.cli.output import Format, Output, show, show_table
+from cloud_hub.cli.overview import HUB, overview_text, place_name
+from cloud_hub.cli.secret_input import read_value
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
 from cloud_hub.sdk import Hub
@@ -22,10 +25,37 @@ class RoleName(StrEnum):
 
 
 @app.command(epilog="Example: headland workspace create shop")
-def create(name: str, output: Output = Format.TEXT) -> None:
+def create(
+    name: str,
+    datastore: Annotated[
+        str,
+        typer.Option(help="An existing place, s3://..., /folder, as default; else one in the hub's store."),
+    ] = "",
+    datastore_name: Annotated[str, typer.Option(help="What that datastore is called.")] = "default",
+    datastore_secret_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with its credentials, as JSON; - reads them from standard input."),
+    ] = None,
+    telemetry_datastore: Annotated[
+        str | None, typer.Option(help="The name of that datastore, if telemetry shall go there too.")
+    ] = None,
+    output: Output = Format.TEXT,
+) -> None:
     """Make a workspace and work in it from now on."""
+    if datastore_secret_file is not None and not datastore:
+        raise typer.BadParameter("credentials for no datastore: give --datastore too")
+    credentials = None
+    if datastore_secret_file is not None:
+        file = None if datastore_secret_file == Path("-") else datastore_secret_file
+        credentials = read_value(file, option="--datastore-secret-file")
     with Hub.connect() as hub:
-        info = hub.create_workspace(name)
+        info = hub.create_workspace(
+            name,
+            datastore=datastore,
+            datastore_name=datastore_name,
+            credentials=credentials,
+            telemetry_datastore=telemetry_datastore,
+        )
         hub.use_workspace(name)
     show(info, f"workspace {name} is made, and chosen for the next commands")
 
@@ -36,6 +66,28 @@ def use(name: str, output: Output = Format.TEXT) -> None:
     with Hub.connect() as hub:
         hub.use_workspace(name)
     show({"workspace": name}, f"workspace {name} is chosen")
+
+
+@app.command("show", epilog="Example: headland workspace show shop")
+def show_(
+    name: Annotated[str, typer.Argument(help="Else the chosen one.")] = "", output: Output = Format.TEXT
+) -> None:
+    """Show where a workspace's files, telemetry, images and secrets are, and what it has."""
+    with connect(name) as ws:
+        found = ws.overview()
+    show(found, overview_text(found))
+
+
+@app.command("set-telemetry", epilog="Example: headland workspace set-telemetry photos")
+def set_telemetry(
+    datastore: Annotated[str, typer.Argument(help="Its name; `hub:` for the hub's own store.")],
+    workspace: WorkspaceOption = "",
+    output: Output = Format.TEXT,
+) -> None:
+    """Let new telemetry files go to a datastore, which is tried first; earlier files stay where they are."""
+    with connect(workspace) as ws:
+        store = ws.set_telemetry_store(None if datastore == HUB else datastore)
+    show(store, f"new telemetry files of {ws.name} go to {place_name(store.datastore)}")
 
 
 @app.command("list", epilog="Example: headland workspace list --output json")

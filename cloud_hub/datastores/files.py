@@ -10,9 +10,11 @@ from tempfile import NamedTemporaryFile
 from starlette.concurrency import run_in_threadpool
 
 from cloud_hub.blobs.port import Entry, ObjectStore, is_key
-from cloud_hub.errors import InvalidInputError, NotFoundError, TooLargeError
+from cloud_hub.errors import ConflictError, InvalidInputError, NotFoundError, TooLargeError
 
 CHUNK_BYTES = 1 << 20
+RESERVED = "headland/telemetry/"
+"""Telemetry files of the hub are below it: people read them, the hub alone writes and deletes."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ async def put(
     store: ObjectStore, key: str, body: AsyncIterator[bytes], *, most_bytes: int, work_dir: Path
 ) -> Stored:
     """Take a body in and write it as one object, whole or not at all; raises `TooLargeError`."""
-    require_key(key)
+    require_changeable(key)
     digester, size = hashlib.sha256(), 0
     with NamedTemporaryFile(dir=work_dir) as file:
         async for chunk in body:
@@ -70,7 +72,8 @@ def page(store: ObjectStore, prefix: str, after: str, limit: int) -> list[Entry]
 
 
 def delete(store: ObjectStore, key: str) -> None:
-    """Delete an object; raises `NotFoundError`."""
+    """Delete an object; raises `NotFoundError`, `ConflictError`."""
+    require_changeable(key)
     size_of(store, key)
     store.delete(key)
 
@@ -82,6 +85,15 @@ def require_key(key: str) -> None:
             "not a path in a datastore",
             where="path",
             fix="Use parts between / that are not empty and do not begin with a dot.",
+        )
+
+
+def require_changeable(key: str) -> None:
+    """Raise `InvalidInputError`, or `ConflictError` for a path that only the hub writes to."""
+    require_key(key)
+    if f"{key}/".startswith(RESERVED):
+        raise ConflictError(
+            "the hub keeps telemetry there", where=key, fix="Choose another path; a file there stays."
         )
 
 

@@ -34,6 +34,7 @@ class DatastoreAnswer(Answer):
     url: str
     secret: str | None
     is_default: bool
+    is_telemetry: bool
     created_by: str
     created_at: datetime
 

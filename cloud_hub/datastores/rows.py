@@ -9,7 +9,11 @@ from cloud_hub.db.base import Base
 
 
 class DatastoreRow(Base):
-    """A datastore: ``url`` is ``hub:`` for the hub's own store; ``secret`` names its credentials."""
+    """A datastore: ``url`` is ``hub:`` for the hub's own store; ``secret`` names its credentials.
+
+    ``is_telemetry``: new telemetry files of the workspace go there; where none says so, to the hub's own
+    store.
+    """
 
     __tablename__ = "datastores"
 
@@ -18,5 +22,6 @@ class DatastoreRow(Base):
     url: Mapped[str]
     secret: Mapped[str | None]
     is_default: Mapped[bool]
+    is_telemetry: Mapped[bool] = mapped_column(default=False)
     created_by: Mapped[str]
     created_at: Mapped[datetime]

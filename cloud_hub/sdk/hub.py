@@ -9,7 +9,7 @@ from cloud_hub.sdk.access import Session, Tokens, Users
 from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.context import Context, load_context, save_context
-from cloud_hub.sdk.errors import NotConnectedError
+from cloud_hub.sdk.errors import NotConnectedError, SdkError
 from cloud_hub.sdk.types import HubProcess, WorkspaceInfo
 from cloud_hub.sdk.workspace import Workspace
 
@@ -37,9 +37,29 @@ class Hub:
     ) -> None:
         self._client.close()
 
-    def create_workspace(self, name: str) -> WorkspaceInfo:
-        """Make a workspace; the hub's administrator may."""
-        return self._client.post("/workspaces", {"name": name}, WorkspaceInfo)
+    def create_workspace(
+        self,
+        name: str,
+        *,
+        datastore: str = "",
+        datastore_name: str = "default",
+        credentials: str | None = None,
+        secret_name: str = "datastore-key",  # noqa: S107  the name of a secret
+        telemetry_datastore: str | None = None,
+    ) -> WorkspaceInfo:
+        """Make a workspace; the hub's administrator may.
+
+        ``datastore`` is the address of an existing place that becomes its default datastore;
+        ``credentials`` for it, JSON as in docs/datastores.md, become its secret ``secret_name``.
+        ``telemetry_datastore`` is the datastore's name, if telemetry shall go there. All or nothing is made.
+        """
+        secret = {"name": secret_name, "value": credentials} if credentials is not None else None
+        first = {"name": datastore_name, "url": datastore, "secret": secret} if datastore else None
+        if first is None and secret is not None:
+            raise SdkError("credentials for no datastore", where=name, fix="Give its address too.")
+        asked = {"datastore": first, "telemetry_datastore": telemetry_datastore}
+        body = {"name": name} | {key: value for key, value in asked.items() if value is not None}
+        return self._client.post("/workspaces", body, WorkspaceInfo)
 
     def workspaces(self) -> list[WorkspaceInfo]:
         """Return the workspaces that you may see."""

@@ -13,7 +13,18 @@ from cloud_hub.sdk.events import ActivityEvent, End, follow
 from cloud_hub.sdk.models import ModelCalls
 from cloud_hub.sdk.run import Run
 from cloud_hub.sdk.transfer import look_at, upload
-from cloud_hub.sdk.types import Activity, Device, Image, Pulled, QueryResult, Rollout, RunInfo, Stream
+from cloud_hub.sdk.types import (
+    Activity,
+    Device,
+    Image,
+    Pulled,
+    QueryResult,
+    Rollout,
+    RunInfo,
+    Stream,
+    TelemetryStore,
+    WorkspaceOverview,
+)
 from cloud_hub.sdk.vault_types import DestroyedVersions, Secret, SecretValue, SecretVersion
 from cloud_hub.sdk.webhooks import Webhooks
 from contract.enrolment import Invitation
@@ -29,6 +40,18 @@ class Workspace(ModelCalls):
         self.members = Members(client, name)
         self.datastores = Datastores(client, name)
         self.webhooks = Webhooks(client, name)
+
+    def overview(self) -> WorkspaceOverview:
+        """Return where telemetry, files, images and secrets of the workspace are, and counts."""
+        return self._client.get(self._path, WorkspaceOverview)
+
+    def telemetry_store(self) -> TelemetryStore:
+        """Return where telemetry is, and what waits."""
+        return self._client.get(f"{self._path}/telemetry/store", TelemetryStore)
+
+    def set_telemetry_store(self, datastore: str | None) -> TelemetryStore:
+        """Let new telemetry files go to a datastore, or (None) to the hub's own store; earlier ones stay."""
+        return self._client.put(f"{self._path}/telemetry/store", {"datastore": datastore}, TelemetryStore)
 
     def start_run(
         self, experiment: str, *, parent: str | None = None, source: dict[str, str] | None = None

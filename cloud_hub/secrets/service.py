@@ -52,31 +52,33 @@ class Secrets:
 
     def write(self, workspace: str, name: str, value: SecretText, by: Actor) -> SecretVersion:
         """Store the next version; raises `InvalidNameError`, `InvalidInputError`, `TooLargeError`."""
-        check_name(name, where="secret name")
-        _check_value(value)
+        check_secret(name, value)
         with self._database.transaction() as session:
             if session.get(WorkspaceRow, workspace) is None:
                 raise NotFoundError("no such workspace", where=workspace)
-            secret = take(
-                session,
-                SecretRow,
-                (workspace, name),
-                lambda: SecretRow(workspace=workspace, name=name, newest=0),
-            )
-            secret.newest += 1
-            sealed = seal(self._keys, Place(workspace, name, secret.newest), value)
-            row = SecretVersionRow(
-                workspace=workspace,
-                name=name,
-                version=secret.newest,
-                key_id=sealed.key.key_id,
-                wrapped_key=sealed.key.data,
-                sealed=sealed.value,
-                created_by=by.principal,
-                created_at=datetime.now(UTC),
-            )
-            session.add(row)
-            self._audit.record(session, by, "secret.set", f"{name}:{row.version}", workspace=workspace)
+            return self.write_in(session, workspace, name, value, by)
+
+    def write_in(
+        self, session: Session, workspace: str, name: str, value: SecretText, by: Actor
+    ) -> SecretVersion:
+        """Store the next version of what `check_secret` has seen, in the caller's transaction."""
+        secret = take(
+            session, SecretRow, (workspace, name), lambda: SecretRow(workspace=workspace, name=name, newest=0)
+        )
+        secret.newest += 1
+        sealed = seal(self._keys, Place(workspace, name, secret.newest), value)
+        row = SecretVersionRow(
+            workspace=workspace,
+            name=name,
+            version=secret.newest,
+            key_id=sealed.key.key_id,
+            wrapped_key=sealed.key.data,
+            sealed=sealed.value,
+            created_by=by.principal,
+            created_at=datetime.now(UTC),
+        )
+        session.add(row)
+        self._audit.record(session, by, "secret.set", f"{name}:{row.version}", workspace=workspace)
         return _version(row)
 
     def read(
@@ -171,7 +173,9 @@ def _not_found(where: str) -> NotFoundError:
     )
 
 
-def _check_value(value: SecretText) -> None:
+def check_secret(name: str, value: SecretText) -> None:
+    """Raise `InvalidNameError`, `InvalidInputError` or `TooLargeError` for what is not kept."""
+    check_name(name, where="secret name")
     try:
         size = len(value.reveal().encode())
     except UnicodeEncodeError:

@@ -32,6 +32,42 @@ class QueryAnswer(Answer):
     truncated: bool
 
 
+class StoreAsk(Ask):
+    """Where new telemetry files go: a datastore of the workspace, or (null) the hub's own store."""
+
+    datastore: str | None
+
+
+class HeldAnswer(Answer):
+    """Files that count, in one datastore (null: in the hub's own store)."""
+
+    datastore: str | None
+    files: int
+    rows: int
+    size_bytes: int
+
+
+class ProblemAnswer(Answer):
+    """Why batches wait for the datastore, as of the last try."""
+
+    code: str
+    what: str
+    where: str
+    fix: str
+    since: datetime
+    failures: int
+
+
+class TelemetryStoreAnswer(Answer):
+    """Where telemetry is, and what is in no file yet; ``datastore`` null: the hub's own store."""
+
+    datastore: str | None
+    pending_batches: int
+    oldest_pending_at: datetime | None
+    problem: ProblemAnswer | None
+    held: list[HeldAnswer]
+
+
 class StreamAnswer(Answer):
     """A stream and what is stored of it."""
 
@@ -56,6 +92,20 @@ def streams(hub: Hub, who: Who) -> list[StreamAnswer]:
         StreamAnswer.model_validate(row, from_attributes=False)
         for row in hub.telemetry.streams(who.workspace)
     ]
+
+
+@router.get("/store")
+def store(hub: Hub, who: Who) -> TelemetryStoreAnswer:
+    """Return where the workspace's telemetry is, and what waits."""
+    return TelemetryStoreAnswer.model_validate(hub.telemetry.state(who.workspace))
+
+
+@router.put("/store")
+def choose_store(ask: StoreAsk, hub: Hub, who: Who) -> TelemetryStoreAnswer:
+    """Choose where new telemetry files go; a datastore is tried first. Earlier files stay where they are."""
+    hub.telemetry_stores.choose(who.workspace, ask.datastore, who.by)
+    hub.telemetry.forget_wait(who.workspace)
+    return TelemetryStoreAnswer.model_validate(hub.telemetry.state(who.workspace))
 
 
 def plain(cell: object) -> object:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud_hub.db.base import Base, Wide
@@ -37,14 +37,25 @@ class PendingRow(Base):
 
 
 class FileRow(Base):
-    """A Parquet file that counts."""
+    """A Parquet file that counts.
+
+    ``datastore`` is the workspace's datastore that holds it; none stands for the hub's own store.
+    """
 
     __tablename__ = "telemetry_files"
-    __table_args__ = (Index("ix_telemetry_files_stream", "workspace", "stream"),)
+    __table_args__ = (
+        Index("ix_telemetry_files_stream", "workspace", "stream"),
+        ForeignKeyConstraint(
+            ["workspace", "datastore"],
+            ["datastores.workspace", "datastores.name"],
+            name="fk_telemetry_files_workspace_datastores",
+        ),
+    )
 
     key: Mapped[str] = mapped_column(primary_key=True)
     workspace: Mapped[str] = mapped_column(ForeignKey("workspaces.name"))
     stream: Mapped[str]
+    datastore: Mapped[str | None]
     rows: Mapped[int] = mapped_column(BigInteger)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime]

@@ -8,6 +8,7 @@ import pytest
 
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.db.engine import Database
+from cloud_hub.telemetry import places
 from cloud_hub.telemetry.files import Files
 from cloud_hub.telemetry.ingest import Ingest
 from cloud_hub.telemetry.rows import FileRow, PendingRow, RejectRow
@@ -92,7 +93,13 @@ class MeetingStore(FolderStore):
 class FailingFiles(Files):
     """Does not look whether its batches are still there."""
 
-    def _commit(self, pending: list[PendingRow], files: list[FileRow], aside: list[RejectRow]) -> bool:
+    def _commit(
+        self,
+        pending: list[PendingRow],
+        files: list[FileRow],
+        aside: list[RejectRow],
+        place: places.Place | None = None,
+    ) -> bool:
         with self._database.transaction() as session:
             session.add_all([*files, *aside])
             for row in pending:

@@ -1,7 +1,7 @@
 """Hub processes, the work that they share, and files that are being written.
 
 Revision ID: 0090
-Revises: 0050
+Revises: 0080
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from alembic import op
 from cloud_hub.db.base import UtcTime
 
 revision = "0090"
-down_revision = "0050"
+down_revision = "0080"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,44 @@
+"""What `headland workspace show` prints."""
+
+from cloud_hub.cli.output import cell, size
+from cloud_hub.sdk.types import TelemetryStore, WorkspaceOverview
+
+HUB = "hub:"
+"""How people name the hub's own store."""
+
+
+def overview_text(found: WorkspaceOverview) -> str:
+    """Return a workspace's places and counts, a line each."""
+    default = found.default_datastore
+    secret = f", secret {default.secret}" if default.secret else ""
+    place = place_name(None) if default.url == HUB else default.url
+    lines = [
+        f"{found.name}: made {cell(found.created_at)}",
+        f"  files: datastore {default.name}, {place}{secret}",
+        *_telemetry_lines(found.telemetry),
+        f"  images: the hub's registry, {found.images}",
+        "  secrets: the hub's vault",
+        "  " + ", ".join(f"{count} {name}" for name, count in found.counts.items()),
+    ]
+    return "\n".join(lines)
+
+
+def place_name(datastore: str | None) -> str:
+    """Return how a place of telemetry is told."""
+    return "the hub's own store" if datastore is None else f"datastore {datastore}"
+
+
+def _telemetry_lines(store: TelemetryStore) -> list[str]:
+    lines = [f"  telemetry: {place_name(store.datastore)}"]
+    lines += [
+        f"    {place_name(held.datastore)}: {held.files} files, {held.rows} rows, {size(held.size_bytes)}"
+        for held in store.held
+    ]
+    if store.pending_batches:
+        since = cell(store.oldest_pending_at)
+        lines.append(f"    in no file yet: {store.pending_batches} batches, the oldest of {since}")
+    if store.problem is not None:
+        told = f"{store.problem.where}: {store.problem.what}" if store.problem.where else store.problem.what
+        lines.append(f"    waits since {cell(store.problem.since)}: {told} [{store.problem.code}]")
+        lines.append(f"    {store.problem.fix}")
+    return lines
