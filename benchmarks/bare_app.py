@@ -1,8 +1,8 @@
 """The peer of the hub's API: the same routes in a bare FastAPI app under uvicorn's defaults and the same TLS.
 
-`python -m benchmarks.bare_app --port N --folder DIR --certificate PEM --key PEM`. It knows no people, no rights
-and no rules. A read answers from memory, through the same schemas as the hub; the write is one row by plain SQL
-into a SQLite file that is as durable as the hub's (WAL, FULL).
+`python -m benchmarks.bare_app --port N --folder DIR --certificate PEM --key PEM`. It knows no people, no
+rights and no rules. A read answers from memory, through the same schemas as the hub; the write is one row by
+plain SQL into a SQLite file that is as durable as the hub's (WAL, FULL).
 """
 
 import argparse

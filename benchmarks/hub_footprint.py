@@ -1,6 +1,6 @@
 """Memory and start-up of the hub, beside MLflow's tracking server; whole process trees, at rest.
 
-`python -m benchmarks.hub_footprint [--rounds 3]`; prints Markdown. Each start is of a server that was started
+`python -m benchmarks.hub_footprint [--rounds 2]`; prints Markdown. Each start is of a server that was started
 before, so none makes its database; it counts from the first process to the first answer of the API that reads
 the database. Nothing is asserted.
 """
@@ -66,7 +66,7 @@ def start_mlflow(folder: Path, workers: int | None, *, jobs: bool) -> Footprint:
 
 
 def settle(pid: int, most_s: float = 120.0) -> None:
-    """Wait until a tree has no new process and burns next to no processor; it starts some behind its first answer."""
+    """Wait until a tree is at rest: it starts processes behind its first answer."""
     gives_up_at_s = time.monotonic() + most_s
     before: tuple[int, float] = (0, 0.0)
     while time.monotonic() < gives_up_at_s:
@@ -118,7 +118,7 @@ def lines_of(found: dict[str, list[Footprint]]) -> Iterator[str]:
 def main() -> int:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hub_footprint", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         sys.stdout.write("\n".join(lines_of(measure(Path(name), options.rounds))) + "\n")

@@ -1,4 +1,4 @@
-"""A load generator that costs little: raw HTTP/1.1 over TLS on kept connections, one request in flight on each.
+"""A load generator that costs little: raw HTTP/1.1 over TLS, one request in flight on each connection.
 
 It reads no more of an answer than its status and length. `Load.client_share` says how busy it was itself:
 near 1, the figures would be its own and not the server's.
@@ -86,6 +86,8 @@ async def _load(
     finally:
         for _, writer in opened:
             writer.close()
+        # The loop must not end before they are closed; how they end does not matter any more.
+        await asyncio.gather(*(writer.wait_closed() for _, writer in opened), return_exceptions=True)
     return Load(took_s, sorted(latencies_s), cpu_s / took_s)
 
 

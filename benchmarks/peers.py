@@ -6,7 +6,6 @@ The versions are those of ``peers.txt``, which `make lock` chooses anew; the env
 
 import hashlib
 import os
-import shutil
 import ssl
 import subprocess
 import sys
@@ -31,7 +30,7 @@ API = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
 def peer_program(name: str) -> Path:
-    """Return a program of the peers' environment, which is made where it is not there or of other versions."""
+    """Return a program of the peers' environment, which is made where it is missing or outdated."""
     stamp, wanted = FOLDER / ".installed", hashlib.sha256(LOCK.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
         sys.stderr.write(f"installing the peers into {FOLDER} (once)\n")
@@ -80,7 +79,8 @@ def mlflow_server(
     port = free_port()
     command = [
         str(peer_program("mlflow")), "server", "--host", "127.0.0.1", "--port", str(port),
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
+        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination", str(folder / "artifacts"),
     ]  # fmt: skip
     if workers is not None:
         command += ["--workers", str(workers)]
@@ -133,8 +133,3 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     for one in left:
         one.kill()
     process.wait()
-
-
-def forget(folder: Path) -> None:
-    """Remove a folder with what is in it."""
-    shutil.rmtree(folder, ignore_errors=True)
