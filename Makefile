@@ -32,8 +32,8 @@ fix: $(STAMP) ## mend style and format
 bench: $(STAMP) ## the figures of benchmarks/README.md
 	$(BIN)/python -m benchmarks.main_job
 
-bench-hub: $(STAMP) ## the hub beside cp, MLflow and a bare FastAPI app (MLflow goes into build/peers)
-	$(BIN)/python -m benchmarks.hub
+bench-hub: $(STAMP) ## the hub beside cp, MLflow and a bare FastAPI app (ARGS="--write" for the page)
+	$(BIN)/python -m benchmarks.hub $(ARGS)
 
 lock: $(STAMP) ## choose versions anew within the ranges of pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \

@@ -153,7 +153,7 @@ async def _flush(files: Files) -> None:
 
 @contextlib.contextmanager
 def bound(settings: Settings) -> Iterator[socket.socket]:
-    """Yield the listener of HTTPS; bound before anything else starts, so a taken port is found out at once."""
+    """Yield the listener of HTTPS; bound before all else, so a taken port is found out at once."""
     address = (settings.listen, settings.https_port)
     try:
         listener = socket.create_server(address, backlog=512, reuse_port=False)

@@ -22,8 +22,15 @@ def test_a_part_can_be_imported(name: str) -> None:
     assert importlib.import_module(f"benchmarks.{name}").__doc__
 
 
-def test_what_make_runs_is_there() -> None:
-    assert {module.removeprefix("benchmarks.") for module in hub.PARTS.values()} <= set(PARTS)
+def test_every_table_has_its_place_in_the_page() -> None:
+    page = hub.PAGE.read_text()
+    for name in hub.PARTS:
+        assert name in PARTS
+        again = hub.refreshed(page, name, "| new |\n")
+        assert "| new |" in again
+        assert hub.refreshed(again, name, "| newer |") == hub.refreshed(page, name, "| newer |")
+    with pytest.raises(ValueError, match="no marks <!-- other -->"):
+        hub.refreshed(page, "other", "| new |")
 
 
 def test_the_peers_are_pinned_and_no_dependency() -> None:
