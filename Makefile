@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 
-.PHONY: demo test check bench fix soak lock clean
+.PHONY: demo test check bench bench-hub fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(STAMP) ## the main job, end to end, on real parts (ARGS="--driver process" for another driver)
 	$(BIN)/python -m simulators.demo $(ARGS)
@@ -32,11 +32,16 @@ fix: $(STAMP) ## mend style and format
 bench: $(STAMP) ## the figures of benchmarks/README.md
 	$(BIN)/python -m benchmarks.main_job
 
+bench-hub: $(STAMP) ## the hub beside cp, MLflow and a bare FastAPI app (ARGS="--write" for the page)
+	$(BIN)/python -m benchmarks.hub $(ARGS)
+
 lock: $(STAMP) ## choose versions anew within the ranges of pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
 	  --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
 	  --python-version 3.11 -c requirements.lock modules/serving/requirements.in -o modules/serving/requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
+	  --python-version 3.11 benchmarks/peers.in -o benchmarks/peers.txt
 
 clean: ## forget the virtual environment and caches
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

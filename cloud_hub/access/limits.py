@@ -61,7 +61,7 @@ class AttemptLimits:
 
     def _refuse_worn_out(self, keys: tuple[Key, ...], beyond: int = 0) -> None:
         now = datetime.now(UTC)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             for kind, name in keys:
                 row = session.get(AttemptRow, _hashed(kind, name))
                 if row is None or row.window_started_at + WINDOW <= now:

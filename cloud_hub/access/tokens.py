@@ -2,10 +2,11 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from cloud_hub.access.limits import AttemptLimits
@@ -79,11 +80,9 @@ class Tokens:
         """Return whose token it is; raises `UnauthenticatedError`, `TooManyAttemptsError`."""
         now = datetime.now(UTC)
         with self._database.reading() as session:
-            row = session.get(TokenRow, secret_digest(secret))
-            principal = session.get_one(PrincipalRow, row.principal) if row is not None else None
-            known = row is not None and principal is not None and _valid(row, principal, now)
-            caller = _caller(session, row, principal) if known and row and principal else None
-        if caller is None or row is None:
+            found = session.execute(_whose(secret_digest(secret))).all()
+        row, principal = (found[0][0], found[0][1]) if found else (None, None)
+        if row is None or principal is None or not _valid(row, principal, now):
             self._limits.failed(("token", address))
             raise UnauthenticatedError(
                 "the token is not known or its time is over",
@@ -91,7 +90,8 @@ class Tokens:
             )
         if row.last_used_at is None or row.last_used_at + NOTED_EVERY <= now:
             self._note_use(row.secret_sha256, now)
-        return caller
+        roles = {one.workspace: cast(Role, one.role) for _, _, one in found if one is not None}
+        return _caller(row, principal, roles)
 
     def _note_use(self, digest: str, now: datetime) -> None:
         with self._database.transaction() as session:
@@ -184,15 +184,22 @@ def _valid(row: TokenRow, principal: PrincipalRow, now: datetime) -> bool:
     return usable and in_time and principal.disabled_at is None
 
 
-def _caller(session: Session, row: TokenRow, principal: PrincipalRow) -> Caller:
-    query = select(MembershipRow.workspace, MembershipRow.role).where(
-        MembershipRow.principal == principal.name
+def _whose(digest: str) -> Select[TokenRow, PrincipalRow, MembershipRow | None]:
+    """Return one query, as every request asks it: a token, its principal, each of their memberships."""
+    return (
+        select(TokenRow, PrincipalRow, MembershipRow)
+        .join(PrincipalRow, PrincipalRow.name == TokenRow.principal)
+        .outerjoin(MembershipRow, MembershipRow.principal == PrincipalRow.name)
+        .where(TokenRow.secret_sha256 == digest)
     )
+
+
+def _caller(row: TokenRow, principal: PrincipalRow, memberships: Mapping[str, Role]) -> Caller:
     return Caller(
         principal=principal.name,
         token=row.id,
         cap=cast(Role, row.role),
         only=row.workspace,
         admin=principal.admin,
-        memberships={workspace: cast(Role, role) for workspace, role in session.execute(query).all()},
+        memberships=memberships,
     )

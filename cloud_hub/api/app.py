@@ -11,7 +11,7 @@ from cloud_hub.activities.routes import router as activities
 from cloud_hub.api import problems
 from cloud_hub.api.auth import GuardedRoute
 from cloud_hub.api.bodies import BodyLimits, BoundedBodies
-from cloud_hub.api.requests import named
+from cloud_hub.api.requests import Named
 from cloud_hub.audit.routes import of_hub as hub_audit
 from cloud_hub.audit.routes import of_workspace as audit
 from cloud_hub.blobs.routes import router as blobs
@@ -67,7 +67,7 @@ def create_app(services: Services, limits: BodyLimits | None = None) -> FastAPI:
     app.state.services = services
     problems.install(app)
     app.add_middleware(BoundedBodies, limits=limits)
-    app.middleware("http")(named)
+    app.add_middleware(Named)
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     require_policy(app)

@@ -30,7 +30,12 @@ def services_of(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
-Hub = Annotated[Services, Depends(services_of)]
+async def _services(request: Request) -> Services:
+    # A coroutine: for a plain function FastAPI would go to a thread and back.
+    return services_of(request)
+
+
+Hub = Annotated[Services, Depends(_services)]
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,8 @@ def guarded_router(prefix: str, tag: str) -> APIRouter:
     return APIRouter(prefix=prefix, tags=[tag], route_class=GuardedRoute)
 
 
-def grant_of(request: Request) -> Grant:
-    """Return what the guard found."""
+async def grant_of(request: Request) -> Grant:
+    """Return what the guard found; a coroutine, as `_services` is."""
     return cast(Grant, request.state.grant)
 
 
@@ -110,7 +115,8 @@ def _member(hub: Services, asked: Grant, workspace: str, rule: str) -> Grant:
     role = asked.caller.role_in(workspace)
     if role is None:
         raise no_such_workspace(workspace)
-    hub.workspaces.get(workspace)
+    if workspace not in asked.caller.memberships:  # an administrator may ask for one that is not there
+        hub.workspaces.get(workspace)
     if RANK[role] < RANK[rule]:
         raise ForbiddenError(f"your role {role} does not allow it", where=workspace, fix=f"It takes {rule}.")
     return replace(asked, workspace=workspace)

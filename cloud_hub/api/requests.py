@@ -4,16 +4,15 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
 
-from fastapi import Request, Response
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
 REQUEST_ID = "X-Request-Id"
 GIVEN = re.compile(r"[A-Za-z0-9._-]{8,64}")
-
-Next = Callable[[Request], Awaitable[Response]]
 
 
 def request_id_of(request: Request) -> str:
@@ -24,19 +23,33 @@ def request_id_of(request: Request) -> str:
     return str(request.state.request_id)
 
 
-async def named(request: Request, call_next: Next) -> Response:
-    """Tell the client the request's id, and log what was asked and answered: no query, no body."""
-    request_id = request_id_of(request)
-    started_s = time.monotonic()
-    response = await call_next(request)
-    response.headers[REQUEST_ID] = request_id
-    took_ms = (time.monotonic() - started_s) * 1000
-    log.debug(
-        "%s %s %s: %d in %.0f ms",
-        request_id,
-        request.method,
-        request.url.path,
-        response.status_code,
-        took_ms,
-    )
-    return response
+class Named:
+    """ASGI middleware: tells the client the request's id, and logs what was asked and answered.
+
+    No query and no body is logged.
+
+    Plain ASGI and no `BaseHTTPMiddleware`, which passes each piece of a body through a queue and a task.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the id to the answer's head."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = request_id_of(Request(scope))
+        started_s = time.monotonic()
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                took_ms = (time.monotonic() - started_s) * 1000
+                status = message["status"]
+                log.debug(
+                    "%s %s %s: %d in %.0f ms", request_id, scope["method"], scope["path"], status, took_ms
+                )
+            await send(message)
+
+        await self._app(scope, receive, told)

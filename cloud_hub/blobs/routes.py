@@ -58,7 +58,7 @@ async def upload(digest: str, request: Request, hub: Hub, who: Who) -> BlobAnswe
 @router.head("/blobs/{digest}", status_code=204)
 def have(digest: str, hub: Hub, who: Who) -> Response:
     """Say whether the workspace has these bytes; those that only others have are not there."""
-    with hub.database.transaction() as session:
+    with hub.database.reading() as session:
         link = hub.blobs.find_in(session, who.workspace, check_digest(digest, where="digest in the path"))
     return Response(status_code=204, headers={"Upload-Length": str(link.size_bytes)})
 

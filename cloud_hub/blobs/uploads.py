@@ -77,7 +77,7 @@ class Uploads:
 
     def state(self, key: UploadKey) -> UploadState:
         """Return how far an upload is; raises `NotFoundError`."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             known = self._known(session, key)
         if known is None:
             raise NotFoundError("no such upload", where=key.digest, fix="Begin it.")
@@ -149,7 +149,7 @@ class Uploads:
             )
         if state.complete:
             return None
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return upload_rows.find(session, key)
 
     def _claim(self, upload: str, me: object) -> _Writer:

@@ -70,6 +70,8 @@ def init(
 @app.command(epilog="Example: headland hub up --data-dir ./headland-data")
 def up(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Run the hub until it is told to stop (SIGTERM or Ctrl-C)."""
+    import uvloop  # noqa: PLC0415
+
     from cloud_hub.app import run  # noqa: PLC0415
     from cloud_hub.init import SETTINGS_FILE, require_initialised  # noqa: PLC0415
     from cloud_hub.settings import load  # noqa: PLC0415
@@ -80,7 +82,8 @@ def up(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("alembic").setLevel("WARNING")
-    asyncio.run(run(settings))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings))
 
 
 @app.command("rotate-master-key", epilog="Example: headland hub rotate-master-key --data-dir ./headland-data")

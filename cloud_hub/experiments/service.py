@@ -123,7 +123,7 @@ class Experiments:
             query = query.where(RunRow.experiment == experiment)
         if parent is not None:
             query = query.where(RunRow.parent == parent)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return list(session.scalars(query).all())
 
     def _open(self, session: Session, workspace: str, run: str) -> RunRow:

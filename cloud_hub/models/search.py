@@ -64,7 +64,7 @@ def search(database: Database, workspace: str, what: Search, *, limit: int, curs
     query = _ordered(_select(workspace, what), what.order)
     if cursor is not None:
         query = query.where(_behind(_read(cursor, what.order), what.order))
-    with database.transaction() as session:
+    with database.reading() as session:
         rows = list(session.scalars(query.limit(limit + 1)).all())
     more = len(rows) > limit
     return Page(rows[:limit], _write(rows[limit - 1], what.order) if more else None)

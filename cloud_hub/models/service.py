@@ -60,7 +60,7 @@ class Models:
         Raises `InvalidInputError`, a `ModelRefusedError`, `NotFoundError` and `TooLargeError`.
         """
         _check(new)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             _check_run(session, workspace, new.run)
             files = [
                 ModelFile(path, digest, self._blobs.find_in(session, workspace, digest).size_bytes)
@@ -157,7 +157,7 @@ class Models:
     def baseline(self, workspace: str, name: str, version: int | None) -> Baseline:
         """Return the baseline that a version was registered with; raises `NotFoundError`."""
         model = self.get(workspace, name, version)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(ModelBaselineRow, model.id)
         if row is None:
             raise NotFoundError(

@@ -6,11 +6,13 @@ An upload's state is the hub's, found by the file's digest; a download's is the 
 import hashlib
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import httpx
 
@@ -21,6 +23,7 @@ from cloud_hub.sdk.types import Upload
 CHUNK_BYTES = 1 << 20
 PART_BYTES = 256 << 20
 AT_ONCE_BYTES = 1 << 20
+BEHIND_CHUNKS = 4
 PAUSE_S = 0.5
 PATIENCE_S = 60.0
 
@@ -120,18 +123,18 @@ def download(
         with part.open("a+b") as target:
             seen = hashlib.sha256()
             done = _hash_of(target, seen, file.size_bytes)
-            while done < file.size_bytes:
-                try:
-                    for chunk in _fetch(client, path, file, done):
-                        target.write(chunk)
-                        seen.update(chunk)
-                        done += len(chunk)
-                        moved(done, file.size_bytes)
-                        gave_up_at = time.monotonic() + patience_s
-                except HubUnreachableError:
-                    if time.monotonic() > gave_up_at:
-                        raise
-                    time.sleep(PAUSE_S)
+            with WriteBehind(target, seen) as behind:
+                while done < file.size_bytes:
+                    try:
+                        for chunk in _fetch(client, path, file, done):
+                            behind.take(chunk)
+                            done += len(chunk)
+                            moved(done, file.size_bytes)
+                            gave_up_at = time.monotonic() + patience_s
+                    except HubUnreachableError:
+                        if time.monotonic() > gave_up_at:
+                            raise
+                        time.sleep(PAUSE_S)
             target.flush()
             os.fsync(target.fileno())
         if f"sha256:{seen.hexdigest()}" != file.digest:
@@ -143,6 +146,43 @@ def download(
     except OSError as error:
         raise SdkError(f"the file cannot be written ({error.strerror})", where=str(file.path)) from error
     moved(file.size_bytes, file.size_bytes)
+
+
+class WriteBehind:
+    """Hashes and writes chunks in a thread of its own, in their order, while the next ones arrive.
+
+    All that was taken is written when the block ends, also where it ends by an error; what could not be
+    written is raised by the next `take`, or at the end of a block that ends well.
+    """
+
+    def __init__(self, target: BinaryIO, seen: "hashlib._Hash") -> None:
+        self._target = target
+        self._seen = seen
+        self._thread = ThreadPoolExecutor(1, "download")
+        self._waiting: deque[Future[None]] = deque()
+        self._broken = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown()
+        while self._waiting and kind is None:
+            self._waiting.popleft().result()
+
+    def take(self, chunk: bytes) -> None:
+        """Pass a chunk on; waits where several have not been written yet."""
+        while len(self._waiting) >= BEHIND_CHUNKS:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._write, chunk))
+
+    def _write(self, chunk: bytes) -> None:
+        if self._broken:
+            return  # behind a chunk that is missing
+        self._broken = True
+        self._target.write(chunk)
+        self._seen.update(chunk)
+        self._broken = False
 
 
 def _hash_of(target: BinaryIO, seen: "hashlib._Hash", most_bytes: int) -> int:
