@@ -42,8 +42,10 @@ from cloud_hub.sdk.types import (
     RunInfo,
     StoredFile,
     Stream,
+    TelemetryStore,
     Webhook,
     WorkspaceInfo,
+    WorkspaceOverview,
 )
 from cloud_hub.sdk.vault_types import AuditEntry, AuditVerdict, Secret, SecretVersion
 from cloud_hub.sdk.webhooks import Webhooks
@@ -90,6 +92,7 @@ __all__ = [
     "Session",
     "StoredFile",
     "Stream",
+    "TelemetryStore",
     "Token",
     "Tokens",
     "User",
@@ -100,5 +103,6 @@ __all__ = [
     "Webhooks",
     "Workspace",
     "WorkspaceInfo",
+    "WorkspaceOverview",
     "baseline",
 ]

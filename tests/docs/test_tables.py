@@ -9,7 +9,8 @@ def said_twice(text: str) -> list[str]:
     """Return what stands more than once at the head of a row of one table."""
     found = []
     for head, rows in tables(text):
-        keys = Counter(" ".join(row[:2]) if head[0] == "method" else row[0] for row in rows)
+        both = head[0] == "method" or head[1:2] == ["connections"]
+        keys = Counter(" ".join(row[:2]) if both else row[0] for row in rows)
         found += [key for key, count in keys.items() if key and count > 1]
     return found
 

@@ -17,6 +17,7 @@ from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.db.engine import Database
 from cloud_hub.telemetry.files import SWEPT_AFTER, Files
 from cloud_hub.telemetry.ingest import Arrived, Ingest
+from cloud_hub.telemetry.places import Place
 from cloud_hub.telemetry.query import Telemetry
 from cloud_hub.telemetry.rows import FileRow, PendingRow, RejectRow
 from contract import topics
@@ -181,7 +182,13 @@ def test_many_flushes_lose_and_repeat_nothing(database: Database, tmp_path: Path
 class CrashingFiles(Files):
     """Dies between the file and its row."""
 
-    def _commit(self, pending: list[PendingRow], files: list[FileRow], aside: list[RejectRow]) -> bool:
+    def _commit(
+        self,
+        pending: list[PendingRow],
+        files: list[FileRow],
+        aside: list[RejectRow],
+        place: Place | None = None,
+    ) -> bool:
         raise RuntimeError("crash")
 
 
@@ -190,12 +197,18 @@ class SlowFiles(Files):
 
     swept = False
 
-    def _commit(self, pending: list[PendingRow], files: list[FileRow], aside: list[RejectRow]) -> bool:
+    def _commit(
+        self,
+        pending: list[PendingRow],
+        files: list[FileRow],
+        aside: list[RejectRow],
+        place: Place | None = None,
+    ) -> bool:
         if not self.swept:
             self.swept = True
             assert Files(self._database, self._store).sweep(datetime.now(UTC) + 2 * SWEPT_AFTER) == 1
             assert list(self._store.keys("telemetry")) == []
-        return super()._commit(pending, files, aside)
+        return super()._commit(pending, files, aside, place)
 
 
 def test_a_file_whose_row_was_never_committed_does_not_count(database: Database, tmp_path: Path) -> None:

@@ -116,9 +116,9 @@ def test_two_flushes_into_a_datastore_write_a_batch_once(stage: Stage) -> None:
     barrier = threading.Barrier(2)
 
     class MeetingFiles(Files):
-        def _write(self, workspace: str, stream: str, rows: list[PendingRow], place: Place | None) -> FileRow:
+        def _write(self, key: str, rows: list[PendingRow], place: Place | None) -> FileRow:
             barrier.wait(10)
-            return super()._write(workspace, stream, rows, place)
+            return super()._write(key, rows, place)
 
     hubs = [MeetingFiles(stage.database, stage.own, stage.stores) for _ in range(2)]
     threads = [threading.Thread(target=hub.flush) for hub in hubs]
