@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests wait more than they work: a few more workers than cores.
+JOBS ?= 4
 PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 
 .PHONY: demo test check bench bench-hub fix soak lock clean
@@ -14,8 +16,8 @@ help: ## show this list
 demo: $(STAMP) ## the main job, end to end, on real parts (ARGS="--driver process" for another driver)
 	$(BIN)/python -m simulators.demo $(ARGS)
 
-test: $(STAMP) ## all tests (ARGS="-k name" for some)
-	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+test: $(STAMP) ## all tests, side by side (ARGS="-k name" for some, JOBS=0 for one after the other)
+	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) $(ARGS)
 
 soak: $(STAMP) ## the long tests
 	$(BIN)/python -m pytest -m soak $(ARGS)

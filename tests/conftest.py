@@ -1,4 +1,4 @@
-"""What all tests share: a skip of a system test is a failure under CI."""
+"""What all tests share: a skip of a system test is a failure under CI; how they run side by side."""
 
 import os
 from collections.abc import Iterator
@@ -9,10 +9,23 @@ from hypothesis import settings
 
 from tests.hub.databases import Place, Servers
 from tests.postgres import running_server, why_not
+from tests.side_by_side import Scheduling, long_first
 
 # Times say nothing on a shared machine.
 settings.register_profile("headland", deadline=None)
 settings.load_profile("headland")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    """Hand out whole files (`make test` runs several workers)."""
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what takes long begin first."""
+    items[:] = [items[place] for place in long_first([item.nodeid for item in items])]
 
 
 @pytest.hookimpl(wrapper=True)
