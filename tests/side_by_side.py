@@ -27,7 +27,7 @@ class Scheduling(LoadScopeScheduling):
 
     def __init__(self, config: pytest.Config, log: object = None) -> None:
         config.option.loadscopereorder = False
-        super().__init__(config, log)  # type: ignore[arg-type]  xdist does not export its type
+        super().__init__(config, log)  # type: ignore[arg-type]
 
     def _split_scope(self, nodeid: str) -> str:
         return unit_of(nodeid)

@@ -58,6 +58,7 @@ IN_WORKSPACE: dict[str, Rule] = {
     "HEAD /uploads/{digest}": "Contributor",
     "PATCH /uploads/{digest}": "Contributor",
     "DELETE /uploads/{digest}": "Contributor",
+    "GET /experiments": "Reader",
     "POST /experiments/{experiment}/runs": "Contributor",
     "GET /runs": "Reader",
     "GET /runs/{run}": "Reader",

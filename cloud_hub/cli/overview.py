@@ -1,7 +1,7 @@
 """What `headland workspace show` prints."""
 
 from cloud_hub.cli.output import cell, size
-from cloud_hub.sdk.types import TelemetryStore, WorkspaceOverview
+from cloud_hub.sdk.workspace_types import TelemetryStore, WorkspaceOverview
 
 HUB = "hub:"
 """How people name the hub's own store."""

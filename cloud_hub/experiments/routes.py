@@ -74,6 +74,15 @@ class MetricAnswer(Answer):
     at: datetime
 
 
+class ExperimentAnswer(Answer):
+    """An experiment: the name that its runs share, how many there are, and how many go on."""
+
+    name: str
+    runs: int
+    running: int
+    last_started_at: datetime
+
+
 class RunAnswer(Answer):
     """A run."""
 
@@ -88,6 +97,12 @@ class RunAnswer(Answer):
     created_by: str
     started_at: datetime
     finished_at: datetime | None
+
+
+@router.get("/experiments")
+def experiments(hub: Hub, who: Who) -> list[ExperimentAnswer]:
+    """Return the experiments by name."""
+    return [ExperimentAnswer.model_validate(each) for each in hub.experiments.summaries(who.workspace)]
 
 
 @router.post("/experiments/{experiment}/runs", status_code=201)

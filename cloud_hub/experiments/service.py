@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from cloud_hub.blobs.owners import outputs_of
@@ -26,6 +26,16 @@ class MetricValue:
     name: str
     value: float
     step: int = 0
+
+
+@dataclass(frozen=True)
+class ExperimentSummary:
+    """An experiment, which is the name that its runs share: how many there are, and how many go on."""
+
+    name: str
+    runs: int
+    running: int
+    last_started_at: datetime
 
 
 class Experiments:
@@ -125,6 +135,22 @@ class Experiments:
             query = query.where(RunRow.parent == parent)
         with self._database.reading() as session:
             return list(session.scalars(query).all())
+
+    def summaries(self, workspace: str) -> list[ExperimentSummary]:
+        """Return a workspace's experiments by name."""
+        query = (
+            select(
+                RunRow.experiment,
+                func.count(),
+                func.count().filter(RunRow.status == "running"),
+                func.max(RunRow.started_at),
+            )
+            .where(RunRow.workspace == workspace)
+            .group_by(RunRow.experiment)
+            .order_by(RunRow.experiment)
+        )
+        with self._database.reading() as session:
+            return [ExperimentSummary(*row) for row in session.execute(query).all()]
 
     def _open(self, session: Session, workspace: str, run: str) -> RunRow:
         row = _find(session, workspace, run)

@@ -23,6 +23,7 @@ from cloud_hub.sdk.errors import (
     WebhookFailedError,
 )
 from cloud_hub.sdk.events import ActivityEvent, Advance, End, Line
+from cloud_hub.sdk.experiment import Experiment
 from cloud_hub.sdk.hub import Hub
 from cloud_hub.sdk.run import Run
 from cloud_hub.sdk.types import (
@@ -31,6 +32,7 @@ from cloud_hub.sdk.types import (
     DatastoreInfo,
     Delivery,
     Device,
+    ExperimentInfo,
     HubProcess,
     Image,
     Lineage,
@@ -42,14 +44,12 @@ from cloud_hub.sdk.types import (
     RunInfo,
     StoredFile,
     Stream,
-    TelemetryStore,
     Webhook,
-    WorkspaceInfo,
-    WorkspaceOverview,
 )
 from cloud_hub.sdk.vault_types import AuditEntry, AuditVerdict, Secret, SecretVersion
 from cloud_hub.sdk.webhooks import Webhooks
 from cloud_hub.sdk.workspace import Workspace
+from cloud_hub.sdk.workspace_types import TelemetryStore, WorkspaceInfo, WorkspaceOverview
 
 __all__ = [
     "Activity",
@@ -68,6 +68,8 @@ __all__ = [
     "Device",
     "Difference",
     "End",
+    "Experiment",
+    "ExperimentInfo",
     "Hub",
     "HubProcess",
     "HubRefusedError",

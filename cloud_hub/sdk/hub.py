@@ -10,8 +10,9 @@ from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.context import Context, load_context, save_context
 from cloud_hub.sdk.errors import NotConnectedError, SdkError
-from cloud_hub.sdk.types import HubProcess, WorkspaceInfo
+from cloud_hub.sdk.types import HubProcess
 from cloud_hub.sdk.workspace import Workspace
+from cloud_hub.sdk.workspace_types import WorkspaceInfo
 
 
 class Hub:

@@ -47,6 +47,15 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
 
 
+class ExperimentInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An experiment: how many runs it has, how many of them go on, and when the last one began."""
+
+    name: str
+    runs: int
+    running: int
+    last_started_at: datetime
+
+
 class HubProcess(msgspec.Struct, frozen=True, kw_only=True):
     """A process of the hub: ``here`` where it was seen lately, ``work`` what it does for all of them."""
 
@@ -298,53 +307,3 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     size_bytes: int
     digest: str
-
-
-class HeldTelemetry(msgspec.Struct, frozen=True, kw_only=True):
-    """Telemetry files that count, in one datastore; none stands for the hub's own store."""
-
-    datastore: str | None
-    files: int
-    rows: int
-    size_bytes: int
-
-
-class TelemetryProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why telemetry waits for its datastore, as of the last try."""
-
-    code: str
-    what: str
-    where: str
-    fix: str
-    since: datetime
-    failures: int
-
-
-class TelemetryStore(msgspec.Struct, frozen=True, kw_only=True):
-    """Where new telemetry files go (none: the hub's own store), where files are, and what is in none yet."""
-
-    datastore: str | None
-    pending_batches: int
-    oldest_pending_at: datetime | None
-    problem: TelemetryProblem | None
-    held: list[HeldTelemetry]
-
-
-class WorkspaceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A workspace as the hub knows it."""
-
-    name: str
-    created_at: datetime
-
-
-class WorkspaceOverview(WorkspaceInfo, frozen=True, kw_only=True):
-    """A workspace, where its stores are and what it has.
-
-    ``images`` is its place in the hub's registry; ``secrets`` is ``hub:``, the hub's vault.
-    """
-
-    default_datastore: DatastoreInfo
-    telemetry: TelemetryStore
-    images: str
-    secrets: str
-    counts: dict[str, int]

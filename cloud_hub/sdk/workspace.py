@@ -10,23 +10,24 @@ from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.datastores import Datastores
 from cloud_hub.sdk.errors import ActivityFailedError, SdkError
 from cloud_hub.sdk.events import ActivityEvent, End, follow
+from cloud_hub.sdk.experiment import Experiment
 from cloud_hub.sdk.models import ModelCalls
 from cloud_hub.sdk.run import Run
 from cloud_hub.sdk.transfer import look_at, upload
 from cloud_hub.sdk.types import (
     Activity,
     Device,
+    ExperimentInfo,
     Image,
     Pulled,
     QueryResult,
     Rollout,
     RunInfo,
     Stream,
-    TelemetryStore,
-    WorkspaceOverview,
 )
 from cloud_hub.sdk.vault_types import DestroyedVersions, Secret, SecretValue, SecretVersion
 from cloud_hub.sdk.webhooks import Webhooks
+from cloud_hub.sdk.workspace_types import TelemetryStore, WorkspaceOverview
 from contract.enrolment import Invitation
 
 PATIENCE_S = 300.0
@@ -57,9 +58,15 @@ class Workspace(ModelCalls):
         self, experiment: str, *, parent: str | None = None, source: dict[str, str] | None = None
     ) -> Run:
         """Start a run of an experiment; ``source`` says what runs, such as its commit and command."""
-        body = {"parent": parent, "source": source or {}}
-        info = self._client.post(f"{self._path}/experiments/{experiment}/runs", body, RunInfo)
-        return Run(self._client, self.name, info)
+        return self.experiment(experiment).start_run(parent=parent, source=source)
+
+    def experiment(self, name: str) -> Experiment:
+        """Return an experiment by name, which need not have runs yet."""
+        return Experiment(self._client, self.name, name)
+
+    def experiments(self) -> list[ExperimentInfo]:
+        """Return the experiments by name."""
+        return self._client.get(f"{self._path}/experiments", list[ExperimentInfo])
 
     def resume_run(self, run_id: str) -> Run:
         """Return a run that was started elsewhere, to log to it and to finish it."""

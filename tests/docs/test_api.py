@@ -28,6 +28,7 @@ CLASSES = {
     "workspace.webhooks": ("Webhooks",),
     "workspace.audit": ("AuditLog",),
     "datastore": ("Datastore",),
+    "experiment": ("Experiment",),
     "run": ("Run",),
 }
 """Where a name of the page is in the SDK."""
