@@ -12,7 +12,8 @@ from cloud_hub.backup.errors import BackupError, RestoreError
 from cloud_hub.blobs.claim import STORE_ID
 from cloud_hub.db.owner import claim
 from cloud_hub.init import PKI, cluster_authority, database_of, make_folders, require_new, write_settings
-from cloud_hub.pki.authority import Authority
+from cloud_hub.pki.authority import CA, fingerprint_of
+from cloud_hub.pki.durable_file import PRIVATE_MODE, write_durably
 from cloud_hub.settings import Settings, from_portable, portable
 
 SETTINGS = "settings.json"
@@ -46,7 +47,7 @@ def export_keys(settings: Settings, passphrase: str) -> bytes:
 def join(sealed: bytes, passphrase: str, data_dir: Path, own: dict[str, Any]) -> Settings:
     """Make another process of a hub in ``data_dir``; ``own`` are its settings that differ.
 
-    The database is asked whether it is this hub's. Raises `AlreadyInitialisedError`, `RestoreError`,
+    The database is asked first whether it is this hub's. Raises `AlreadyInitialisedError`, `RestoreError`,
     `HubSettingsError`, `DatabaseUnavailableError` and `ForeignDatabaseError`.
     """
     require_new(data_dir)
@@ -55,6 +56,7 @@ def join(sealed: bytes, passphrase: str, data_dir: Path, own: dict[str, Any]) ->
         exported = json.loads(files.pop(SETTINGS))
         store_id = files.pop(STORE_ID)
         database, store = exported.pop("database"), exported.pop("object_store")
+        fingerprint = fingerprint_of(files[f"{CA}.pem"])
     except (KeyError, ValueError) as error:
         raise RestoreError("that is no file of `headland hub export-keys`", fix="Make it again.") from error
     settings = from_portable(
@@ -63,13 +65,14 @@ def join(sealed: bytes, passphrase: str, data_dir: Path, own: dict[str, Any]) ->
         database=database,
         object_store=store,
     )
-    pki = make_folders(data_dir)
-    sealed_keys.write_files(files, pki)
-    sealed_keys.write_files({STORE_ID: store_id}, data_dir)
     rows = database_of(settings)
     try:
-        claim(rows, Authority.load(pki).fingerprint)
+        claim(rows, fingerprint)
     finally:
         rows.close()
+    pki = make_folders(data_dir)
+    for name, content in files.items():
+        write_durably(pki / name, content, mode=PRIVATE_MODE)
+    write_durably(data_dir / STORE_ID, store_id, mode=PRIVATE_MODE)
     write_settings(settings)
     return settings

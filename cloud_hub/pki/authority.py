@@ -105,7 +105,7 @@ class Authority:
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 of the authority's certificate in DER: what an invitation carries."""
-        return self.cert.fingerprint(hashes.SHA256()).hex()
+        return _fingerprint(self.cert)
 
     def issue_server(self, hosts: Sequence[str], *, now: datetime | None = None) -> tuple[bytes, bytes]:
         """Return a new key and a server certificate for DNS names and IP addresses, both PEM.
@@ -147,6 +147,15 @@ class Authority:
         # A certificate that outlives its issuer would fail on a date that nobody reads in it.
         until = min(now + lifetime, self.cert.not_valid_after_utc)
         return profiles.blank(profiles.common_name(name), self.cert.subject, key, now).not_valid_after(until)
+
+
+def fingerprint_of(ca_pem: bytes) -> str:
+    """Return the `Authority.fingerprint` of a certificate in PEM; raises `ValueError`."""
+    return _fingerprint(x509.load_pem_x509_certificate(ca_pem))
+
+
+def _fingerprint(cert: x509.Certificate) -> str:
+    return cert.fingerprint(hashes.SHA256()).hex()
 
 
 def private_key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

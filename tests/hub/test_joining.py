@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
 from cloud_hub.backup.errors import BackupError, RestoreError
 from cloud_hub.blobs.claim import STORE_ID
 from cloud_hub.cluster.joining import OWN_FILES, export_keys, join
-from cloud_hub.errors import AlreadyInitialisedError, HubSettingsError
-from cloud_hub.init import SETTINGS_FILE, initialise
+from cloud_hub.db.rows import HubRow
+from cloud_hub.errors import AlreadyInitialisedError, ForeignDatabaseError, HubSettingsError
+from cloud_hub.init import SETTINGS_FILE, database_of, initialise
 from cloud_hub.settings import Settings, load
 from cloud_hub.wiring import open_bytes
 from tests.hub.databases import Servers
@@ -68,6 +70,32 @@ def test_what_is_no_place_in_the_cluster_or_the_wrong_passphrase_makes_no_hub(
     with pytest.raises(HubSettingsError, match="not among them"):
         join(sealed, PASSPHRASE, tmp_path / "two", {"cluster_address": "10.9.9.9:6222"})
     assert not (tmp_path / "two").exists()
+
+
+def owned_by(settings: Settings, ca_sha256: str) -> str:
+    """Let the database be another hub's; return whose it was."""
+    database = database_of(settings)
+    with database.transaction() as session:
+        row = session.scalars(select(HubRow)).one()
+        before = row.ca_sha256
+        session.execute(update(HubRow).values(ca_sha256=ca_sha256))
+    database.close()
+    return before
+
+
+@pytest.mark.system
+def test_what_the_database_refuses_leaves_nothing_and_can_be_done_again(
+    first: Settings, tmp_path: Path
+) -> None:
+    sealed, own = export_keys(first, PASSPHRASE), {"cluster_address": MEMBERS[1]}
+    ours = owned_by(first, "0" * 64)
+    with pytest.raises(ForeignDatabaseError):
+        join(sealed, PASSPHRASE, tmp_path / "two", own)
+    owned_by(first, ours)
+    assert not (tmp_path / "two").exists()
+    (tmp_path / "two" / "pki").mkdir(parents=True)
+    (tmp_path / "two" / "pki" / "ca.pem").write_bytes(b"of a join that was killed")
+    assert join(sealed, PASSPHRASE, tmp_path / "two", own).clustered
 
 
 def test_a_hub_that_is_alone_gives_no_keys_away(tmp_path: Path) -> None:
