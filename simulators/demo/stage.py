@@ -27,11 +27,11 @@ class StageError(Exception):
 
 
 class Stage:
-    """One hub below ``folder``, and any number of devices."""
+    """One hub, its data below ``folder`` unless ``data_dir`` is elsewhere, and any number of devices."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, data_dir: Path | None = None) -> None:
         self.folder = folder
-        self.data_dir = folder / "hub"
+        self.data_dir = data_dir or folder / "hub"
         self.https_port, self.mqtt_port = free_port(), free_port()
         os.environ["HEADLAND_CONTEXT"] = str(folder / "context.json")
         self.hub = Daemon("hub", folder, ("headland", "hub", "up", "--data-dir", str(self.data_dir)))

@@ -1,0 +1,1 @@
+"""Power cuts of the disk that a hub keeps its data on."""

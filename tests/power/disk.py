@@ -1,0 +1,66 @@
+"""A disk whose power can be cut: ext4 in a file, on a loop device.
+
+The cut is the kernel's own (`EXT4_IOC_SHUTDOWN`, without flushing the journal): what was not yet given
+to the disk is gone, and every later write fails. Mounting again replays the journal, as after a real cut.
+What it does not show is a disk that loses what it said it had written.
+"""
+
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32) of linux/fs.h and fs/ext4/ext4.h
+_WITHOUT_FLUSHING_THE_JOURNAL = 2
+SIZE_BYTES = 1 << 30
+BUSY_TIMEOUT_S = 60.0
+
+
+def why_not() -> str:
+    """Return why there can be no such disk here, or nothing."""
+    if os.geteuid() != 0:
+        return "to mount a disk needs root"
+    missing = [program for program in ("mkfs.ext4", "mount", "umount") if shutil.which(program) is None]
+    if missing:
+        return f"there is no {missing[0]} (Debian, Ubuntu: apt install e2fsprogs mount)"
+    return "" if Path("/dev/loop-control").exists() else "there are no loop devices"
+
+
+class Disk:
+    """One disk, mounted at ``folder / "disk"`` from the start."""
+
+    def __init__(self, folder: Path) -> None:
+        self._image = folder / "disk.img"
+        self.root = folder / "disk"
+        self.root.mkdir()
+        with self._image.open("wb") as file:
+            file.truncate(SIZE_BYTES)
+        _run("mkfs.ext4", "-q", "-F", str(self._image))
+        self.mount()
+
+    def mount(self) -> None:
+        """Mount it. Left to itself the file system writes nothing for ten minutes: only who asks is safe."""
+        _run("mount", "-o", "loop,commit=600", str(self._image), str(self.root))
+
+    def cut(self) -> None:
+        """Cut the power: what is not on the disk now never will be."""
+        root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(root, _SHUTDOWN, struct.pack("I", _WITHOUT_FLUSHING_THE_JOURNAL))
+        finally:
+            os.close(root)
+
+    def unmount(self) -> None:
+        """Take it off, once the last process that has a file open there has ended."""
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        while subprocess.run(["umount", str(self.root)], capture_output=True, check=False).returncode != 0:
+            assert time.monotonic() < deadline, f"someone still uses {self.root}"
+            time.sleep(0.05)
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
