@@ -44,8 +44,8 @@ def test_the_peers_are_pinned_and_no_dependency() -> None:
 async def test_the_bare_app_answers_what_the_hub_answered(tmp_path: Path) -> None:
     model = {
         "name": "digits", "version": 2, "description": "", "folder": False, "digest": "sha256:0",
-        "size_bytes": 1, "framework": "custom", "signature": {}, "tags": {"a": "b"}, "properties": {},
-        "files": [], "run": None, "created_by": "ada", "created_at": "2025-01-01T00:00:00Z",
+        "size_bytes": 1, "framework": "custom", "signature": {}, "pickled": False, "tags": {"a": "b"},
+        "properties": {}, "files": [], "run": None, "created_by": "ada", "created_at": "2025-01-01T00:00:00Z",
     }  # fmt: skip
     answers = {"workspaces": [{"name": "shop", "created_at": "2025-01-01T00:00:00Z"}], "models": [model]}
     (tmp_path / ANSWERS).write_text(json.dumps(answers))

@@ -160,23 +160,26 @@ async def test_no_secret_in_configuration_or_logs(
     await asyncio.to_thread(device.publish, topics.hello("cam-1"), b"hi")
     await asyncio.to_thread(device.subscribe, "#")
     folder = fleet.folder / "broker"
-    seeds = [path.read_bytes().strip() for path in (folder / "keys").iterdir()]
+    keys = sorted((fleet.folder / "keys").iterdir())
+    seeds = [path.read_bytes().strip() for path in keys]
     assert len(seeds) == 4
     await broker.stop()
     found = [
         path
-        for path in folder.rglob("*")
+        for path in [*folder.rglob("*"), *keys]
         if path.is_file() and any(seed in path.read_bytes() for seed in seeds)
     ]
     # Finding the key files themselves is the proof that the search can find something.
-    assert sorted(found) == sorted((folder / "keys").iterdir())
+    assert sorted(found) == keys
     assert not any(seed.decode() in caplog.text for seed in seeds)
     assert b"Server is ready" in (folder / "nats-server.log").read_bytes()
 
 
 async def test_files_are_the_owners_alone(fleet: Fleet, broker: Broker) -> None:
     folder = fleet.folder / "broker"
-    open_to_others = [path for path in [folder, *folder.rglob("*")] if _mode(path) & 0o077]
+    private = fleet.folder / "keys"
+    kept = [folder, *folder.rglob("*"), private, *private.iterdir()]
+    open_to_others = [path for path in kept if _mode(path) & 0o077]
     assert open_to_others == []
 
 

@@ -36,6 +36,7 @@ def hubs() -> Iterator[Hubs]:
         pytest.skip(reason)
     with pytest.MonkeyPatch.context() as patch, running_server() as server, s3() as store:
         server.create()
+        patch.setenv("HEADLAND_CONTEXT", "set by the stage, restored after the tests")
         for name, value in store.credentials.items():
             patch.setenv(name, value)
         hubs = Hubs(Path(tempfile.mkdtemp(prefix="hl-three-")), server, store)

@@ -37,7 +37,7 @@ def test_a_folder_from_elsewhere_becomes_an_image_and_stays(world: World, tmp_pa
     (folder / "labels.txt").write_text("zero\none\n")
     stated = tmp_path / "baseline.json"
     stated.write_bytes(msgspec.json.encode(baseline(np.arange(640.0).reshape(10, 64))))
-    run = world.workspace.runs()[0].id
+    run = world.workspace.experiment("digits").runs()[0].id
     model = answer(
         "model", "register", "elsewhere", str(folder), "--run", run, "--tag", "stage=test", "--tag", "a=b=c",
         "--property", "site=north", "--description", "from elsewhere", "--baseline", str(stated),
