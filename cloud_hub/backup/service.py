@@ -17,6 +17,7 @@ from sqlalchemy import MetaData
 
 from cloud_hub.backup import objects, rows, sealed_keys
 from cloud_hub.backup.errors import BackupError, RestoreError
+from cloud_hub.backup.generations import leave_room
 from cloud_hub.backup.objects import CopiedObject, Moved
 from cloud_hub.backup.rows import DumpedTable
 from cloud_hub.blobs.port import ObjectStore
@@ -86,7 +87,8 @@ def restore(
 ) -> dict[str, Any]:
     """Put a backup into an empty database, an empty store and an empty private folder; return its manifest.
 
-    The schema comes up to this release's. Raises `RestoreError`; what was begun is of no use then.
+    The schema comes up to this release's, and each device's next generation is beyond what it may have been
+    given since. Raises `RestoreError`; what was begun is of no use then.
     """
     manifest = read_manifest(source)
     if manifest["keys"] and passphrase is None:
@@ -99,6 +101,8 @@ def restore(
     _load_rows(database, source / ROWS, manifest)
     objects.copy_in(store, source / OBJECTS, copied, moved)
     database.migrate()
+    with database.transaction() as session:
+        leave_room(session)
     return manifest
 
 

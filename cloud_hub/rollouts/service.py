@@ -131,7 +131,7 @@ class Rollouts:
         self, session: Session, workspace: str, device: str, rollout: RolloutRow, modules: list[Module]
     ) -> tuple[str, bytes]:
         newest = _newest(session, device)
-        generation = max(newest.generation if newest else 0, _held(session, device)) + 1
+        generation = max(newest.generation if newest else 0, held(session.get_one(DeviceRow, device))) + 1
         now = datetime.now(UTC)
         desired = Desired(
             device=device,
@@ -161,9 +161,8 @@ def _state(generation: int, seen_since: bool, reported: Reported | None) -> str:
     return "running" if reported.converged else "rolling"
 
 
-def _held(session: Session, device: str) -> int:
+def held(row: DeviceRow) -> int:
     """Return the generation that a device says it holds: beyond ours, where we are an older backup."""
-    row = session.get_one(DeviceRow, device)
     said = [(document or {}).get("generation") for document in (row.hello, row.reported)]
     return max((number for number in said if isinstance(number, int) and number < FARTHEST), default=0)
 

@@ -31,6 +31,7 @@ def work(parameters: dict[str, Any], progress: Progress) -> dict[str, Any]:
     write(folder, "effect")
     if parameters.get("hold") == "after":
         hold(folder, None)
+        write(folder, "returns")
     return {"steps": steps}
 
 

@@ -98,9 +98,9 @@ def test_a_paused_process_does_not_overwrite_what_its_successor_wrote(
     processes: Processes, workers: Make, folder: Path
 ) -> None:
     asker = workers(begin=False)
-    activity = start(asker, folder, hold=1, hears=False)
+    activity = start(asker, folder, hold="after")
     paused = processes.start()
-    until(lambda: "step 1" in journal.entries(folder))
+    until(lambda: "effect" in journal.entries(folder))
     os.kill(paused.pid, signal.SIGSTOP)
     processes.start()
     until(lambda: journal.runs(folder) == 2)
@@ -109,7 +109,7 @@ def test_a_paused_process_does_not_overwrite_what_its_successor_wrote(
     before = asker.get("shop", activity)
     lines = texts(asker, activity)
     os.kill(paused.pid, signal.SIGCONT)
-    until(lambda: journal.entries(folder).count("effect") == 2, "the end of the paused run")
+    until(lambda: journal.entries(folder).count("returns") == 2, "the end of the paused run")
     paused.terminate()
     paused.wait()
     after = asker.get("shop", activity)

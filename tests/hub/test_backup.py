@@ -61,9 +61,13 @@ def run(name: str) -> RunRow:
 
 
 def rows_of(database: Database) -> dict[str, list[tuple[object, ...]]]:
+    """Every row but what devices said at their hello, where a restored hub leaves room for generations."""
     with database.reading() as session:
         return {
-            table.name: sorted(tuple(map(str, row)) for row in session.execute(select(table)))
+            table.name: sorted(
+                tuple(str(value) for name, value in row.items() if (table.name, name) != ("devices", "hello"))
+                for row in session.execute(select(table)).mappings()
+            )
             for table in METADATA.sorted_tables
         }
 
