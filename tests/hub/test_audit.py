@@ -77,7 +77,7 @@ def test_an_untouched_chain_holds(audit: Audit, database: Database) -> None:
 
 def test_a_chain_longer_than_a_page_holds_and_its_fault_is_found(audit: Audit, database: Database) -> None:
     with database.transaction() as session:
-        for _ in range(2 * PAGE_ROWS):
+        for _ in range(PAGE_ROWS + 3):
             audit.record(session, ANA, "model.register", "digits:1", workspace="shop")
     assert audit.verify("shop") == []
     change(database, "UPDATE audit_entries SET target = 'x' WHERE sequence = :n", n=PAGE_ROWS + 1)
