@@ -51,7 +51,7 @@ def rotate_master_key(
             raise HubRunningError(
                 "other hubs with this master key run",
                 where=", ".join(others),
-                fix="Stop them, rotate, and carry the new keys to each: headland hub export-keys.",
+                fix="Stop them, rotate, and copy pki/master-keys to each before it starts again.",
             )
         # A write that was cut off may have left the very key that this rotation is to end.
         for left in pki.glob(f".{MASTER_KEYS_FILE}.*.tmp"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ class PartBlocks:
     def __init__(self, store: ObjectStore, prefix: str, path: Path) -> None:
         self._store, self._prefix, self._path = store, prefix, path
         self._digest = ""
+        self._made: set[Path] = set()
 
     def resume(self, offset_bytes: int) -> bool:
         """See `Part`: what lies behind is from a broken write, and is passed over."""
@@ -53,7 +55,10 @@ class PartBlocks:
         if chain is None:
             return None
         found = hashlib.sha256()
-        with self._path.open("wb") as file:
+        # Each time another file: who asked before may still be reading theirs.
+        path = self._path.with_name(f"{self._path.stem}.{uuid.uuid4().hex}.part")
+        self._made.add(path)
+        with path.open("wb") as file:
             for start, length in chain:
                 with self._store.open(self._key(start, length)) as block:
                     while chunk := block.read(READ_BYTES):
@@ -64,7 +69,7 @@ class PartBlocks:
             if file.tell() != size_bytes:
                 raise StorageFailedError("a block of the upload is cut off", fix="Send the file again.")
         self._digest = f"sha256:{found.hexdigest()}"
-        return self._path
+        return path
 
     def digest(self) -> str:
         """See `Part`."""
@@ -72,7 +77,8 @@ class PartBlocks:
 
     def forget(self) -> None:
         """See `Part`."""
-        self._path.unlink(missing_ok=True)
+        for path in self._made:
+            path.unlink(missing_ok=True)
         for key in list(self._store.keys(self._prefix)):
             self._store.delete(key)
 

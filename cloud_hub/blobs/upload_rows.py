@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from cloud_hub.blobs.rows import UploadRow
-from cloud_hub.errors import ConflictError, NotFoundError
+from cloud_hub.errors import ConflictError, NotFoundError, UploadOffsetError
 
 MOST_AT_ONCE = 64
 
@@ -74,7 +74,11 @@ def make(session: Session, key: UploadKey, size_bytes: int) -> UploadRow:
 
 
 def advance(session: Session, upload: str, old: int, new: int) -> None:
-    """Move the durable offset; raises `NotFoundError` where somebody else moved or swept the upload."""
+    """Move the durable offset.
+
+    Raises `UploadOffsetError` where somebody else, such as another hub, moved it, and `NotFoundError` where
+    the upload was swept.
+    """
     done = session.execute(
         update(UploadRow)
         .where(UploadRow.id == upload, UploadRow.offset_bytes == old)
@@ -82,4 +86,6 @@ def advance(session: Session, upload: str, old: int, new: int) -> None:
         .returning(UploadRow.id)
     )
     if done.first() is None:
+        if session.get(UploadRow, upload) is not None:
+            raise UploadOffsetError("the upload moved on", fix="Ask where it stands, and go on from there.")
         raise NotFoundError("the upload is not there any more", fix="Begin it again.")

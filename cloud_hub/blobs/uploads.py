@@ -43,6 +43,7 @@ class _Writer:
         self.part = part
         self.owner: object | None = None
         self.last_at = 0.0
+        self.finishing = False
 
 
 class Uploads:
@@ -112,10 +113,11 @@ class Uploads:
             await self._resume(row, writer)
             arrived_bytes = await self._take(row, writer, me, body)
             if offset_bytes + arrived_bytes == row.size_bytes:
+                writer.finishing = True
                 await asyncio.to_thread(self._finish, key, row, writer.part)
         finally:
             if writer.owner is me:
-                writer.owner = None
+                writer.owner, writer.finishing = None, False
         return await asyncio.to_thread(self.state, key)
 
     async def put(self, key: UploadKey, size_bytes: int, body: AsyncIterator[bytes]) -> UploadState:
@@ -158,7 +160,7 @@ class Uploads:
                 self._writers.pop(stale, None)
         writer = self._writers.setdefault(upload, _Writer(self.parts.part(upload)))
         now = time.monotonic()
-        if writer.owner is not None and now - writer.last_at < STALLED_S:
+        if writer.finishing or (writer.owner is not None and now - writer.last_at < STALLED_S):
             raise UploadBusyError(
                 "another request writes to this upload", fix="Ask in a moment where it stands."
             )
@@ -221,7 +223,11 @@ class Uploads:
                     fix="Upload the file again.",
                 )
             with self._database.transaction() as session:
-                session.get_one(UploadRow, row.id).verified_at = datetime.now(UTC)
+                known = session.get(UploadRow, row.id)
+                if known is None:  # another hub has finished it meanwhile
+                    self._forget(row.id)
+                    return
+                known.verified_at = datetime.now(UTC)
 
         def forget_row(session: Session) -> None:
             found = session.get(UploadRow, row.id)
@@ -236,8 +242,8 @@ class Uploads:
         self._forget(row.id)
 
     def _forget(self, upload: str) -> None:
-        self._writers.pop(upload, None)
-        self.parts.part(upload).forget()
+        writer = self._writers.pop(upload, None)
+        (writer.part if writer else self.parts.part(upload)).forget()
 
 
 @contextmanager

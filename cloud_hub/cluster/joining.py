@@ -10,7 +10,8 @@ from typing import Any
 from cloud_hub.backup import sealed_keys
 from cloud_hub.backup.errors import BackupError, RestoreError
 from cloud_hub.blobs.claim import STORE_ID
-from cloud_hub.db.owner import claim
+from cloud_hub.broker.keys import HubKeys
+from cloud_hub.db.owner import require_owner
 from cloud_hub.init import PKI, cluster_authority, database_of, make_folders, require_new, write_settings
 from cloud_hub.pki.authority import CA, fingerprint_of
 from cloud_hub.pki.durable_file import PRIVATE_MODE, write_durably
@@ -35,6 +36,7 @@ def export_keys(settings: Settings, passphrase: str) -> bytes:
         )
     pki = settings.data_dir / PKI
     cluster_authority(pki)
+    HubKeys.at(pki)  # made now where the hub has never run: all of them must have the same
     files = {path.name: path.read_bytes() for path in pki.iterdir() if path.is_file()}
     shared = {name: getattr(settings, name) for name in SHARED}
     public = {"public_https_port": settings.public_https_port or settings.https_port}
@@ -67,7 +69,7 @@ def join(sealed: bytes, passphrase: str, data_dir: Path, own: dict[str, Any]) ->
     )
     rows = database_of(settings)
     try:
-        claim(rows, fingerprint)
+        require_owner(rows, fingerprint)
     finally:
         rows.close()
     pki = make_folders(data_dir)

@@ -35,6 +35,7 @@ class Leases:
         self._lease_s = lease_s
         self.life = uuid.uuid4().hex
         self._held: frozenset[str] = frozenset()
+        self._left = False
         self._until_s = 0.0
 
     def holds(self, work: str) -> bool:
@@ -47,6 +48,8 @@ class Leases:
         until_s = time.monotonic() + self._lease_s
         lease = timedelta(seconds=self._lease_s)
         with self._database.transaction() as session:
+            if self._left:  # a beat that waited for its turn while the hub was stopped
+                return frozenset()
             now = moment(session)
             self._appear(session, now)
             lives = session.scalars(select(HubMemberRow.life).where(HubMemberRow.seen_at > now - lease)).all()
@@ -95,7 +98,7 @@ class Leases:
 
     def leave(self) -> None:
         """Let the others have the work now, and not when the lease has run out."""
-        self._held = frozenset()
+        self._held, self._left = frozenset(), True
         with self._database.transaction() as session:
             session.execute(delete(HubLeaseRow).where(HubLeaseRow.life == self.life))
             session.execute(delete(HubMemberRow).where(HubMemberRow.life == self.life))

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
 from cloud_hub.db.engine import Database
 from cloud_hub.db.rows import HubRow
@@ -16,8 +16,22 @@ def claim(database: Database, ca_sha256: str) -> None:
         if not owners:
             session.add(HubRow(ca_sha256=ca_sha256, created_at=datetime.now(UTC)))
     if owners not in ([], [ca_sha256]):
-        raise ForeignDatabaseError(
-            "the database belongs to another hub",
-            where="database",
-            fix="Give each hub a database of its own; a hub that was moved needs its `pki` folder too.",
-        )
+        raise _foreign("the database belongs to another hub")
+
+
+def require_owner(database: Database, ca_sha256: str) -> None:
+    """Raise `ForeignDatabaseError` where the database is not that hub's; nothing is written."""
+    if not inspect(database.engine).has_table(HubRow.__tablename__):
+        raise _foreign("the database is no hub's")
+    with database.reading() as session:
+        owners = list(session.scalars(select(HubRow.ca_sha256)).all())
+    if owners != [ca_sha256]:
+        raise _foreign("the database belongs to another hub")
+
+
+def _foreign(what: str) -> ForeignDatabaseError:
+    return ForeignDatabaseError(
+        what,
+        where="database",
+        fix="Give each hub a database of its own; a hub that was moved needs its `pki` folder too.",
+    )

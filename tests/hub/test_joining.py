@@ -50,6 +50,7 @@ def test_a_second_process_has_the_same_keys_and_settings(first: Settings, tmp_pa
     assert (second.https_port, second.url) == (9444, first.url)
     assert (second.keep_uploads_s, second.cluster_members) == (4_000, MEMBERS)
     here, there = first.data_dir / "pki", second.data_dir / "pki"
+    assert len(list(there.glob("broker-*.nk"))) == 4, "though the first one has never run"
     for path in here.iterdir():
         assert path.name in OWN_FILES or (there / path.name).read_bytes() == path.read_bytes()
     assert {path.stat().st_mode & 0o777 for path in there.iterdir()} == {0o600}

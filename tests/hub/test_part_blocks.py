@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud_hub.blobs import upload_rows
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.blobs.part_blocks import BlockParts
 from cloud_hub.blobs.parts import forget_others
@@ -12,7 +13,7 @@ from cloud_hub.blobs.service import Blobs
 from cloud_hub.blobs.upload_rows import UploadKey
 from cloud_hub.blobs.uploads import BLOCK_BYTES, Uploads
 from cloud_hub.db.engine import Database
-from cloud_hub.errors import InvalidInputError
+from cloud_hub.errors import InvalidInputError, UploadOffsetError
 from contract.digests import sha256
 
 DATA = bytes(range(256)) * (BLOCK_BYTES // 256) + b"and a little more"
@@ -57,6 +58,52 @@ async def test_a_wrong_digest_is_found_and_nothing_is_left(database: Database, t
         await hub.uploads.append(KEY, 0, body(DATA[::-1]))
     assert hub.keys() == []
     assert not hub.blobs.exists(KEY.digest)
+
+
+async def test_what_another_hub_moved_on_is_asked_for_again_and_not_given_up(
+    database: Database, tmp_path: Path
+) -> None:
+    one, two = AnotherHub(database, tmp_path, 1), AnotherHub(database, tmp_path, 2)
+    one.uploads.begin(KEY, len(DATA))
+
+    async def overtaken() -> AsyncIterator[bytes]:
+        await two.uploads.append(KEY, 0, body(DATA[:7]))
+        yield DATA[:9]
+
+    with pytest.raises(UploadOffsetError) as caught:
+        await one.uploads.append(KEY, 0, overtaken())
+    assert caught.value.retriable
+    state = one.uploads.state(KEY)
+    assert state.offset_bytes == 7
+    assert (await one.uploads.append(KEY, 7, body(DATA[7:]))).complete
+    assert b"".join(two.blobs.read(KEY.digest)) == DATA
+
+
+async def test_two_hubs_that_finish_the_same_upload_both_say_that_it_is_there(
+    database: Database, tmp_path: Path
+) -> None:
+    one, two = AnotherHub(database, tmp_path, 1), AnotherHub(database, tmp_path, 2)
+    one.uploads.begin(KEY, len(DATA))
+    with database.reading() as session:
+        row = upload_rows.find(session, KEY)
+    assert row is not None
+    assert (await one.uploads.append(KEY, 0, body(DATA))).complete
+    part = two.parts.part(row.id)
+    part.append(0, [DATA])  # as the second hub had read it before the first forgot it
+    two.uploads._finish(KEY, row, part)
+    assert two.uploads.state(KEY).complete
+    assert b"".join(two.blobs.read(KEY.digest)) == DATA
+
+
+def test_each_time_it_is_put_together_it_is_another_file(tmp_path: Path) -> None:
+    part = BlockParts(FolderStore(tmp_path / "objects"), tmp_path).part("u")
+    part.append(0, [b"abc"])
+    first, second = part.whole(3), part.whole(3)
+    assert first is not None
+    assert second is not None
+    assert first != second
+    part.forget()
+    assert list(tmp_path.glob("*.part")) == []
 
 
 def test_writers_that_overtook_one_another_leave_a_whole_file(tmp_path: Path) -> None:
