@@ -11,6 +11,10 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = ("tests/e2e/", "tests/images/")
+APART = tuple(
+    f"tests/e2e/test_{name}.py" for name in ("attached_telemetry", "cluster", "postgres", "stage", "uploads")
+)
+"""Files of those folders that have a hub of their own."""
 LONG = (
     "tests/e2e/",
     "tests/images/",
@@ -35,8 +39,9 @@ class Scheduling(LoadScopeScheduling):
 
 def unit_of(nodeid: str) -> str:
     """Return what a test is one of: tests of one unit run on one worker, one after the other."""
-    folder = next((folder for folder in TOGETHER if nodeid.startswith(folder)), None)
-    return folder or nodeid.partition("::")[0]
+    file = nodeid.partition("::")[0]
+    folder = next((folder for folder in TOGETHER if nodeid.startswith(folder) and file not in APART), None)
+    return folder or file
 
 
 def long_first(nodeids: Sequence[str]) -> list[int]:

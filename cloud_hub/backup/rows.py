@@ -9,7 +9,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, Column, Connection, DateTime, LargeBinary, MetaData, Table, insert, select, text
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Table,
+    bindparam,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from cloud_hub.backup.errors import RestoreError
@@ -70,6 +83,10 @@ def load(connection: Connection, metadata: MetaData, folder: Path, tables: list[
 def _load_table(connection: Connection, table: Table, path: Path, dumped: DumpedTable) -> None:
     decoders = {column.name: _decoder(column) for column in table.columns}
     digester, rows, batch = hashlib.sha256(), 0, []
+    # A run may stand before the one it is a part of: such columns are filled in when all rows are there.
+    later: dict[str, list[dict[str, Any]]] = {
+        key.parent.name: [] for key in table.foreign_keys if key.column.table is table
+    }
     for line in _lines(path):
         digester.update(line)
         rows += 1
@@ -78,6 +95,11 @@ def _load_table(connection: Connection, table: Table, path: Path, dumped: Dumped
             batch.append({name: decode(values[name]) for name, decode in decoders.items()})
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(path) from error
+        for name, waiting in later.items():
+            if batch[-1][name] is not None:
+                keys = {f"key_{column.name}": batch[-1][column.name] for column in table.primary_key}
+                waiting.append(keys | {"value": batch[-1][name]})
+                batch[-1][name] = None
         if len(batch) == ROWS_AT_ONCE:
             connection.execute(insert(table), batch)
             batch = []
@@ -85,6 +107,10 @@ def _load_table(connection: Connection, table: Table, path: Path, dumped: Dumped
         connection.execute(insert(table), batch)
     if (rows, digester.hexdigest()) != (dumped.rows, dumped.sha256):
         raise _damaged(path)
+    for name, waiting in later.items():
+        if waiting:
+            same = [column == bindparam(f"key_{column.name}") for column in table.primary_key]
+            connection.execute(update(table).where(*same).values({name: bindparam("value")}), waiting)
 
 
 def _damaged(path: Path) -> RestoreError:
