@@ -127,6 +127,12 @@ class Hubs(Stage):
         (process,) = [each for each in self.processes if f":{each.pid}:" in found[0]]
         return process
 
+    def durable_bytes(self) -> int:
+        """Return how far the database says that an upload is."""
+        with psycopg.connect(self.server.url(self.server.newest)) as rows:
+            found = rows.execute("SELECT coalesce(max(offset_bytes), 0) FROM uploads").fetchone()
+        return int(found[0]) if found else 0
+
     def cpu_s(self) -> list[float]:
         """Return the processor time that each process has used."""
         times = [psutil.Process(process.pid).cpu_times() for process in self.processes]

@@ -116,7 +116,7 @@ def test_every_hub_is_killed_once_and_nothing_is_lost(
         time.sleep(3)
         process.start("hub ready")
         hubs.wait_for_all()
-    judge(world, device, sensor.stop())
+    judge(world, device, sensor.stop(), within_s=240)
     assert {run.experiment for run in world.workspace.runs()} >= {"left-0", "left-1", "left-2"}
 
 
@@ -143,7 +143,7 @@ def test_an_upload_goes_on_at_another_hub(hubs: Hubs, world: World, tmp_path: Pa
 
     def moved(done_bytes: int, size_bytes: int) -> None:
         offsets.append(done_bytes)
-        if not killed and done_bytes > size_bytes // 2:
+        if not killed and done_bytes > size_bytes // 2 and hubs.durable_bytes() > 0:
             worked = [now - then for now, then in zip(hubs.cpu_s(), before, strict=True)]
             killed.append(hubs.processes[worked.index(max(worked))])  # who takes it in
             killed[0].kill()

@@ -14,7 +14,7 @@ import pytest
 from simulators.demo.stage import Device
 from simulators.sensors.digits import DigitsSensor, Tally
 from tests.e2e.conftest import World, manifest
-from tests.e2e.waiting import wait_until
+from tests.e2e.waiting import DEADLINE_S, wait_until
 
 RATE_HZ = 150.0
 RollOut = Callable[..., None]
@@ -40,9 +40,11 @@ def stored(world: World, device: Device) -> list[tuple[str, str]]:
     return [(str(request), str(version)) for request, version in rows]
 
 
-def judge(world: World, device: Device, tally: Tally) -> list[tuple[str, str]]:
+def judge(
+    world: World, device: Device, tally: Tally, *, within_s: float = DEADLINE_S
+) -> list[tuple[str, str]]:
     """Wait for the last samples, then compare what was sent with what is stored: no tolerance."""
-    wait_until(lambda: len(stored(world, device)) >= tally.sent, "all samples are stored")
+    wait_until(lambda: len(stored(world, device)) >= tally.sent, "all samples are stored", within_s=within_s)
     samples = stored(world, device)
     assert [request for request, _ in samples] == [request for request, _ in dict.fromkeys(samples)]
     assert {request for request, _ in samples} == {f"{device.name}-{i}" for i in range(tally.sent)}

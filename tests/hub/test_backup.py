@@ -20,6 +20,7 @@ from cloud_hub.blobs.service import Blobs, key_of
 from cloud_hub.db.engine import Database
 from cloud_hub.db.schema import METADATA
 from cloud_hub.experiments.rows import MetricRow, RunRow
+from cloud_hub.experiments.service import Experiments
 from cloud_hub.secrets.key_file import MASTER_KEYS_FILE, FileMasterKeys
 from cloud_hub.secrets.service import Secrets
 from cloud_hub.secrets.text import SecretText
@@ -135,6 +136,19 @@ def test_a_hub_moves_from_sqlite_to_postgresql(empty: Empty, empty_place: Place,
     assert rows_of(target) == rows_of(empty.database)
     with target.transaction() as session:  # numbers go on behind those that were restored
         session.add(MetricRow(run="r1", name="loss", step=2, value=0.4, at=datetime.now(UTC)))
+
+
+def test_runs_that_are_parts_of_others_come_back_in_any_order(
+    world: World, empty: Empty, tmp_path: Path
+) -> None:
+    """Rows are kept by their keys, which are random: some part stands before its whole."""
+    experiments = Experiments(world.database, Blobs(world.database, world.store, tmp_path / "work"))
+    whole = experiments.start("shop", "digits", "ana").id
+    for _ in range(12):
+        whole = experiments.start("shop", "digits", "ana", parent=whole).id
+    world.back_up(tmp_path / "backup")
+    empty.restore(tmp_path / "backup")
+    assert rows_of(empty.database)["runs"] == rows_of(world.database)["runs"]
 
 
 def test_rows_are_of_one_instant_while_the_hub_writes(world: World, empty: Empty, tmp_path: Path) -> None:
