@@ -20,6 +20,7 @@ from cloud_hub.datastores.telemetry import TelemetryStores
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
+from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.service import Images
 from cloud_hub.models.service import Models
 from cloud_hub.pki.authority import Authority
@@ -47,6 +48,7 @@ class Services:
     experiments: Experiments
     models: Models
     images: Images
+    image_builds: ImageBuilds
     registry: Registry
     devices: Devices
     rollouts: Rollouts

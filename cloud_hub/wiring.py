@@ -35,6 +35,7 @@ from cloud_hub.db.engine import Database
 from cloud_hub.db.owner import claim as claim_database
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
+from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.service import Images
 from cloud_hub.init import (
     PKI,
@@ -184,7 +185,8 @@ def build_services(
         workspaces=Workspaces(database, audit),
         experiments=Experiments(database, blobs),
         models=models,
-        images=Images(
+        images=Images(database),
+        image_builds=ImageBuilds(
             database, blobs, models, activities, audit, work_dir=work_dir, cache_dir=data_dir / "cache"
         ),
         registry=Registry(database, blobs),

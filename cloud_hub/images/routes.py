@@ -44,7 +44,7 @@ class ImageAnswer(Answer):
 @router.post("/builds", status_code=202)
 def build(ask: BuildAsk, hub: Hub, who: Who) -> ActivityAnswer:
     """Start a build; its activity's result names the image."""
-    row = hub.images.start_build(
+    row = hub.image_builds.start(
         who.workspace, ask.name, ask.model, script_digest=ask.script_digest, by=who.by
     )
     return ActivityAnswer.model_validate(row)

@@ -25,9 +25,9 @@ from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.errors import ConflictError, ForeignDatabaseError, TokenUsedError
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.build.ports import BuiltImage, Layer
+from cloud_hub.images.builds import BuildParameters, ImageBuilds
 from cloud_hub.images.layer_store import HubLayerStore
 from cloud_hub.images.rows import ImageRow
-from cloud_hub.images.service import BuildParameters, Images
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models
 from cloud_hub.pki.authority import Authority
@@ -78,7 +78,7 @@ def image_versions(hubs: Sequence[Database], folder: Path) -> Race:
     digest = blobs.save_bytes(b"{}")
     built = BuiltImage(digest, digest, digest, (Layer(digest, digest, 2, "model"),), 2, 1)
     services = [
-        Images(
+        ImageBuilds(
             hub,
             blobs,
             models,

@@ -24,8 +24,8 @@ from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import BlobGoneError, ModelInUseError, NotFoundError, UploadOffsetError
 from cloud_hub.images.build.ports import BuiltImage
+from cloud_hub.images.builds import BuildParameters, ImageBuilds
 from cloud_hub.images.rows import ImageRow
-from cloud_hub.images.service import BuildParameters, Images
 from cloud_hub.models.removal import delete_model
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models, NewModel
@@ -222,7 +222,7 @@ def race(*works: Callable[[], object]) -> list[object]:
 
 async def test_deletion_against_the_registration_of_an_image(world: World) -> None:
     activities = Activities(world.database, audit(world.database), at_once=1)
-    images = Images(
+    images = ImageBuilds(
         world.database,
         world.blobs,
         world.models,
