@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ALLOWED = {"headland", "msgspec", "paho-mqtt", "cryptography", "cffi", "pycparser", "pip", "setuptools"}
+ALLOWED = {
+    "headland", "msgspec", "paho-mqtt", "cryptography", "cffi", "pycparser", "backports.zstd",
+    "pip", "setuptools",
+}  # fmt: skip
 LIST = "import importlib.metadata as m; print(*sorted(d.name.lower() for d in m.distributions()))"
 IMPORT = """
 import pkgutil, importlib, sys
