@@ -153,6 +153,7 @@ class ImageBuilds:
                     where=f"{model.name}:{model.version}",
                     fix="Build an image of another version.",
                 )
+            self._keep(session, repository, built)
             row = _built_by(session, activity)
             if row is not None:
                 return row
@@ -177,10 +178,11 @@ class ImageBuilds:
                 created_at=datetime.now(UTC),
             )
             session.add(row)
-            self._keep(session, repository, built, row.version)
+            session.flush()
+            self._registry.set_tag(session, repository, str(row.version), built.index_digest)
         return row
 
-    def _keep(self, session: Session, repository: str, built: BuiltImage, version: int) -> None:
+    def _keep(self, session: Session, repository: str, built: BuiltImage) -> None:
         blobs = self._registry.blobs
         config = blobs.read_small(built.config_digest)
         blobs.link(session, repository, built.config_digest, len(config), oci.CONFIG)
@@ -189,7 +191,7 @@ class ImageBuilds:
         manifest = blobs.read_small(built.manifest_digest)
         self._registry.keep_manifest(session, repository, manifest, oci.MANIFEST)
         index = blobs.read_small(built.index_digest)
-        self._registry.keep_manifest(session, repository, index, oci.INDEX, tags=[str(version)])
+        self._registry.keep_manifest(session, repository, index, oci.INDEX)
 
 
 def _built_by(session: Session, activity: str) -> ImageRow | None:

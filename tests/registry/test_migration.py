@@ -28,7 +28,8 @@ def before(database: Database, whole: Content, manifest: Content) -> None:
         for statement in (
             "INSERT INTO workspaces (name, created_at) VALUES ('shop', :now)",
             "INSERT INTO models (id, workspace, name, version, digest, size_bytes, framework,"
-            " folder, description, signature, pickled, created_by, created_at) VALUES (4, 'shop', 'm', 1, 'd', 5, 'onnx',"
+            " folder, description, signature, pickled, created_by, created_at)"
+            " VALUES (4, 'shop', 'm', 1, 'd', 5, 'onnx',"
             " false, '', '{}', false, 'ana', :now)",
             "INSERT INTO images (workspace, name, version, digest, size_bytes, layers, model, created_by,"
             " created_at) VALUES ('shop', 'digits', 3, :index, 5, '[]', 4, 'ana', :now)",
