@@ -1,4 +1,4 @@
-"""Real clients against the hub over TLS: skopeo, podman, and the device's own pull; one pushes, others run."""
+"""Real clients against the hub over TLS: skopeo, podman, the device's own pull. One pushes, others run."""
 
 import json
 import platform
@@ -80,7 +80,7 @@ def test_a_reader_is_told_why_skopeo_may_not_push(world: World, tools: Tools, tm
         reader = world.token("rita", {"shop": "Reader"})
         layout = _layout(tmp_path / "layout", b"x")
         own = Tools(tools.folder, tools.host, reader)
-        with pytest.raises(AssertionError, match="denied|unauthorized"):
+        with pytest.raises(AssertionError, match=r"denied|unauthorized"):
             own.skopeo_copy(f"oci:{layout}", "hub:shop/refused:x")
 
 
@@ -94,7 +94,8 @@ def test_a_device_certificate_is_enough_for_skopeo(
         _enrol(world, certificates)
         layout = tmp_path / "pulled"
         tools.run(
-            "skopeo", "--policy", tools.folder / "policy.json", "copy", "--src-cert-dir", certificates,
+            "skopeo", "--policy", tools.folder / "policy.json", "copy", "--preserve-digests",
+            "--src-cert-dir", certificates,
             f"docker://{tools.image('shop/fordevice', 'v')}", f"oci:{layout}:v",
         )  # fmt: skip
         assert (layout / "blobs/sha256" / content.digest.partition(":")[2]).exists()
