@@ -164,24 +164,17 @@ def build_services(
 
     ``kinds`` of activities come on top of the hub's own.
     """
-    database, data_dir = core.database, settings.data_dir
-    work_dir = data_dir / "work"
-    blobs = Blobs(database, core.store, work_dir)
-    limits, audit = AttemptLimits(database), core.audit
-    secrets, datastores = core.secrets, core.datastores
+    database, audit = core.database, core.audit
+    limits = AttemptLimits(database)
+    blobs = _blobs(settings, core)
     tokens = Tokens(database, limits, audit)
-    sealed = KeySealedText(core.master_keys.derive("webhooks"))
-    outbound = GuardedOutbound(parse_allowed(settings.outbound_allow))
+    sealed, outbound = _webhook_doors(settings, core)
     webhooks = Webhooks(database, sealed, audit, outbound.check)
-    activities = _activities(settings, core, webhooks)
-    for kind in kinds:
-        activities.register(kind)
+    activities = _activities(settings, core, webhooks, kinds)
     people = People(database, tokens, limits, audit)
     uploads = Uploads(database, blobs, _parts(settings, core, "uploads"), most_bytes=settings.max_model_bytes)
     registry = Registry(database, blobs)
-    pushes = Pushes(
-        database, blobs, _parts(settings, core, "registry-uploads"), most_bytes=settings.max_model_bytes
-    )
+    pushes = _pushes(settings, core, blobs)
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
         settings=settings,
@@ -194,16 +187,7 @@ def build_services(
         experiments=Experiments(database, blobs),
         models=models,
         images=Images(database),
-        image_builds=ImageBuilds(
-            database,
-            blobs,
-            registry,
-            models,
-            activities,
-            audit,
-            work_dir=work_dir,
-            cache_dir=data_dir / "cache",
-        ),
+        image_builds=_image_builds(settings, core, registry, models, activities),
         registry=registry,
         registry_changes=Changes(database, registry, audit),
         registry_tokens=RegistryTokens(tokens, people, limits, core.master_keys.derive("registry-tokens")),
@@ -219,9 +203,9 @@ def build_services(
         deliverer=Deliverer(database, outbound, sealed),
         blobs=blobs,
         audit=audit,
-        secrets=secrets,
-        datastores=datastores,
-        first_datastores=FirstDatastores(datastores, core.telemetry_stores, secrets, audit),
+        secrets=core.secrets,
+        datastores=core.datastores,
+        first_datastores=FirstDatastores(core.datastores, core.telemetry_stores, core.secrets, audit),
         uploads=uploads,
         sweeper=_sweeper(settings, core, blobs, uploads),
         share=core.share,
@@ -252,6 +236,36 @@ def _attached(settings: Settings, core: Core) -> AttachedFiles:
     return AttachedFiles(core.telemetry_stores, cache_dir, settings.telemetry_cache_bytes)
 
 
+def _image_builds(
+    settings: Settings, core: Core, registry: Registry, models: Models, activities: Activities
+) -> ImageBuilds:
+    data_dir = settings.data_dir
+    return ImageBuilds(
+        core.database,
+        registry.blobs,
+        registry,
+        models,
+        activities,
+        core.audit,
+        work_dir=data_dir / "work",
+        cache_dir=data_dir / "cache",
+    )
+
+
+def _pushes(settings: Settings, core: Core, blobs: Blobs) -> Pushes:
+    parts = _parts(settings, core, "registry-uploads")
+    return Pushes(core.database, blobs, parts, most_bytes=settings.max_model_bytes)
+
+
+def _webhook_doors(settings: Settings, core: Core) -> tuple[KeySealedText, GuardedOutbound]:
+    sealed = KeySealedText(core.master_keys.derive("webhooks"))
+    return sealed, GuardedOutbound(parse_allowed(settings.outbound_allow))
+
+
+def _blobs(settings: Settings, core: Core) -> Blobs:
+    return Blobs(core.database, core.store, settings.data_dir / "work")
+
+
 def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> Sweeper:
     return Sweeper(
         core.database,
@@ -263,11 +277,14 @@ def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> 
     )
 
 
-def _activities(settings: Settings, core: Core, webhooks: Webhooks) -> Activities:
-    return Activities(
+def _activities(settings: Settings, core: Core, webhooks: Webhooks, kinds: Iterable[Kind]) -> Activities:
+    activities = Activities(
         core.database,
         core.audit,
         at_once=settings.builds_at_once,
         noted=webhooks.note_activity,
         lease_s=settings.activity_lease_s,
     )
+    for kind in kinds:
+        activities.register(kind)
+    return activities
