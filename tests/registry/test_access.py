@@ -45,7 +45,8 @@ def test_the_challenge_says_where_a_token_is_got_and_for_what(world: World) -> N
     for method, path, wanted in (
         ("GET", "/v2/", None),
         ("GET", f"/v2/{SHOP}/manifests/one", "pull"),
-        ("HEAD", f"/v2/{SHOP}/blobs/{sha256(b'x')}", "pull"),
+        ("GET", f"/v2/{SHOP}/blobs/{sha256(b'x')}", "pull"),
+        ("HEAD", f"/v2/{SHOP}/blobs/{sha256(b'x')}", "pull,push"),
         ("GET", f"/v2/{SHOP}/tags/list", "pull"),
         ("POST", f"/v2/{SHOP}/blobs/uploads/", "pull,push"),
         ("GET", f"/v2/{SHOP}/blobs/uploads/abc", "pull,push"),

@@ -1,7 +1,10 @@
 """Real clients against the hub over TLS: skopeo, podman, the device's own pull. One pushes, others run."""
 
 import json
+import os
 import platform
+import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,10 +16,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from agent.artifacts.fetch import HttpsRegistry
+from agent.artifacts.pull import pull_image
+from agent.artifacts.store import ContentStore
+from agent.drivers.port import ContainerSpec
+from agent.drivers.runc import RuncDriver
 from contract import oci
+from contract.desired import ImageRef, Limits
 from contract.digests import sha256
 from contract.enrolment import EnrolRequest
 from tests.api.conftest import ADMIN, World
+from tests.drivers.rig import exited
 from tests.registry.content import image, index
 from tests.registry.tools import Tools, needing
 from tests.registry.wire import Wire
@@ -122,13 +132,8 @@ def podman(tools: Tools) -> Iterator[Tools]:
 def test_podman_pushes_and_the_hub_hands_out(
     podman: Tools, wire: Wire, program: Path, tmp_path: Path
 ) -> None:
-    context = tmp_path / "context"
-    context.mkdir()
-    (context / "main").write_bytes(program.read_bytes())
-    (context / "main").chmod(0o755)
-    (context / "Containerfile").write_text('FROM scratch\nCOPY main /main\nENTRYPOINT ["/main"]\n')
     name = podman.image("shop/bypodman", "latest")
-    podman.podman("build", "--isolation", "chroot", "--tag", name, str(context))
+    _build(podman, name, program, tmp_path / "context")
     podman.podman("push", *podman.podman_options, name)
     pushed = wire.ask("GET", "shop/bypodman/manifests/latest")
     assert pushed.headers["Content-Type"] == oci.MANIFEST
@@ -136,6 +141,56 @@ def test_podman_pushes_and_the_hub_hands_out(
     podman.podman("pull", *podman.podman_options, name)
     ran = podman.podman("run", "--rm", "--network", "none", name, check=False)
     assert (ran.returncode, ran.stdout) == (7, "it runs\n"), ran.stderr
+
+
+def test_what_podman_builds_a_device_pulls_and_runs(
+    world: World, podman: Tools, program: Path, tmp_path: Path
+) -> None:
+    """Built by podman from scratch, pushed to the hub; pulled and run by the agent's own code, under runc."""
+    _build(podman, "localhost/fromscratch", program, tmp_path / "context")
+    name = podman.image("shop/fordevices", "1")
+    podman.podman("push", *podman.podman_options, "localhost/fromscratch", name)
+    digest = world.services.registry.manifest("shop/fordevices", "1").digest
+
+    certificates = tmp_path / "device"
+    certificates.mkdir()
+    _enrol(world, certificates, "cam-2")
+    context = ssl.create_default_context(cafile=str(world.core.certificate.parent / "ca.pem"))
+    context.load_cert_chain(certificates / "device.cert", certificates / "device.key")
+    registry = HttpsRegistry(f"https://{podman.host}", context)
+    ref = ImageRef(repository="shop/fordevices", digest=digest, name="fordevices:1")
+    staged = pull_image(ref, registry, ContentStore(tmp_path / "content"))
+    assert world.services.registry.pulled("cam-2")[1] == 3  # the manifest, the configuration, one layer
+
+    driver = RuncDriver(tmp_path / "state")
+    (tmp_path / "home").mkdir()
+    spec = ContainerSpec(
+        id=f"pushed-{os.getpid()}",
+        layers=staged.layers,
+        args=staged.config.config.Entrypoint,
+        env={},
+        cwd="/",
+        user="",
+        mounts=(),
+        limits=Limits(),
+        home=tmp_path / "home",
+        log=tmp_path / "log",
+    )
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        driver.start(spec, listener.fileno())
+        exited(driver, spec.id)
+        driver.remove(spec.id)
+    assert spec.log.read_text() == "it runs\n"
+
+
+def _build(podman: Tools, name: str, program: Path, context: Path) -> None:
+    """Build an image of nothing but the program."""
+    context.mkdir()
+    (context / "main").write_bytes(program.read_bytes())
+    (context / "main").chmod(0o755)
+    (context / "Containerfile").write_text('FROM scratch\nCOPY main /main\nENTRYPOINT ["/main"]\n')
+    podman.podman("build", "--isolation", "chroot", "--tag", name, str(context))
 
 
 def _config() -> bytes:
@@ -162,12 +217,12 @@ def _layout(folder: Path, layer: bytes) -> Path:
     return folder
 
 
-def _enrol(world: World, certificates: Path) -> None:
+def _enrol(world: World, certificates: Path, device: str = "cam-1") -> None:
     """Enrol a device of the workspace shop, and put its certificate where skopeo looks for one."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "whatever")])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    invitation = world.services.devices.invite("shop", "cam-1", timedelta(hours=1), ADMIN)
+    invitation = world.services.devices.invite("shop", device, timedelta(hours=1), ADMIN)
     answer = world.services.devices.enrol(
         EnrolRequest(
             token=invitation.token, csr_pem=request.public_bytes(serialization.Encoding.PEM).decode()
