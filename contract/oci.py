@@ -9,8 +9,8 @@ LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 
 
-class Platform(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The platform of an image (Go's names: ``amd64``, ``arm64``)."""
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """The platform of an image (Go's names: ``amd64``, ``arm64``); both are written, as the rule asks."""
 
     architecture: str
     os: str = "linux"
