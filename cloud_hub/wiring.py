@@ -36,6 +36,7 @@ from cloud_hub.db.owner import claim as claim_database
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.builds import ImageBuilds
+from cloud_hub.images.earlier import complete_earlier
 from cloud_hub.images.service import Images
 from cloud_hub.init import (
     PKI,
@@ -163,6 +164,7 @@ def build_services(
     database, data_dir = core.database, settings.data_dir
     work_dir = data_dir / "work"
     blobs = Blobs(database, core.store, work_dir)
+    complete_earlier(database, blobs)
     limits, audit = AttemptLimits(database), core.audit
     secrets, datastores = core.secrets, core.datastores
     tokens = Tokens(database, limits, audit)

@@ -20,23 +20,41 @@ class BuildAsk(Ask):
 
 
 class LayerAnswer(Answer):
-    """A layer: what it holds, its digest and compressed bytes."""
+    """A layer: what it holds, its digest, the digest of its tar (diff id) and compressed bytes."""
 
     title: str
     digest: str
+    diff_id: str
     size_bytes: int
 
 
-class ImageAnswer(Answer):
-    """One version of an image."""
+class PlatformAnswer(Answer):
+    """The manifest of one platform (``linux/amd64``), and what a device without any layer pulls."""
 
-    name: str
-    version: int
-    repository: str
+    platform: str
     digest: str
     size_bytes: int
     layers: list[LayerAnswer]
+
+
+class ImageAnswer(Answer):
+    """One version of an image; ``model`` and ``layers`` are those of the first model and platform."""
+
+    name: str
+    version: int
+    description: str
+    tags: dict[str, str]
+    repository: str
+    digest: str
+    size_bytes: int
+    base: str
+    compression: str
+    kind: str
+    platforms: list[PlatformAnswer]
+    layers: list[LayerAnswer]
+    models: list[str]
     model: str
+    activity: str | None
     created_by: str
     created_at: datetime
 
