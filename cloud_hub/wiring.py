@@ -187,7 +187,7 @@ def build_services(
         workspaces=Workspaces(database, audit),
         experiments=Experiments(database, blobs),
         models=models,
-        images=Images(database),
+        images=Images(database, audit),
         image_builds=ImageBuilds(
             database, blobs, models, activities, audit, work_dir=work_dir, cache_dir=data_dir / "cache"
         ),

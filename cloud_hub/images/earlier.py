@@ -3,11 +3,11 @@
 import logging
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
 
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.db.engine import Database
-from cloud_hub.images.platforms import as_document, digests_in, read_platforms
+from cloud_hub.images.platforms import as_document, read_platforms
+from cloud_hub.images.registration import contents_of
 from cloud_hub.images.rows import ImageContentRow, ImageRow
 from contract.errors import HeadlandError
 
@@ -38,14 +38,9 @@ def complete_earlier(database: Database, blobs: Blobs) -> int:
             if found is None:
                 continue
             found.platforms = as_document(platforms)
-            _replace_contents(
-                session, row.id, {one.platform for one in platforms}, digests_in(row.digest, platforms)
-            )
+            session.execute(delete(ImageContentRow).where(ImageContentRow.image == row.id))
+            for content in contents_of(row.digest, platforms):
+                content.image = row.id
+                session.add(content)
             done += 1
     return done
-
-
-def _replace_contents(session: Session, image: int, platforms: set[str], digests: set[str]) -> None:
-    session.execute(delete(ImageContentRow).where(ImageContentRow.image == image))
-    session.add_all(ImageContentRow(image=image, kind="platform", value=name) for name in platforms)
-    session.add_all(ImageContentRow(image=image, kind="digest", value=digest) for digest in digests)

@@ -4,7 +4,7 @@ A version is registered under the locks of its models' rows and of its name: a m
 or finds the image, and no version is given twice, not even after its deletion.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +15,14 @@ from sqlalchemy.orm import Session
 from cloud_hub.db.locking import take
 from cloud_hub.errors import NotFoundError
 from cloud_hub.images.platforms import ImagePlatform, as_document, digests_in
-from cloud_hub.images.rows import ImageContentRow, ImageModelRow, ImageNameRow, ImageRow, ImageTagRow
+from cloud_hub.images.rows import (
+    ContentKind,
+    ImageContentRow,
+    ImageModelRow,
+    ImageNameRow,
+    ImageRow,
+    ImageTagRow,
+)
 from cloud_hub.models.rows import ModelRow
 
 
@@ -24,7 +31,8 @@ class NewImage:
     """A version to register.
 
     ``digest`` is the index's (or a lone manifest's), ``size_bytes`` all that is kept for it, each blob
-    once; ``models`` are ids of `ModelRow`. ``activity`` built it, if one did.
+    once; ``models`` are ids of `ModelRow`, ``packages`` what the SBOM lists as ``name==version``.
+    ``activity`` built it, if one did.
     """
 
     workspace: str
@@ -38,6 +46,7 @@ class NewImage:
     kind: str = "cpu"
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    packages: Sequence[str] = ()
     activity: str | None = None
     created_by: str
 
@@ -77,19 +86,25 @@ def register(session: Session, new: NewImage) -> ImageRow:
         created_at=datetime.now(UTC),
         labels=[ImageTagRow(key=key, value=value) for key, value in new.tags.items()],
         inside=[ImageModelRow(model=model) for model in sorted(set(new.models))],
-        contents=contents_of(new.digest, new.platforms),
+        contents=contents_of(new.digest, new.platforms, new.packages),
     )
     session.add(row)
     session.flush()
     return row
 
 
-def contents_of(digest: str, platforms: tuple[ImagePlatform, ...]) -> list[ImageContentRow]:
+def contents_of(
+    digest: str, platforms: Sequence[ImagePlatform], packages: Sequence[str] = ()
+) -> list[ImageContentRow]:
     """Return the rows that an image is found by."""
-    names = {one.platform for one in platforms}
+    found: dict[ContentKind, set[str]] = {
+        "platform": {one.platform for one in platforms},
+        "digest": digests_in(digest, platforms),
+        "layer": {layer.title for one in platforms for layer in one.layers},
+        "package": set(packages),
+    }
     return [
-        *(ImageContentRow(kind="platform", value=name) for name in sorted(names)),
-        *(ImageContentRow(kind="digest", value=one) for one in sorted(digests_in(digest, platforms))),
+        ImageContentRow(kind=kind, value=value) for kind, values in found.items() for value in sorted(values)
     ]
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from cloud_hub.db.base import Base
 
-ContentKind = Literal["platform", "digest"]
+ContentKind = Literal["platform", "digest", "layer", "package"]
 
 
 class ImageNameRow(Base):
@@ -46,11 +46,11 @@ class ImageModelRow(Base):
 
 
 class ImageContentRow(Base):
-    """What an image is found by: a platform, or a digest of anything in it.
+    """What an image is found by: a platform, a digest of anything in it, a layer's title, a package.
 
     Digests are those of index, manifests, configurations, layers, and layers unpacked (diff ids). It
-    repeats what ``platforms`` of the image says, for the index. A platform without a name is not known
-    yet (`cloud_hub.images.earlier`).
+    repeats what ``platforms`` and the SBOM of the image say, for the index. A platform without a name is
+    not known yet (`cloud_hub.images.earlier`). A package is ``name==version``.
     """
 
     __tablename__ = "image_contents"

@@ -1,16 +1,20 @@
 """The image registry: the same name again is the next version; what a version is never changes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cloud_hub.audit.actor import Actor
+from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import NotFoundError
 from cloud_hub.images.platforms import ImageLayer, ImagePlatform, from_document
-from cloud_hub.images.rows import ImageModelRow, ImageRow
+from cloud_hub.images.rows import ImageContentRow, ImageModelRow, ImageRow, ImageTagRow
+from cloud_hub.images.uses import ImageUse, uses_of
+from cloud_hub.models.labels import changed, check_description, check_labels
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.registry.names import repository_of
 
@@ -52,20 +56,52 @@ class ImageView:
 class Images:
     """Images of all workspaces."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, audit: Audit) -> None:
         self._database = database
+        self._audit = audit
 
     def get(self, workspace: str, name: str, version: int | None) -> ImageView:
         """Return a version, or the newest that is there; raises `NotFoundError`."""
         with self._database.reading() as session:
             return views(session, [find_image(session, workspace, name, version)])[0]
 
-    def all_in(self, workspace: str) -> list[ImageView]:
-        """Return all versions by name."""
-        query = select(ImageRow).where(ImageRow.workspace == workspace)
+    def uses(self, workspace: str, name: str, version: int | None) -> list[ImageUse]:
+        """Return the deployments that use a version, or the newest; raises `NotFoundError`."""
         with self._database.reading() as session:
-            rows = session.scalars(query.order_by(ImageRow.name, ImageRow.version)).all()
-            return views(session, rows)
+            row = find_image(session, workspace, name, version)
+            return uses_of(session, workspace, [f"{name}:{row.version}"])
+
+    def packages(self, workspace: str, name: str, version: int | None) -> list[str]:
+        """Return the packages of a version's SBOMs as ``name==version``; raises `NotFoundError`."""
+        with self._database.reading() as session:
+            row = find_image(session, workspace, name, version)
+            query = select(ImageContentRow.value).where(
+                ImageContentRow.image == row.id, ImageContentRow.kind == "package"
+            )
+            return sorted(session.scalars(query))
+
+    def change(
+        self,
+        workspace: str,
+        name: str,
+        version: int | None,
+        by: Actor,
+        *,
+        description: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
+    ) -> ImageView:
+        """Change the description and tags; a tag set to None is taken away."""
+        with self._database.transaction() as session:
+            row = find_image(session, workspace, name, version, locked=True)
+            if description is not None:
+                check_description(description)
+                row.description = description
+            after = changed(row.tags, tags or {})
+            check_labels(after, kind="tags")
+            kept = {label.key: label for label in row.labels}
+            row.labels = [_tagged(kept.get(key), key, value) for key, value in after.items()]
+            self._audit.record(session, by, "image.change", f"{name}:{row.version}", workspace=workspace)
+            return views(session, [row])[0]
 
 
 def find_image(
@@ -98,6 +134,13 @@ def views(session: Session, rows: Sequence[ImageRow]) -> list[ImageView]:
     for image, name, version in found:
         names.setdefault(image, []).append(f"{name}:{version}")
     return [_view(row, names.get(row.id, [])) for row in rows]
+
+
+def _tagged(row: ImageTagRow | None, key: str, value: str) -> ImageTagRow:
+    if row is None:
+        return ImageTagRow(key=key, value=value)
+    row.value = value
+    return row
 
 
 def _view(row: ImageRow, models: list[str]) -> ImageView:

@@ -9,3 +9,8 @@ def repository_of(workspace: str, image: str) -> str:
 def workspace_of(repository: str) -> str:
     """Return the workspace that a repository is in."""
     return repository.partition("/")[0]
+
+
+def image_of(repository: str) -> str:
+    """Return the image that a repository is of."""
+    return repository.partition("/")[2]

@@ -109,6 +109,8 @@ def _carry_over(connection: sa.Connection) -> None:
         connection.execute(contents.insert().values(image=row["id"], kind="platform", value=""))
         for digest in {row["digest"], *(layer["digest"] for layer in row["layers"])}:
             connection.execute(contents.insert().values(image=row["id"], kind="digest", value=digest))
+        for title in {layer["title"] for layer in row["layers"]}:
+            connection.execute(contents.insert().values(image=row["id"], kind="layer", value=title))
     table = _table("image_names", workspace=TEXT, name=TEXT, newest=NUMBER)
     for (workspace, name), newest in names.items():
         connection.execute(table.insert().values(workspace=workspace, name=name, newest=newest))
