@@ -28,6 +28,7 @@ from cloud_hub.models.describe import ONNX, onnx_files
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models
 from cloud_hub.registry.names import repository_of
+from cloud_hub.registry.service import Registry
 from contract import oci
 from contract.digests import check_digest
 from contract.ids import check_name, split_versioned
@@ -52,6 +53,7 @@ class ImageBuilds:
         self,
         database: Database,
         blobs: Blobs,
+        registry: Registry,
         models: Models,
         activities: Activities,
         audit: Audit,
@@ -61,6 +63,7 @@ class ImageBuilds:
     ) -> None:
         self._database = database
         self._blobs = blobs
+        self._registry = registry
         self._models = models
         self._activities = activities
         self._audit = audit
@@ -142,6 +145,7 @@ class ImageBuilds:
     def _register(
         self, asked: BuildParameters, model: ModelRow, built: BuiltImage, activity: str
     ) -> ImageRow:
+        repository = repository_of(asked.workspace, asked.name)
         with self._database.transaction() as session:
             row = register(
                 session,
@@ -157,19 +161,20 @@ class ImageBuilds:
                     created_by=asked.principal,
                 ),
             )
-            self._link(session, repository_of(asked.workspace, asked.name), built)
+            self._keep(session, repository, built)
+            self._registry.set_tag(session, repository, str(row.version), built.index_digest)
         return row
 
-    def _link(self, session: Session, repository: str, built: BuiltImage) -> None:
-        for digest, media_type in (
-            (built.index_digest, oci.INDEX),
-            (built.manifest_digest, oci.MANIFEST),
-            (built.config_digest, oci.CONFIG),
-        ):
-            size_bytes = len(self._blobs.read_small(digest))
-            self._blobs.link(session, repository, digest, size_bytes, media_type)
+    def _keep(self, session: Session, repository: str, built: BuiltImage) -> None:
+        blobs = self._registry.blobs
+        config = blobs.read_small(built.config_digest)
+        blobs.link(session, repository, built.config_digest, len(config), oci.CONFIG)
         for layer in built.layers:
-            self._blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
+            blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
+        manifest = blobs.read_small(built.manifest_digest)
+        self._registry.keep_manifest(session, repository, manifest, oci.MANIFEST)
+        index = blobs.read_small(built.index_digest)
+        self._registry.keep_manifest(session, repository, index, oci.INDEX)
 
 
 def _platform(built: BuiltImage) -> ImagePlatform:

@@ -1,7 +1,7 @@
 """The image registry: names whose versions are not given again, tags, several models, platforms.
 
 Revision ID: 0110
-Revises: 0090
+Revises: 0100
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0110"
-down_revision = "0090"
+down_revision = "0100"
 branch_labels = None
 depends_on = None
 
