@@ -163,8 +163,7 @@ def build_services(
     """
     database, data_dir = core.database, settings.data_dir
     work_dir = data_dir / "work"
-    blobs = Blobs(database, core.store, work_dir)
-    complete_earlier(database, blobs)
+    blobs = _blobs(core, work_dir)
     limits, audit = AttemptLimits(database), core.audit
     secrets, datastores = core.secrets, core.datastores
     tokens = Tokens(database, limits, audit)
@@ -224,6 +223,13 @@ def build_services(
 def _attached(settings: Settings, core: Core) -> AttachedFiles:
     cache_dir = settings.data_dir / "cache" / "datastores"
     return AttachedFiles(core.telemetry_stores, cache_dir, settings.telemetry_cache_bytes)
+
+
+def _blobs(core: Core, work_dir: Path) -> Blobs:
+    """Return the blobs; what a migration could not read in them is looked up now."""
+    blobs = Blobs(core.database, core.store, work_dir)
+    complete_earlier(core.database, blobs)
+    return blobs
 
 
 def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> Sweeper:
