@@ -354,6 +354,29 @@ def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(world: Worl
         shop.delete_image("digits")
 
 
+def test_deleting_leaves_whole_what_an_index_of_others_names(world: World, shop: Workspace) -> None:
+    pushed = of_platforms(b"shared")
+    push(world.services, REPOSITORY, *pushed, tags=("edge",))
+    shop.register_image("digits", pushed[1].digest)
+    shop.delete_image("digits:1")
+    assert set(blobs_of(*pushed)) <= links(world)
+    assert shop.register_image("digits", "edge").version == 2
+
+
+def test_the_wire_refuses_to_delete_what_is_registered_or_deployed(world: World, shop: Workspace) -> None:
+    pushed = of_platforms(b"shared")
+    push(world.services, REPOSITORY, *pushed, tags=("edge",))
+    shop.register_image("digits", "edge")
+    path = f"/v2/{REPOSITORY}/manifests/{pushed[0].digest}"
+    headers = bearer(world.admin_token)
+    answer = world.client.delete(path, headers=headers)
+    assert (answer.status_code, "digits:1" in answer.text) == (409, True)
+    shop.invite_device("cam-1")
+    roll_out(world.services, "line", "digits:1", "cam-1")
+    answer = world.client.delete(path, headers=headers)
+    assert "rollout line:1 on device cam-1 as scorer" in answer.text
+
+
 def test_readers_look_and_contributors_change(world: World, shop: Workspace) -> None:
     push(world.services, REPOSITORY, of_platform("amd64", b"layer"), tags=("a",))
     shop.register_image("digits", "a")
