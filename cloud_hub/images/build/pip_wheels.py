@@ -52,9 +52,9 @@ def package_folders(name: str) -> list[Path]:
 class PipWheelSource:
     """Downloads what is pinned for a Python, with ``pip download --require-hashes``.
 
-    What is pinned: the wheels of an image's ``lock``; else what satisfies ``wanted`` and the scoring server;
-    else the scoring server's own list, or ``pinned``. ``cache_dir`` keeps each wheel under its SHA-256, and for
-    each list and Python its wheels. Which index pip asks is pip's own configuration.
+    What is pinned: the wheels of an image's ``lock``; else what satisfies ``wanted`` and the scoring
+    server; else the scoring server's own list, or ``pinned``. ``cache_dir`` keeps each wheel under its
+    SHA-256, and for each list and Python its wheels. Which index pip asks is pip's own configuration.
     """
 
     def __init__(
