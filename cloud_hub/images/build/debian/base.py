@@ -1,4 +1,4 @@
-"""The base ``debian``: its packages are looked up each time, fetched and unpacked only where they are needed."""
+"""The base ``debian``: its packages are looked up each time, fetched and unpacked where they are needed."""
 
 import fcntl
 import tempfile
@@ -11,7 +11,14 @@ from typing import Final
 from cloud_hub.images.build.bases import Asked, Base, SystemPackage
 from cloud_hub.images.build.bytecode import Compiler
 from cloud_hub.images.build.debian.apt import RELEASE, Apt
-from cloud_hub.images.build.debian.packages import GLIBC, INTERPRETER, PYTHON, RUNTIME, packages_in, version_of
+from cloud_hub.images.build.debian.packages import (
+    GLIBC,
+    INTERPRETER,
+    PYTHON,
+    RUNTIME,
+    packages_in,
+    version_of,
+)
 from cloud_hub.images.build.debian.runtime import PROGRAM, entries_of, loader_of, unpack_runtime
 from cloud_hub.images.build.layer_plans import LayerPlan, layer_key
 from cloud_hub.images.build.layer_tar import Entry, digest_of, stop_if
@@ -44,7 +51,9 @@ class DebianBases:
         compiling = runtime if own == architecture else _Runtime(self, self._packages(own, asked), own, asked)
         version = version_of(INTERPRETER, compiling.debs)
         compiler = closing.enter_context(
-            Compiler(compiling.command, cache_tag=f"cpython-{PYTHON.replace('.', '')}", build=f"debian {version}")
+            Compiler(
+                compiling.command, cache_tag=f"cpython-{PYTHON.replace('.', '')}", build=f"debian {version}"
+            )
         )
         rows = [[deb.name, deb.version, deb.digest] for deb in debs]
         plan = LayerPlan(
@@ -61,7 +70,8 @@ class DebianBases:
             layers=(plan,),
             compiler=compiler,
             packages=tuple(
-                SystemPackage("deb/debian", deb.name, deb.version, deb.architecture, deb.digest) for deb in debs
+                SystemPackage("deb/debian", deb.name, deb.version, deb.architecture, deb.digest)
+                for deb in debs
             ),
         )
 
