@@ -169,13 +169,10 @@ def build_services(
     database, audit = core.database, core.audit
     limits = AttemptLimits(database)
     blobs = _blobs(settings, core)
-    secrets, datastores = core.secrets, core.datastores
     tokens = Tokens(database, limits, audit)
     sealed, outbound = _webhook_doors(settings, core)
     webhooks = Webhooks(database, sealed, audit, outbound.check)
-    activities = _activities(settings, core, webhooks)
-    for kind in kinds:
-        activities.register(kind)
+    activities = _activities(settings, core, webhooks, kinds)
     people = People(database, tokens, limits, audit)
     uploads = Uploads(database, blobs, _parts(settings, core, "uploads"), most_bytes=settings.max_model_bytes)
     registry = Registry(database, blobs)
@@ -208,9 +205,9 @@ def build_services(
         deliverer=Deliverer(database, outbound, sealed),
         blobs=blobs,
         audit=audit,
-        secrets=secrets,
-        datastores=datastores,
-        first_datastores=FirstDatastores(datastores, core.telemetry_stores, secrets, audit),
+        secrets=core.secrets,
+        datastores=core.datastores,
+        first_datastores=FirstDatastores(core.datastores, core.telemetry_stores, core.secrets, audit),
         uploads=uploads,
         sweeper=_sweeper(settings, core, blobs, uploads),
         share=core.share,
@@ -285,11 +282,14 @@ def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> 
     )
 
 
-def _activities(settings: Settings, core: Core, webhooks: Webhooks) -> Activities:
-    return Activities(
+def _activities(settings: Settings, core: Core, webhooks: Webhooks, kinds: Iterable[Kind]) -> Activities:
+    activities = Activities(
         core.database,
         core.audit,
         at_once=settings.builds_at_once,
         noted=webhooks.note_activity,
         lease_s=settings.activity_lease_s,
     )
+    for kind in kinds:
+        activities.register(kind)
+    return activities

@@ -15,6 +15,8 @@ from cloud_hub.cli.session import WorkspaceOption
 from cloud_hub.cli.session import workspace as connect
 from cloud_hub.sdk import Attached, Image, ImagePlatform, ImageUse, Workspace
 
+__all__ = ["app"]
+
 BAR = 30
 PACKAGES = 8
 Image_ = Annotated[str, typer.Argument(metavar="IMAGE", help="name:version, or name for the newest.")]

@@ -168,7 +168,7 @@ def test_images_are_found_by_all_that_is_known_of_them(
     meter = shop.register_image("meter", "a", models=["scale:1", "other:1"])
     first, second = ["digits:1"], ["digits:1", "digits:2"]
     everything = [*second, "meter:1"]
-    for found, query in [
+    searches: list[tuple[list[str], dict[str, Any]]] = [
         (everything, {}),
         (second, {"name": "digits"}),
         (["meter:1"], {"name": "m?t*"}),
@@ -209,7 +209,8 @@ def test_images_are_found_by_all_that_is_known_of_them(
         (everything[::-1], {"order": "-name"}),
         (everything[::-1], {"order": "-created"}),
         (everything[:2], {"limit": 2, "order": "created"}),
-    ]:
+    ]
+    for found, query in searches:
         assert names(shop.images(**query)) == found, query
 
 
