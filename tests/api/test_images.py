@@ -159,6 +159,7 @@ def test_images_are_found_by_all_that_is_known_of_them(
     attach(world.services, REPOSITORY, both[-1], SBOM, SPDX)
     annotated = of_platform("arm64", b"titled layer")
     titled = json.loads(annotated.data)
+    titled["annotations"] = {"org.opencontainers.image.base.name": "docker.io/library/debian:13"}
     titled["layers"][0]["annotations"] = {"org.opencontainers.image.title": "wheel numpy"}
     single = Content(json.dumps(titled).encode(), oci.MANIFEST, annotated.blobs)
     push(world.services, "shop/meter", single, tags=("a",))
@@ -196,6 +197,7 @@ def test_images_are_found_by_all_that_is_known_of_them(
         (["meter:1"], {"layer": "wheel *"}),
         ([], {"log": "x"}),
         ([], {"base": "host"}),
+        (["meter:1"], {"base": "docker.io/*"}),
         (everything, {"kind": "pushed"}),
         (["meter:1"], {"max_bytes": meter.size_bytes}),
         (second, {"min_bytes": meter.size_bytes + 1}),
