@@ -109,7 +109,7 @@ def compressions_in(manifests: Iterable[bytes]) -> str:
 
 
 def base_in(manifests: Iterable[bytes]) -> str:
-    """Return the base that the manifests are annotated with; an empty text where there is none, or several."""
+    """Return the base that the manifests are annotated with; an empty text for none, or several."""
     found = {msgspec.json.decode(data, type=oci.Manifest).annotations.get(BASE, "") for data in manifests}
     return found.pop()[:LONGEST_BASE] if len(found) == 1 else ""
 
