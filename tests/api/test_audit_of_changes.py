@@ -204,6 +204,9 @@ ELSEWHERE = {
     f"PUT {API}/me/password",  # below: a session of one's own is needed
     "POST /.well-known/est/simpleenroll",  # tests/hub/test_devices.py
     in_workspace("POST /rollouts"),  # tests/e2e
+    "PUT /v2/{workspace}/{image}/manifests/{reference}",  # tests/registry/test_access.py, as the next two
+    "DELETE /v2/{workspace}/{image}/manifests/{reference}",
+    "DELETE /v2/{workspace}/{image}/blobs/{digest}",
 }
 
 

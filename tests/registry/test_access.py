@@ -3,6 +3,7 @@
 import base64
 import re
 import time
+from functools import partial
 
 import httpx
 import pytest
@@ -183,6 +184,10 @@ def test_a_token_ends_with_what_it_was_got_with(world: World, pushed: str) -> No
     assert said(wire.ask("GET", f"{SHOP}/manifests/{pushed}")) == (401, "UNAUTHORIZED")
 
 
+def _clock_behind(age_s: float) -> float:
+    return time.time() - age_s
+
+
 def test_a_token_ends_after_its_time_and_another_hubs_is_none(world: World, token: str) -> None:
     services = world.services
     key = world.core.master_keys.derive("registry-tokens")
@@ -193,9 +198,8 @@ def test_a_token_ends_after_its_time_and_another_hubs_is_none(world: World, toke
         (LIFETIME_S + 1, key, 401),
         (0, b"another key", 401),
     ):
-        made = RegistryTokens(
-            services.tokens, services.people, services.limits, secret, lambda age=age_s: time.time() - age
-        )
+        earlier = partial(_clock_behind, age_s)
+        made = RegistryTokens(services.tokens, services.people, services.limits, secret, earlier)
         wire = Wire(world.client, made.issue("any", token, asked, "").token)
         assert wire.ask("GET", "/v2/").status_code == status
     good = fetch(world, token, f"repository:{SHOP}:pull")
