@@ -71,8 +71,8 @@ def move_clock(seconds: float) -> None:
     now, local, utc = time.time, time.localtime, time.gmtime
     time.time = lambda: now() + seconds
     time.time_ns = lambda: int((now() + seconds) * 1e9)
-    time.localtime = lambda at=None: local(time.time() if at is None else at)  # type: ignore[assignment,misc]
-    time.gmtime = lambda at=None: utc(time.time() if at is None else at)  # type: ignore[assignment,misc]
+    time.localtime = lambda at=None: local(time.time() if at is None else at)
+    time.gmtime = lambda at=None: utc(time.time() if at is None else at)
 
 
 def main(many: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from cloud_hub.images.build import (
 )
 from cloud_hub.images.build.bases import native_target
 from contract.digests import sha256
+from tests.images.shop import shop as shop  # noqa: PLC0414  a fixture of this folder
 
 ROOT = Path(__file__).parents[2]
 SURROUNDINGS: tuple[dict[str, Any], ...] = (
