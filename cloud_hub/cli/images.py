@@ -39,10 +39,6 @@ def build(
     lock: Annotated[
         Path | None, typer.Option(help="A lock of an image: the same packages once more.")
     ] = None,
-    allow_source_builds: Annotated[
-        bool,
-        typer.Option("--allow-source-builds", help="Build packages that have no wheel, confined."),
-    ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for it.")] = False,
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
@@ -60,7 +56,6 @@ def build(
             pyproject=pyproject,
             conda=conda,
             lock=lock,
-            source_builds=allow_source_builds,
         )
         if detach:
             show(begun, f"image-build {begun.id} is queued; headland activity follow {begun.id}")

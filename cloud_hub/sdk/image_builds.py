@@ -32,14 +32,12 @@ class BuildCalls:
         pyproject: Path | None = None,
         conda: Path | None = None,
         lock: Path | None = None,
-        source_builds: bool = False,
     ) -> Activity:
         """Start to build image ``name`` of a model; follow the activity.
 
         ``base`` is ``host`` or ``debian``; ``platforms`` are such as ``linux/arm64``, none is the hub's own;
         ``compression`` is ``gzip`` or ``zstd``. Of ``requirements``, ``pyproject``, ``conda`` and ``lock``
-        at most one; without one the image has what the scoring server needs. ``source_builds`` lets
-        packages without wheels be built, confined.
+        at most one; without one the image has what the scoring server needs.
         """
         files = {"requirements": requirements, "pyproject": pyproject, "conda": conda}
         given = {kind: path for kind, path in files.items() if path is not None}
@@ -57,7 +55,6 @@ class BuildCalls:
             "compression": compression,
             "requirements": asked[0] if asked else None,
             "lock_digest": self._uploaded(lock),
-            "source_builds": source_builds,
         }
         return self._client.post(f"{self._path}/images/builds", body, Activity)
 
@@ -75,7 +72,6 @@ class BuildCalls:
         pyproject: Path | None = None,
         conda: Path | None = None,
         lock: Path | None = None,
-        source_builds: bool = False,
     ) -> Image:
         """Build as `start_build` does and wait for it; ``on_event`` is told how it goes."""
         begun = self.start_build(
@@ -89,7 +85,6 @@ class BuildCalls:
             pyproject=pyproject,
             conda=conda,
             lock=lock,
-            source_builds=source_builds,
         )
         done = self.wait(begun.id, on_event)
         return self.image((done.result or {})["image"])
