@@ -36,6 +36,8 @@ from cloud_hub.db.owner import claim as claim_database
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.builds import ImageBuilds
+from cloud_hub.images.earlier import complete_earlier
+from cloud_hub.images.removal import in_use
 from cloud_hub.images.service import Images
 from cloud_hub.init import (
     PKI,
@@ -186,10 +188,10 @@ def build_services(
         workspaces=Workspaces(database, audit),
         experiments=Experiments(database, blobs),
         models=models,
-        images=Images(database),
+        images=Images(database, audit),
         image_builds=_image_builds(settings, core, registry, models, activities),
         registry=registry,
-        registry_changes=Changes(database, registry, audit),
+        registry_changes=Changes(database, registry, audit, in_use),
         registry_tokens=RegistryTokens(tokens, people, limits, core.master_keys.derive("registry-tokens")),
         pushes=pushes,
         collector=_collector(settings, core, registry, pushes),
@@ -263,7 +265,10 @@ def _webhook_doors(settings: Settings, core: Core) -> tuple[KeySealedText, Guard
 
 
 def _blobs(settings: Settings, core: Core) -> Blobs:
-    return Blobs(core.database, core.store, settings.data_dir / "work")
+    """Return the blobs; what a migration could not read in them is looked up now."""
+    blobs = Blobs(core.database, core.store, settings.data_dir / "work")
+    complete_earlier(core.database, blobs)
+    return blobs
 
 
 def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> Sweeper:

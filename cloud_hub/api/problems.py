@@ -27,6 +27,8 @@ from contract.ids import InvalidNameError
 
 log = logging.getLogger(__name__)
 
+WITH_ERRORS = (errors.InvalidInputError, errors.ModelInUseError, errors.ImageInUseError)
+
 # The most special class of an error counts, along its bases.
 STATUS: dict[type[HeadlandError], HTTPStatus] = {
     HeadlandError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -123,7 +125,7 @@ def to_response(error: HeadlandError, request: Request) -> Response:
     status = status_of(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("a request failed: %s", error, exc_info=error)
-    problems = error.errors if isinstance(error, (errors.InvalidInputError, errors.ModelInUseError)) else ()
+    problems = error.errors if isinstance(error, WITH_ERRORS) else ()
     return _answer(
         status,
         error.code,

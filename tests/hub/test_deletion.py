@@ -23,8 +23,9 @@ from cloud_hub.blobs.upload_rows import UploadKey
 from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import BlobGoneError, ModelInUseError, NotFoundError, UploadOffsetError
-from cloud_hub.images.builds import BuildParameters, ImageBuilds
-from cloud_hub.images.rows import ImageRow
+from cloud_hub.images.build_job import BuildParameters, Made
+from cloud_hub.images.builds import ImageBuilds
+from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.removal import delete_model
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models, NewModel
@@ -133,8 +134,8 @@ class World:
             version=1,
             digest=DIGEST,
             size_bytes=1,
-            layers=[],
-            model=model.id,
+            platforms=[],
+            inside=[ImageModelRow(model=model.id)],
             created_by="ana",
             created_at=datetime.now(UTC),
         )
@@ -233,7 +234,7 @@ async def test_deletion_against_the_registration_of_an_image(world: World) -> No
         work_dir=world.folder / "work",
         cache_dir=world.folder / "cache",
     )
-    image = built(world.blobs)
+    image = Made(built(world.blobs), "host", ())
     for number in range(30):
         await world.upload()
         model = world.register()
