@@ -174,6 +174,7 @@ def build_services(
         activities.register(kind)
     parts = BlockParts(core.store, work_dir) if settings.clustered else FileParts(data_dir / "uploads")
     uploads = Uploads(database, blobs, parts, most_bytes=settings.max_model_bytes)
+    registry = Registry(database, blobs)
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
         settings=settings,
@@ -187,9 +188,16 @@ def build_services(
         models=models,
         images=Images(database),
         image_builds=ImageBuilds(
-            database, blobs, models, activities, audit, work_dir=work_dir, cache_dir=data_dir / "cache"
+            database,
+            blobs,
+            registry,
+            models,
+            activities,
+            audit,
+            work_dir=work_dir,
+            cache_dir=data_dir / "cache",
         ),
-        registry=Registry(database, blobs),
+        registry=registry,
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
         telemetry=Telemetry(database, core.local, core.files, _attached(settings, core)),

@@ -27,6 +27,7 @@ from cloud_hub.models.describe import ONNX, onnx_files
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models
 from cloud_hub.registry.names import repository_of
+from cloud_hub.registry.service import Registry
 from contract import oci
 from contract.digests import check_digest
 from contract.ids import check_name, split_versioned
@@ -51,6 +52,7 @@ class ImageBuilds:
         self,
         database: Database,
         blobs: Blobs,
+        registry: Registry,
         models: Models,
         activities: Activities,
         audit: Audit,
@@ -60,6 +62,7 @@ class ImageBuilds:
     ) -> None:
         self._database = database
         self._blobs = blobs
+        self._registry = registry
         self._models = models
         self._activities = activities
         self._audit = audit
@@ -150,7 +153,7 @@ class ImageBuilds:
                     where=f"{model.name}:{model.version}",
                     fix="Build an image of another version.",
                 )
-            self._link(session, repository, built)
+            self._keep(session, repository, built)
             row = _built_by(session, activity)
             if row is not None:
                 return row
@@ -175,18 +178,20 @@ class ImageBuilds:
                 created_at=datetime.now(UTC),
             )
             session.add(row)
+            session.flush()
+            self._registry.set_tag(session, repository, str(row.version), built.index_digest)
         return row
 
-    def _link(self, session: Session, repository: str, built: BuiltImage) -> None:
-        for digest, media_type in (
-            (built.index_digest, oci.INDEX),
-            (built.manifest_digest, oci.MANIFEST),
-            (built.config_digest, oci.CONFIG),
-        ):
-            size_bytes = len(self._blobs.read_small(digest))
-            self._blobs.link(session, repository, digest, size_bytes, media_type)
+    def _keep(self, session: Session, repository: str, built: BuiltImage) -> None:
+        blobs = self._registry.blobs
+        config = blobs.read_small(built.config_digest)
+        blobs.link(session, repository, built.config_digest, len(config), oci.CONFIG)
         for layer in built.layers:
-            self._blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
+            blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
+        manifest = blobs.read_small(built.manifest_digest)
+        self._registry.keep_manifest(session, repository, manifest, oci.MANIFEST)
+        index = blobs.read_small(built.index_digest)
+        self._registry.keep_manifest(session, repository, index, oci.INDEX)
 
 
 def _built_by(session: Session, activity: str) -> ImageRow | None:
