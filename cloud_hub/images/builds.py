@@ -184,12 +184,14 @@ class ImageBuilds:
 
     def _keep(self, session: Session, repository: str, built: BuiltImage) -> None:
         blobs = self._registry.blobs
-        config = blobs.read_small(built.config_digest)
-        blobs.link(session, repository, built.config_digest, len(config), oci.CONFIG)
+        for one in built.manifests:
+            config = blobs.read_small(one.config_digest)
+            blobs.link(session, repository, one.config_digest, len(config), oci.CONFIG)
         for layer in built.layers:
             blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
-        manifest = blobs.read_small(built.manifest_digest)
-        self._registry.keep_manifest(session, repository, manifest, oci.MANIFEST)
+        for one in built.manifests:
+            manifest = blobs.read_small(one.manifest_digest)
+            self._registry.keep_manifest(session, repository, manifest, oci.MANIFEST)
         index = blobs.read_small(built.index_digest)
         self._registry.keep_manifest(session, repository, index, oci.INDEX)
 
