@@ -35,6 +35,10 @@ from cloud_hub.db.engine import Database
 from cloud_hub.db.owner import claim as claim_database
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
+from cloud_hub.image_stores.moving import ImageMover
+from cloud_hub.image_stores.outside import OutsideRegistries
+from cloud_hub.image_stores.service import ImageStores
+from cloud_hub.images.bases.for_builds import Bases
 from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.service import Images
 from cloud_hub.init import (
@@ -46,6 +50,7 @@ from cloud_hub.init import (
 )
 from cloud_hub.keys import open_master_keys
 from cloud_hub.models.service import Models
+from cloud_hub.oci_client.access import RegistryAccess
 from cloud_hub.outbound.policy import parse_allowed
 from cloud_hub.pki.authority import Authority
 from cloud_hub.pki.signer import DesiredSigner
@@ -162,7 +167,9 @@ def build_services(
     """
     database, data_dir = core.database, settings.data_dir
     work_dir = data_dir / "work"
-    blobs = Blobs(database, core.store, work_dir)
+    access = RegistryAccess.of(settings)
+    outside = OutsideRegistries(database, core.secrets, access)
+    blobs = Blobs(database, core.store, work_dir, outside)
     limits, audit = AttemptLimits(database), core.audit
     secrets, datastores = core.secrets, core.datastores
     tokens = Tokens(database, limits, audit)
@@ -187,6 +194,9 @@ def build_services(
         experiments=Experiments(database, blobs),
         models=models,
         images=Images(database),
+        bases=Bases(database, blobs, core.secrets, access),
+        image_stores=ImageStores(database, outside, audit),
+        image_mover=ImageMover(database, blobs, outside),
         image_builds=ImageBuilds(
             database,
             blobs,

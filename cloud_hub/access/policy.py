@@ -77,6 +77,8 @@ IN_WORKSPACE: dict[str, Rule] = {
     "HEAD /models/{model}/files/{path:path}": "Reader",
     "GET /images": "Reader",
     "POST /images/builds": "Contributor",
+    "GET /image-store": "Reader",
+    "PUT /image-store": "Owner",
     "GET /images/{image}": "Reader",
     "GET /devices": "Reader",
     "POST /devices": "Contributor",

@@ -14,6 +14,7 @@ from cloud_hub.archives.errors import ArchiveStorageError
 from cloud_hub.audit.errors import AuditBrokenError
 from cloud_hub.blobs.errors import ReadCacheError, StoreConfigError, StoreError
 from cloud_hub.broker.errors import BrokerError
+from cloud_hub.oci_client.errors import RegistryDeniedError, RegistryError, RegistryNotFoundError
 from cloud_hub.outbound.errors import OutboundFailedError, OutboundTooLargeError
 from cloud_hub.pki.errors import CsrRefusedError
 from cloud_hub.secrets.errors import SecretDestroyedError, SecretUnreadableError
@@ -43,6 +44,9 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     ReadCacheError: HTTPStatus.UNPROCESSABLE_ENTITY,
     OutboundFailedError: HTTPStatus.BAD_GATEWAY,
     OutboundTooLargeError: HTTPStatus.BAD_GATEWAY,
+    RegistryError: HTTPStatus.BAD_GATEWAY,
+    RegistryNotFoundError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    RegistryDeniedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     ArchiveStorageError: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,

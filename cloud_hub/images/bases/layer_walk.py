@@ -32,11 +32,12 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, zstd.ZstdError, EOFError, UnicodeError, ValueError,
           OverflowError, IndexError, KeyError, RecursionError)  # fmt: skip
 INTERESTING: Final = re.compile(
-    r"(?:.*/)?(?:python3?(?:\.[0-9]{1,2})?|pypy[0-9.]*|python3\.[0-9]{1,2}/os\.py|ld-[^/]*|libc\.so\.6|libc-2\.[0-9]+\.so)"
+    r"(?:.*/)?(?:python3?(?:\.[0-9]{1,2})?|pypy[0-9.]*|python3\.[0-9]{1,2}/os\.py|ld-[^/]*|libpython3\.[^/]*|libc\.so\.6|libc-2\.[0-9]+\.so)"
 )
 GLIBC: Final = re.compile(rb"GNU C Library [^\n\0]{0,100}release version (2\.[0-9]{1,3})")
 HEAD_BYTES: Final = 4096
-MAX_LIBC_BYTES: Final = 16 * 1024**2
+MAX_PROGRAM_BYTES: Final = 64 * 1024**2
+VERSION: Final = re.compile(rb"\0(3\.[0-9]{1,2}\.[0-9]{1,2})\+?\0")
 _ELF: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT: Final = struct.Struct("<IIQQQQQQ")
 PT_INTERP: Final = 3
@@ -143,13 +144,17 @@ def _text(name: str) -> str:
 
 
 def _wanted(path: str, size_bytes: int) -> int:
-    return min(size_bytes, MAX_LIBC_BYTES) if "libc" in path.rpartition("/")[2] else HEAD_BYTES
+    small = path.endswith("/os.py") or path.rpartition("/")[2].startswith("ld-")
+    return min(size_bytes, HEAD_BYTES if small else MAX_PROGRAM_BYTES)
 
 
 def _facts(path: str, data: bytes) -> dict[str, str]:
     facts: dict[str, str] = {}
-    if path.rpartition("/")[2].startswith("libc") and (version := GLIBC.search(data)):
-        facts["glibc"] = version[1].decode()
+    name = path.rpartition("/")[2]
+    if name.startswith("libc") and (glibc := GLIBC.search(data)):
+        facts["glibc"] = glibc[1].decode()
+    if name.startswith(("python", "libpython")) and (version := VERSION.search(data)):
+        facts["python"] = version[1].decode()
     if not data.startswith(b"\x7fELF\x02\x01") or len(data) < _ELF.size:
         return facts
     header = _ELF.unpack_from(data)

@@ -27,12 +27,14 @@ class BaseLayer:
 class BasePython:
     """The Python that a base holds, as its files say.
 
-    ``path`` is absolute and no link; ``version`` is such as ``3.12``, ``cache_tag`` such as ``cpython-312``.
-    ``libc_version`` is such as ``2.36`` (the newest ``manylinux_2_X`` that fits), empty where it is unknown.
+    ``path`` is absolute and no link; ``version`` is such as ``3.12``, ``cache_tag`` such as ``cpython-312``;
+    ``full_version`` such as ``3.12.7``, its last part 0 where the files do not say it. ``libc_version`` is
+    such as ``2.36`` (the newest ``manylinux_2_X`` that fits).
     """
 
     path: str
     version: str
+    full_version: str
     cache_tag: str
     libc: Literal["glibc", "musl"]
     libc_version: str

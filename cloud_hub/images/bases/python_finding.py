@@ -59,17 +59,22 @@ def _described(tree: ImageTree, path: str, node: Node, platform: str, where: str
         raise _unfit("its Python is linked in a way that wheels do not fit", where)
     if not tree.nodes.get(tree.resolve(loader)):
         raise _unfit("its Python's loader is missing", where)
+    told = {node.facts["python"] for node in tree.nodes.values() if "python" in node.facts}
+    full_versions = sorted(one for one in told if one.startswith(f"3.{minor}."))
     versions = [
         tuple(map(int, node.facts["glibc"].split(".")))
         for node in tree.nodes.values()
         if "glibc" in node.facts
     ]
+    if not versions:
+        raise _unfit("its C library is not there, or does not say its version", where)
     return BasePython(
         path=f"/{path}",
         version=f"3.{minor}",
+        full_version=full_versions[0] if len(full_versions) == 1 else f"3.{minor}.0",
         cache_tag=f"cpython-3{minor}",
         libc=libc,
-        libc_version=".".join(map(str, min(versions))) if versions else "",
+        libc_version=".".join(map(str, min(versions))),
     )
 
 

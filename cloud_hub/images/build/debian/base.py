@@ -11,7 +11,14 @@ from typing import Final
 from cloud_hub.images.build.bases import Asked, Base, SystemPackage
 from cloud_hub.images.build.bytecode import Compiler
 from cloud_hub.images.build.debian.apt import RELEASE, Apt
-from cloud_hub.images.build.debian.packages import GLIBC, INTERPRETER, PYTHON, RUNTIME, packages_in, version_of
+from cloud_hub.images.build.debian.packages import (
+    GLIBC,
+    INTERPRETER,
+    PYTHON,
+    RUNTIME,
+    packages_in,
+    version_of,
+)
 from cloud_hub.images.build.debian.runtime import PROGRAM, entries_of, loader_of, unpack_runtime
 from cloud_hub.images.build.layer_plans import LayerPlan, layer_key
 from cloud_hub.images.build.layer_tar import Entry, digest_of, stop_if
