@@ -40,6 +40,7 @@ from cloud_hub.image_stores.outside import OutsideRegistries
 from cloud_hub.image_stores.service import ImageStores
 from cloud_hub.images.bases.for_builds import Bases
 from cloud_hub.images.builds import ImageBuilds
+from cloud_hub.images.earlier import complete_earlier
 from cloud_hub.images.service import Images
 from cloud_hub.init import (
     PKI,
@@ -170,6 +171,7 @@ def build_services(
     access = RegistryAccess.of(settings)
     outside = OutsideRegistries(database, core.secrets, access)
     blobs = Blobs(database, core.store, work_dir, outside)
+    complete_earlier(database, blobs)
     limits, audit = AttemptLimits(database), core.audit
     secrets, datastores = core.secrets, core.datastores
     tokens = Tokens(database, limits, audit)
@@ -193,7 +195,7 @@ def build_services(
         workspaces=Workspaces(database, audit),
         experiments=Experiments(database, blobs),
         models=models,
-        images=Images(database),
+        images=Images(database, audit),
         bases=Bases(database, blobs, core.secrets, access),
         image_stores=ImageStores(database, outside, audit),
         image_mover=ImageMover(database, blobs, outside),
@@ -206,6 +208,7 @@ def build_services(
             audit,
             work_dir=work_dir,
             cache_dir=data_dir / "cache",
+            debian_mirror=settings.debian_mirror,
         ),
         registry=registry,
         devices=core.devices,

@@ -20,3 +20,8 @@ def workspace_of(repository: str) -> str:
 def version_of(tag: str) -> int | None:
     """Return the version that a tag looks like: 1 to 9 digits."""
     return int(tag) if VERSION.fullmatch(tag) else None
+
+
+def image_of(repository: str) -> str:
+    """Return the image that a repository is of."""
+    return repository.partition("/")[2]

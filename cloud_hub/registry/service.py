@@ -67,6 +67,13 @@ class Registry:
         row.digest, row.updated_at = digest, datetime.now(UTC)
         session.flush()
 
+    def forget_tag(self, session: Session, repository: str, tag: str) -> None:
+        """Forget a tag, and nothing that it stands for; no error where there is none."""
+        row = session.get(TagRow, (repository, tag))
+        if row is not None:
+            session.delete(row)
+            session.flush()
+
     def forget_image(self, session: Session, repository: str, digest: str) -> None:
         """Forget a manifest or index, its tags, what refers to it, and manifests that nothing else reaches.
 

@@ -24,7 +24,7 @@ from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import BlobGoneError, ModelInUseError, NotFoundError, UploadOffsetError
 from cloud_hub.images.builds import BuildParameters, ImageBuilds
-from cloud_hub.images.rows import ImageRow
+from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.removal import delete_model
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models, NewModel
@@ -133,8 +133,8 @@ class World:
             version=1,
             digest=DIGEST,
             size_bytes=1,
-            layers=[],
-            model=model.id,
+            platforms=[],
+            inside=[ImageModelRow(model=model.id)],
             created_by="ana",
             created_at=datetime.now(UTC),
         )

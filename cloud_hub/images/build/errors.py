@@ -65,7 +65,7 @@ class RequirementsUnresolvedError(BuildError):
 
 
 class DebianUnavailableError(BuildError):
-    """This machine has no apt, or not Debian's keys, so that the base debian cannot be made."""
+    """The machine has no apt, or not Debian's keys, so that the base debian cannot be made."""
 
     code = "debian-unavailable"
 

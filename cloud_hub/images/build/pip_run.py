@@ -34,9 +34,7 @@ def pip_command(verb: str, target: Target, arguments: Sequence[str]) -> list[str
     return [sys.executable, str(RUNNER), markers, verb, *_QUIET, "--only-binary=:all:", *chosen, *arguments]
 
 
-def run_to_end(
-    command: Sequence[str], *, timeout_s: float, cancelled: Callable[[], bool]
-) -> tuple[int, str]:
+def run_to_end(command: Sequence[str], *, timeout_s: float, cancelled: Callable[[], bool]) -> tuple[int, str]:
     """Run a program; return its exit code and what it said on stderr.
 
     It and its children are killed when the time is over (`subprocess.TimeoutExpired`) or the build is

@@ -21,7 +21,7 @@ HELPER: Final = "/usr/lib/apt/apt-helper"
 OF_SECURITY: Final = "pool/updates/"
 TIMEOUT_S: Final = 600.0
 _SUITES: Final = (RELEASE, f"{RELEASE}-security")
-_INSTALL: Final = "Install it (Debian and Ubuntu: apt install apt debian-archive-keyring), or choose another base."
+_INSTALL: Final = "Install it (Debian, Ubuntu: apt install debian-archive-keyring), or choose another base."
 
 
 class Apt:
@@ -44,7 +44,9 @@ class Apt:
         if shutil.which("apt-get") is None:
             raise DebianUnavailableError("apt is not on this machine", where="base debian", fix=_INSTALL)
         if not keyring.is_file():
-            raise DebianUnavailableError("Debian's keys are not on this machine", where=str(keyring), fix=_INSTALL)
+            raise DebianUnavailableError(
+                "Debian's keys are not on this machine", where=str(keyring), fix=_INSTALL
+            )
         own = dict(zip(_SUITES, (mirror, f"{mirror}-security"), strict=True))
         self._places = own if mirror else _of_the_machine()
         self._prepare(keyring)
@@ -66,7 +68,9 @@ class Apt:
                 command, check=False, capture_output=True, text=True, timeout=60, env=trusted_environment()
             )
         except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
-            raise DebianFetchError("apt-cache gave no answer", where="base debian", fix="Try again.") from error
+            raise DebianFetchError(
+                "apt-cache gave no answer", where="base debian", fix="Try again."
+            ) from error
         return done.stdout
 
     def download(self, wanted: Sequence[tuple[LockedDeb, Path]]) -> None:
@@ -86,7 +90,9 @@ class Apt:
             code, stderr = run_to_end(command, timeout_s=TIMEOUT_S, cancelled=self._cancelled)
         except (OSError, subprocess.SubprocessError) as error:
             raise DebianFetchError(
-                f"apt did not finish within {TIMEOUT_S:.0f} s", where="base debian", fix="Look at the network."
+                f"apt did not finish within {TIMEOUT_S:.0f} s",
+                where="base debian",
+                fix="Look at the network.",
             ) from error
         if code != 0:
             raise DebianFetchError(
@@ -125,9 +131,15 @@ class Apt:
 
 
 def _of_the_machine() -> dict[str, str]:
-    """Return where this machine's own apt has the release from, and Debian's addresses for what it has not."""
+    """Return where this machine's own apt has the release from, else Debian's addresses."""
     found = {RELEASE: MIRROR, f"{RELEASE}-security": SECURITY}
-    command = ["apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(SITE)", "Created-By: Packages"]
+    command = [
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(RELEASE) $(COMPONENT) $(SITE)",
+        "Created-By: Packages",
+    ]
     try:
         told = subprocess.run(
             command, check=False, capture_output=True, text=True, timeout=30, env=trusted_environment()

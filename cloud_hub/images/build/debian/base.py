@@ -1,4 +1,4 @@
-"""The base ``debian``: its packages are looked up each time, fetched and unpacked only where they are needed."""
+"""The base ``debian``: its packages are looked up each time, fetched and unpacked where they are needed."""
 
 import fcntl
 import tempfile
@@ -51,7 +51,9 @@ class DebianBases:
         compiling = runtime if own == architecture else _Runtime(self, self._packages(own, asked), own, asked)
         version = version_of(INTERPRETER, compiling.debs)
         compiler = closing.enter_context(
-            Compiler(compiling.command, cache_tag=f"cpython-{PYTHON.replace('.', '')}", build=f"debian {version}")
+            Compiler(
+                compiling.command, cache_tag=f"cpython-{PYTHON.replace('.', '')}", build=f"debian {version}"
+            )
         )
         rows = [[deb.name, deb.version, deb.digest] for deb in debs]
         plan = LayerPlan(
@@ -68,7 +70,8 @@ class DebianBases:
             layers=(plan,),
             compiler=compiler,
             packages=tuple(
-                SystemPackage("deb/debian", deb.name, deb.version, deb.architecture, deb.digest) for deb in debs
+                SystemPackage("deb/debian", deb.name, deb.version, deb.architecture, deb.digest)
+                for deb in debs
             ),
         )
 

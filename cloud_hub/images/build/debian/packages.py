@@ -33,7 +33,7 @@ RUNTIME: Final = (
 
 def packages_in(stanzas: str) -> tuple[LockedDeb, ...]:
     """Return the packages that ``apt-cache show`` told of, by name; raises if one of `RUNTIME` is missing."""
-    found = {}
+    found = dict[str, LockedDeb]()
     for stanza in stanzas.split("\n\n"):
         fields = dict(
             line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line[0].isspace()
