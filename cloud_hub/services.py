@@ -22,7 +22,6 @@ from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.image_stores.moving import ImageMover
 from cloud_hub.image_stores.service import ImageStores
-from cloud_hub.images.bases.for_builds import Bases
 from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.service import Images
 from cloud_hub.models.service import Models
@@ -52,7 +51,6 @@ class Services:
     models: Models
     images: Images
     image_builds: ImageBuilds
-    bases: Bases
     image_stores: ImageStores
     image_mover: ImageMover
     registry: Registry

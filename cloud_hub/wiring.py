@@ -196,7 +196,6 @@ def build_services(
         experiments=Experiments(database, blobs),
         models=models,
         images=Images(database, audit),
-        bases=Bases(database, blobs, core.secrets, access),
         image_stores=ImageStores(database, outside, audit),
         image_mover=ImageMover(database, blobs, outside),
         image_builds=ImageBuilds(
@@ -209,6 +208,7 @@ def build_services(
             work_dir=work_dir,
             cache_dir=data_dir / "cache",
             debian_mirror=settings.debian_mirror,
+            bases=Bases(database, blobs, core.secrets, access),
         ),
         registry=registry,
         devices=core.devices,

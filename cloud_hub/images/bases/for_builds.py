@@ -7,8 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from sqlalchemy.orm import Session
-
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import InvalidInputError
@@ -42,20 +40,23 @@ class Bases:
         self._secrets = secrets
         self._access = access
 
-    def check(self, session: Session, workspace: str, base: str, secret: str | None) -> None:
+    def check(self, workspace: str, base: str, secret: str | None) -> None:
         """Raise `InvalidInputError` or `NotFoundError` for a base that no build can have.
 
         Other bases than those from elsewhere are not looked at, but take no secret.
         """
         if base.startswith(OCI):
             parse_reference(base.removeprefix(OCI))
+            if secret is not None:
+                self._secrets.get(workspace, secret)
         elif secret is not None:
             raise InvalidInputError(
                 "a secret is for a base in a registry", where="base_secret", fix="Give --base oci:REFERENCE."
             )
         elif base.startswith(BLOB):
             digest = check_digest(base.removeprefix(BLOB), where="base")
-            self._blobs.find_in(session, workspace, digest)
+            with self._database.reading() as session:
+                self._blobs.find_in(session, workspace, digest)
 
     def of(self, workspace: str, secret: str | None = None) -> "WorkspaceBases":
         """Return the bases that a build of a workspace may have, with a secret of it for the registry."""

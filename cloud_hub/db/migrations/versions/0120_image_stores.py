@@ -1,7 +1,7 @@
 """External registries as image stores, and what bases were found to be.
 
 Revision ID: 0120
-Revises: 0100
+Revises: 0110
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from alembic import op
 from cloud_hub.db.base import UtcTime
 
 revision = "0120"
-down_revision = "0100"
+down_revision = "0110"
 branch_labels = None
 depends_on = None
 
