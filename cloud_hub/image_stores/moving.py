@@ -13,9 +13,10 @@ from cloud_hub.db.engine import Database
 from cloud_hub.errors import HubError
 from cloud_hub.image_stores.outside import OutsideRegistries
 from cloud_hub.image_stores.rows import ImageStoreRow, StoredRow
-from cloud_hub.image_stores.service import pending
+from cloud_hub.image_stores.service import pending, place_of
 from cloud_hub.oci_client.push import delete_manifest, put_blob, put_manifest
 from cloud_hub.oci_client.requests import RegistryRequests
+from cloud_hub.registry.names import image_of
 from cloud_hub.registry.rows import ManifestRow, TagRow
 from contract.oci import INDEX
 
@@ -83,7 +84,7 @@ class ImageMover:
                 row.problem_since = kept if code is not None else None
 
     def _move_blob(self, door: RegistryRequests, store: ImageStoreRow, link: BlobLinkRow) -> None:
-        place = place_of(store, link.owner)
+        place = place_of(store, image_of(link.owner))
         same_store, _, source = (link.place or "").partition(":")
         put_blob(
             door,
@@ -97,7 +98,7 @@ class ImageMover:
             self._blobs.move_out(session, link.owner, link.digest, place)
 
     def _put(self, door: RegistryRequests, store: ImageStoreRow, reference: str, row: ManifestRow) -> None:
-        place = place_of(store, row.repository)
+        place = place_of(store, image_of(row.repository))
         data = self._blobs.read_small(row.digest)
         put_manifest(door, place.partition(":")[2], reference, data, row.media_type)
         with self._database.transaction() as session:
@@ -112,12 +113,6 @@ class ImageMover:
             row = session.get(StoredRow, (stored.repository, stored.reference))
             if row is not None:
                 session.delete(row)
-
-
-def place_of(store: ImageStoreRow, repository: str) -> str:
-    """Return where a store has a repository, ``{store}:{path}/{image}``; without a path by workspace."""
-    workspace, _, image = repository.partition("/")
-    return f"{store.id}:{store.path or workspace}/{image}"
 
 
 def _stored(session: Session, store: ImageStoreRow) -> dict[str, dict[str, StoredRow]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import exists, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from cloud_hub.audit.actor import Actor
@@ -107,14 +107,21 @@ def current_of(session: Session, workspace: str) -> ImageStoreRow | None:
     return session.scalars(query).first()
 
 
+def place_of(store: ImageStoreRow, image: str) -> str:
+    """Return where a store has an image, ``{store}:{path}/{image}``; without a path by workspace."""
+    return f"{store.id}:{store.path or store.workspace}/{image}"
+
+
 def pending(session: Session, store: ImageStoreRow) -> list[BlobLinkRow]:
     """Return the links of blobs that a store does not have yet; manifests are none of them."""
     is_manifest = exists().where(
         ManifestRow.repository == BlobLinkRow.owner, ManifestRow.digest == BlobLinkRow.digest
     )
+    image = func.substr(BlobLinkRow.owner, len(store.workspace) + 2)
     query = select(BlobLinkRow).where(
         BlobLinkRow.owner.startswith(f"{store.workspace}/", autoescape=True),
-        or_(BlobLinkRow.place.is_(None), ~BlobLinkRow.place.startswith(f"{store.id}:")),
+        # Another repository of the same registry is another place: there a manifest could not name it.
+        or_(BlobLinkRow.place.is_(None), BlobLinkRow.place != literal(place_of(store, "")) + image),
         ~is_manifest,
     )
     return list(session.scalars(query.order_by(BlobLinkRow.owner, BlobLinkRow.created_at)).all())
