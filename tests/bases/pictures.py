@@ -53,6 +53,14 @@ def layer_tar(files: Files) -> bytes:
     return target.getvalue()
 
 
+def tar_of(folder: Path) -> Path:
+    """Pack a folder beside itself."""
+    file = folder.with_suffix(".tar")
+    with tarfile.open(file, "w") as tar:
+        tar.add(folder, ".")
+    return file
+
+
 def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
@@ -120,6 +128,30 @@ def picture(
         entry["platform"] = {"os": system, "architecture": architecture}
     made.index = json.dumps({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [entry]}).encode()
     made.blobs = {digest_of(data): data for data in (made.config, made.manifest, *packed)}
+    return made
+
+
+def picture_of_layer(layer: bytes, diff_id: str, run: dict[str, Any]) -> Picture:
+    """Make an image of one gzip-compressed layer that is there already."""
+    made = Picture()
+    system, _, architecture = PLATFORM.partition("/")
+    rootfs = {"type": "layers", "diff_ids": [diff_id]}
+    made.config = json.dumps(
+        {"architecture": architecture, "os": system, "config": run, "rootfs": rootfs}
+    ).encode()
+    made.manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": oci.MANIFEST,
+            "config": _descriptor(made.config, oci.CONFIG),
+            "layers": [_descriptor(layer, oci.LAYER_GZIP)],
+        }
+    ).encode()
+    made.index = json.dumps(
+        {"schemaVersion": 2, "manifests": [_descriptor(made.manifest, oci.MANIFEST)]}
+    ).encode()
+    made.layers = [digest_of(layer)]
+    made.blobs = {digest_of(data): data for data in (made.config, made.manifest, layer)}
     return made
 
 

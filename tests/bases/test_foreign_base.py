@@ -21,6 +21,7 @@ from cloud_hub.images.bases.sources import BaseSource, RegistryBase
 from cloud_hub.oci_client.errors import RegistryContentError
 from cloud_hub.oci_client.references import parse_reference
 from contract import oci
+from tests.bases.memory import MemoryBlobs, MemoryFindings
 from tests.bases.pictures import (
     OTHER_PLATFORM,
     PLATFORM,
@@ -30,33 +31,10 @@ from tests.bases.pictures import (
     layer_tar,
     picture,
     python_layers,
+    tar_of,
 )
 from tests.oci_client.docker_registry import DockerRegistry, docker_registry, why_not
 from tests.oci_client.scripted import EVIL, GOOD, Request, Told, stage
-
-
-@dataclass
-class MemoryBlobs:
-    blobs: dict[str, bytes] = field(default_factory=dict)
-
-    def exists(self, digest: str) -> bool:
-        return digest in self.blobs
-
-    def save_file(self, digest: str, path: Path) -> None:
-        data = path.read_bytes()
-        assert digest_of(data) == digest
-        self.blobs[digest] = data
-
-
-@dataclass
-class MemoryFindings:
-    kept: dict[str, bytes] = field(default_factory=dict)
-
-    def recall(self, key: str) -> bytes | None:
-        return self.kept.get(key)
-
-    def keep(self, key: str, found: bytes) -> None:
-        self.kept[key] = found
 
 
 @dataclass
@@ -94,13 +72,6 @@ def taker(tmp_path: Path) -> Taker:
 @pytest.fixture(scope="module")
 def made() -> Picture:
     return picture(python_layers(12))
-
-
-def tar_of(folder: Path) -> Path:
-    file = folder.with_suffix(".tar")
-    with tarfile.open(file, "w") as tar:
-        tar.add(folder, ".")
-    return file
 
 
 def skopeo(*arguments: str) -> None:

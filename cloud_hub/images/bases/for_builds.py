@@ -110,7 +110,7 @@ class WorkspaceBases:
             folder = Path(closing.enter_context(TemporaryDirectory(dir=asked.work_dir, prefix="base-file-")))
             source = self._bases.source(self._workspace, asked.name, self._secret, folder, asked.cancelled)
             self._sources[asked.name] = source
-        return _for_build(self._bases.take(source, self._workspace, asked), closing)
+        return as_build_base(self._bases.take(source, self._workspace, asked), closing)
 
 
 class _Findings:
@@ -132,7 +132,8 @@ class _Findings:
             )
 
 
-def _for_build(found: ForeignBase, closing: ExitStack) -> Base:
+def as_build_base(found: ForeignBase, closing: ExitStack) -> Base:
+    """Return a base as builds take it; its compiler is closed with ``closing``."""
     python = found.python
     interpreter = running_interpreter()
     # Another version's bytecode would not be looked at: then the compiler only checks the script.
