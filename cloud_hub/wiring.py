@@ -19,7 +19,7 @@ from cloud_hub.blobs.credentials import load_credentials
 from cloud_hub.blobs.location import read_location
 from cloud_hub.blobs.opening import open_with_files
 from cloud_hub.blobs.part_blocks import BlockParts
-from cloud_hub.blobs.parts import FileParts
+from cloud_hub.blobs.parts import FileParts, Parts
 from cloud_hub.blobs.port import LocalFiles, ObjectStore
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.blobs.sweep import Sweeper
@@ -41,6 +41,7 @@ from cloud_hub.image_stores.service import ImageStores
 from cloud_hub.images.bases.for_builds import Bases
 from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.earlier import complete_earlier
+from cloud_hub.images.removal import in_use
 from cloud_hub.images.service import Images
 from cloud_hub.init import (
     PKI,
@@ -55,7 +56,11 @@ from cloud_hub.oci_client.access import RegistryAccess
 from cloud_hub.outbound.policy import parse_allowed
 from cloud_hub.pki.authority import Authority
 from cloud_hub.pki.signer import DesiredSigner
+from cloud_hub.registry.changes import Changes
+from cloud_hub.registry.collection import Collector
+from cloud_hub.registry.pushes import Pushes
 from cloud_hub.registry.service import Registry
+from cloud_hub.registry.tokens import RegistryTokens
 from cloud_hub.rollouts.service import Push, Rollouts
 from cloud_hub.secrets.key_file import FileMasterKeys
 from cloud_hub.secrets.service import Secrets
@@ -84,6 +89,7 @@ class Core:
     audit: Audit
     devices: Devices
     secrets: Secrets
+    registries: OutsideRegistries
     datastores: Datastores
     telemetry_stores: TelemetryStores
     files: Files
@@ -118,6 +124,7 @@ class Core:
             audit=audit,
             devices=Devices(database, authority, facts, audit),
             secrets=secrets,
+            registries=OutsideRegistries(database, secrets, RegistryAccess.of(settings)),
             datastores=datastores,
             telemetry_stores=telemetry_stores,
             files=Files(database, store, telemetry_stores),
@@ -162,55 +169,39 @@ def build_services(
     kinds: Iterable[Kind] = (),
     broker_connected: Callable[[], bool] = lambda: True,
 ) -> Services:
-    """Return every service; ``push(device, envelope)`` tells a device what it shall run.
-
-    ``kinds`` of activities come on top of the hub's own.
-    """
-    database, data_dir = core.database, settings.data_dir
-    work_dir = data_dir / "work"
-    access = RegistryAccess.of(settings)
-    outside = OutsideRegistries(database, core.secrets, access)
-    blobs = Blobs(database, core.store, work_dir, outside)
-    complete_earlier(database, blobs)
+    """Return every service; ``push(device, envelope)`` tells a device; ``kinds`` of activities are added."""
+    database = core.database
+    blobs = _blobs(core, settings.data_dir / "work")
     limits, audit = AttemptLimits(database), core.audit
-    secrets, datastores = core.secrets, core.datastores
     tokens = Tokens(database, limits, audit)
     sealed = KeySealedText(core.master_keys.derive("webhooks"))
     outbound = GuardedOutbound(parse_allowed(settings.outbound_allow))
     webhooks = Webhooks(database, sealed, audit, outbound.check)
-    activities = _activities(settings, core, webhooks)
-    for kind in kinds:
-        activities.register(kind)
-    parts = BlockParts(core.store, work_dir) if settings.clustered else FileParts(data_dir / "uploads")
-    uploads = Uploads(database, blobs, parts, most_bytes=settings.max_model_bytes)
+    activities = _activities(settings, core, webhooks, kinds)
+    people = People(database, tokens, limits, audit)
+    uploads = Uploads(database, blobs, _parts(settings, core, "uploads"), most_bytes=settings.max_model_bytes)
     registry = Registry(database, blobs)
+    pushes = _pushes(settings, core, blobs)
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
         settings=settings,
         authority=core.authority,
         limits=limits,
         tokens=tokens,
-        people=People(database, tokens, limits, audit),
+        people=people,
         members=Members(database, audit),
         workspaces=Workspaces(database, audit),
         experiments=Experiments(database, blobs),
         models=models,
         images=Images(database, audit),
-        image_stores=ImageStores(database, outside, audit),
-        image_mover=ImageMover(database, blobs, outside),
-        image_builds=ImageBuilds(
-            database,
-            blobs,
-            registry,
-            models,
-            activities,
-            audit,
-            work_dir=work_dir,
-            cache_dir=data_dir / "cache",
-            debian_mirror=settings.debian_mirror,
-            bases=Bases(database, blobs, core.secrets, access),
-        ),
+        image_stores=ImageStores(database, core.registries, audit),
+        image_mover=ImageMover(database, blobs, core.registries),
+        image_builds=_image_builds(settings, core, registry, models, activities),
         registry=registry,
+        registry_changes=Changes(database, registry, audit, in_use),
+        registry_tokens=RegistryTokens(tokens, people, limits, core.master_keys.derive("registry-tokens")),
+        pushes=pushes,
+        collector=_collector(settings, core, registry, pushes),
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
         telemetry=Telemetry(database, core.local, core.files, _attached(settings, core)),
@@ -221,9 +212,9 @@ def build_services(
         deliverer=Deliverer(database, outbound, sealed),
         blobs=blobs,
         audit=audit,
-        secrets=secrets,
-        datastores=datastores,
-        first_datastores=FirstDatastores(datastores, core.telemetry_stores, secrets, audit),
+        secrets=core.secrets,
+        datastores=core.datastores,
+        first_datastores=FirstDatastores(core.datastores, core.telemetry_stores, core.secrets, audit),
         uploads=uploads,
         sweeper=_sweeper(settings, core, blobs, uploads),
         share=core.share,
@@ -232,9 +223,56 @@ def build_services(
     )
 
 
+def _pushes(settings: Settings, core: Core, blobs: Blobs) -> Pushes:
+    parts = _parts(settings, core, "registry-uploads")
+    return Pushes(core.database, blobs, parts, most_bytes=settings.max_model_bytes)
+
+
+def _parts(settings: Settings, core: Core, name: str) -> Parts:
+    """Return where what has arrived of uploads is: where every hub that may go on with them finds it."""
+    if settings.clustered:
+        return BlockParts(core.store, settings.data_dir / "work", name)
+    return FileParts(settings.data_dir / name)
+
+
+def _collector(settings: Settings, core: Core, registry: Registry, pushes: Pushes) -> Collector:
+    return Collector(
+        core.database,
+        registry,
+        pushes,
+        grace=timedelta(seconds=settings.keep_unlinked_s),
+        keep_uploads=timedelta(seconds=settings.keep_uploads_s),
+    )
+
+
 def _attached(settings: Settings, core: Core) -> AttachedFiles:
     cache_dir = settings.data_dir / "cache" / "datastores"
     return AttachedFiles(core.telemetry_stores, cache_dir, settings.telemetry_cache_bytes)
+
+
+def _image_builds(
+    settings: Settings, core: Core, registry: Registry, models: Models, activities: Activities
+) -> ImageBuilds:
+    data_dir = settings.data_dir
+    return ImageBuilds(
+        core.database,
+        registry.blobs,
+        registry,
+        models,
+        activities,
+        core.audit,
+        work_dir=data_dir / "work",
+        cache_dir=data_dir / "cache",
+        debian_mirror=settings.debian_mirror,
+        bases=Bases(core.database, registry.blobs, core.secrets, core.registries.access),
+    )
+
+
+def _blobs(core: Core, work_dir: Path) -> Blobs:
+    """Return the blobs; what a migration could not read in them is looked up now."""
+    blobs = Blobs(core.database, core.store, work_dir, core.registries)
+    complete_earlier(core.database, blobs)
+    return blobs
 
 
 def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> Sweeper:
@@ -248,11 +286,14 @@ def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> 
     )
 
 
-def _activities(settings: Settings, core: Core, webhooks: Webhooks) -> Activities:
-    return Activities(
+def _activities(settings: Settings, core: Core, webhooks: Webhooks, kinds: Iterable[Kind]) -> Activities:
+    activities = Activities(
         core.database,
         core.audit,
         at_once=settings.builds_at_once,
         noted=webhooks.note_activity,
         lease_s=settings.activity_lease_s,
     )
+    for kind in kinds:
+        activities.register(kind)
+    return activities

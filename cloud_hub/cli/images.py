@@ -21,11 +21,7 @@ def build(
     model: Annotated[str, typer.Option(help="name:version, or name for the newest.")],
     script: Annotated[Path | None, typer.Option(help="score.py with init() and run(raw_data).")] = None,
     base: Annotated[
-        str,
-        typer.Option(
-            help="host: the hub's own Python; debian: packages of Debian 12; oci:REFERENCE: an image of a "
-            "registry; file:PATH: an OCI layout or docker-archive."
-        ),
+        str, typer.Option(help="host, debian, oci:REFERENCE, or file:PATH (OCI layout or docker-archive).")
     ] = "host",
     base_secret: Annotated[
         str | None, typer.Option(help="A secret of the workspace with the registry's user:password or token.")

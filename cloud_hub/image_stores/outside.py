@@ -21,7 +21,7 @@ class OutsideRegistries:
     def __init__(self, database: Database, secrets: Secrets, access: RegistryAccess) -> None:
         self._database = database
         self._secrets = secrets
-        self._access = access
+        self.access = access
         # Tokens are kept as long as the credential is the same.
         self._doors: dict[tuple[str, str, str | None, int], RegistryRequests] = {}
 
@@ -36,7 +36,7 @@ class OutsideRegistries:
         if found is None:
             if len(self._doors) >= REMEMBERED:
                 self._doors.clear()
-            found = self._doors[key] = self._access.requests(registry, login)
+            found = self._doors[key] = self.access.requests(registry, login)
         return found
 
     def read(self, place: str, digest: str, size_bytes: int, offset: int, length: int) -> Iterator[bytes]:

@@ -8,8 +8,9 @@ from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.errors import SdkError
 from cloud_hub.sdk.events import ActivityEvent
 from cloud_hub.sdk.image_export import ExportFormat, export_image
+from cloud_hub.sdk.image_types import Image
 from cloud_hub.sdk.transfer import look_at, upload
-from cloud_hub.sdk.types import Activity, Image
+from cloud_hub.sdk.types import Activity
 
 
 class BuildCalls:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal
 
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.errors import SdkError
-from cloud_hub.sdk.types import Image
+from cloud_hub.sdk.image_types import Image
 from contract import oci
 from contract.digests import hex_of, sha256
 
@@ -55,7 +55,7 @@ class _Source:
     """The registry's side of one image."""
 
     def __init__(self, client: Client, image: Image) -> None:
-        self._client, self._path = client, f"/v2/{image.repository}"
+        self._client, self._path = client, f"{client.context.hub}/v2/{image.repository}"
         self.image = image
 
     def document(self, digest: str) -> bytes:

@@ -142,7 +142,7 @@ def test_what_cannot_be_built_is_refused_at_once(shop: Shop, tmp_path: Path) -> 
         ("image-option-refused", {"base": "windows"}),
     ):
         with pytest.raises(HubRefusedError) as caught:
-            build("double", "double:1", **options)  # type: ignore[arg-type]
+            build("double", "double:1", **options)
         assert caught.value.code == code
     bad = tmp_path / "requirements.txt"
     bad.write_text("--index-url https://elsewhere.example\nnumpy\n")

@@ -38,7 +38,8 @@ def push(registry: DockerRegistry, made: Picture, repository: str) -> None:
     requests = registry.requests()
     for digest, data in made.blobs.items():
         if data != made.manifest:
-            put_blob(requests, repository, digest, len(data), lambda data=data: iter([data[:9], data[9:]]))
+            pieces = [data[:9], data[9:]]
+            put_blob(requests, repository, digest, len(data), pieces.__iter__)
     put_manifest(requests, repository, made.digest, made.manifest, oci.MANIFEST)
     put_manifest(requests, repository, "1", made.manifest, oci.MANIFEST)
 
