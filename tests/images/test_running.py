@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -141,6 +142,7 @@ def test_an_image_over_a_base_from_elsewhere_scores(built: Built, tmp_path: Path
                 source, asked.platform, blobs=Layers(), findings=MemoryFindings(), work_dir=asked.work_dir,
                 cancelled=asked.cancelled,
             )  # fmt: skip
+            assert found.python.full_version == platform.python_version()
             return as_build_base(found, closing)
 
     image = build_image(
