@@ -147,3 +147,9 @@ DAMAGED = {
 def test_a_damaged_layer_is_refused_by_its_number(tmp_path: Path, name: str) -> None:
     with pytest.raises(BaseRefusedError, match="its layer 1 is refused"):
         looked(tmp_path, python_layers(11), pack=DAMAGED[name])
+
+
+@pytest.mark.parametrize("said", [b"\0003.2.0\0003.12.7\0", b"/opt/3.12.7\0EXE\0"])
+def test_the_last_part_of_a_version_is_what_the_program_says(tmp_path: Path, said: bytes) -> None:
+    layers = [*python_layers(12), {"usr/local/lib/libpython3.12.so.1.0": Item(said)}]
+    assert looked(tmp_path, layers).full_version == "3.12.7"

@@ -37,7 +37,9 @@ INTERESTING: Final = re.compile(
 GLIBC: Final = re.compile(rb"GNU C Library [^\n\0]{0,100}release version (2\.[0-9]{1,3})")
 HEAD_BYTES: Final = 4096
 MAX_PROGRAM_BYTES: Final = 64 * 1024**2
-VERSION: Final = re.compile(rb"\0(3\.[0-9]{1,2}\.[0-9]{1,2})\+?\0")
+# Linkers let a string begin within another one ("/versions/3.11.7"), so only its end is sure.
+VERSION: Final = re.compile(rb"(?<![0-9.])(3\.[0-9]{1,2}\.[0-9]{1,2})\+?\0")
+MAX_VERSIONS: Final = 20
 _ELF: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT: Final = struct.Struct("<IIQQQQQQ")
 PT_INTERP: Final = 3
@@ -153,8 +155,10 @@ def _facts(path: str, data: bytes) -> dict[str, str]:
     name = path.rpartition("/")[2]
     if name.startswith("libc") and (glibc := GLIBC.search(data)):
         facts["glibc"] = glibc[1].decode()
-    if name.startswith(("python", "libpython")) and (version := VERSION.search(data)):
-        facts["python"] = version[1].decode()
+    if name.startswith(("python", "libpython")) and (
+        versions := {one.decode() for one in VERSION.findall(data)}
+    ):
+        facts["python"] = " ".join(sorted(versions)[:MAX_VERSIONS])
     if not data.startswith(b"\x7fELF\x02\x01") or len(data) < _ELF.size:
         return facts
     header = _ELF.unpack_from(data)

@@ -59,7 +59,7 @@ def _described(tree: ImageTree, path: str, node: Node, platform: str, where: str
         raise _unfit("its Python is linked in a way that wheels do not fit", where)
     if not tree.nodes.get(tree.resolve(loader)):
         raise _unfit("its Python's loader is missing", where)
-    told = {node.facts["python"] for node in tree.nodes.values() if "python" in node.facts}
+    told = {one for node in tree.nodes.values() for one in node.facts.get("python", "").split()}
     full_versions = sorted(one for one in told if one.startswith(f"3.{minor}."))
     versions = [
         tuple(map(int, node.facts["glibc"].split(".")))
