@@ -20,6 +20,8 @@ from cloud_hub.datastores.telemetry import TelemetryStores
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
+from cloud_hub.image_stores.moving import ImageMover
+from cloud_hub.image_stores.service import ImageStores
 from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.service import Images
 from cloud_hub.models.service import Models
@@ -53,6 +55,8 @@ class Services:
     models: Models
     images: Images
     image_builds: ImageBuilds
+    image_stores: ImageStores
+    image_mover: ImageMover
     registry: Registry
     registry_changes: Changes
     registry_tokens: RegistryTokens

@@ -21,8 +21,11 @@ def build(
     model: Annotated[str, typer.Option(help="name:version, or name for the newest.")],
     script: Annotated[Path | None, typer.Option(help="score.py with init() and run(raw_data).")] = None,
     base: Annotated[
-        str, typer.Option(help="host: the hub's own Python; debian: packages of Debian 12.")
+        str, typer.Option(help="host, debian, oci:REFERENCE, or file:PATH (OCI layout or docker-archive).")
     ] = "host",
+    base_secret: Annotated[
+        str | None, typer.Option(help="A secret of the workspace with the registry's user:password or token.")
+    ] = None,
     platform: Annotated[
         str, typer.Option(help="linux/amd64, linux/arm64, or both with a comma; else the hub's own.")
     ] = "",
@@ -50,6 +53,7 @@ def build(
             model,
             script,
             base=base,
+            base_secret=base_secret,
             platforms=[one.strip() for one in platform.split(",") if one.strip()],
             compression=compression,
             requirements=requirements,

@@ -14,12 +14,13 @@ import msgspec
 from cloud_hub.activities.kinds import Progress
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.db.engine import Database
+from cloud_hub.images.bases.for_builds import Bases, WorkspaceBases
 from cloud_hub.images.build.bases import Asked, Base, host_base
 from cloud_hub.images.build.build import PlatformPlan, build_image
 from cloud_hub.images.build.debian.base import DebianBases
 from cloud_hub.images.build.errors import OptionRefusedError
 from cloud_hub.images.build.lock import Lock, read_lock
-from cloud_hub.images.build.options import DEBIAN, GZIP, HOST, BuildOptions, Compression
+from cloud_hub.images.build.options import DEBIAN, FOREIGN, GZIP, HOST, BuildOptions, Compression
 from cloud_hub.images.build.papers import lock_of, with_papers
 from cloud_hub.images.build.pip_wheels import PipWheelSource
 from cloud_hub.images.build.ports import BuildInputs, BuiltImage, InputFile
@@ -49,6 +50,7 @@ class BuildParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     script_digest: str | None
     principal: str
     base: str = HOST
+    base_secret: str | None = None
     platforms: tuple[str, ...] = ()
     compression: Compression = GZIP
     requirements: FileInput | None = None
@@ -68,8 +70,15 @@ class BuildJobs:
     """Makes images below ``work_dir``; ``cache_dir`` keeps what was downloaded."""
 
     def __init__(
-        self, database: Database, blobs: Blobs, work_dir: Path, cache_dir: Path, debian_mirror: str
+        self,
+        database: Database,
+        blobs: Blobs,
+        work_dir: Path,
+        cache_dir: Path,
+        debian_mirror: str,
+        bases: Bases | None,
     ) -> None:
+        self._foreign = bases
         self._blobs, self._work_dir, self._cache_dir = blobs, work_dir, cache_dir
         self._debian_mirror = debian_mirror
         self._layers = HubLayerStore(database, blobs)
@@ -118,6 +127,7 @@ class BuildJobs:
         started_at, plans, told = datetime.now(UTC), list[PlatformPlan](), _Log(progress)
         lock = read_lock(self._blobs.read_small(asked.lock_digest)) if asked.lock_digest else None
         debian = DebianBases(self._cache_dir / "debian", mirror=self._debian_mirror, lock=lock)
+        foreign = self._foreign.of(asked.workspace, asked.base_secret) if self._foreign else None
         image = build_image(
             inputs,
             layers=self._layers,
@@ -126,7 +136,7 @@ class BuildJobs:
             progress=told,
             cancelled=progress.stopped,
             options=BuildOptions(asked.base, asked.platforms, asked.compression),
-            bases=_Bases(debian),
+            bases=_Bases(debian, foreign),
             planned=plans.extend,
         )
         kept = lock_of(asked.base, plans, debian.used)
@@ -185,13 +195,16 @@ class _Bases:
     """The bases that a hub has."""
 
     debian: DebianBases
+    foreign: WorkspaceBases | None
 
     def base(self, asked: Asked, closing: ExitStack) -> Base:
         if asked.name == HOST:
             return host_base(asked.platform, closing)
         if asked.name == DEBIAN:
             return self.debian.base(asked, closing)
-        raise OptionRefusedError("this base is not built yet", where=asked.name, fix="Choose debian.")
+        if self.foreign is not None and asked.name.startswith(FOREIGN):
+            return self.foreign.base(asked, closing)
+        raise OptionRefusedError("no such base", where=asked.name, fix="Choose debian.")
 
 
 @dataclass

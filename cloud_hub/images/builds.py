@@ -15,6 +15,7 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import InvalidInputError, TooLargeError
+from cloud_hub.images.bases.for_builds import Bases
 from cloud_hub.images.build.errors import OptionRefusedError
 from cloud_hub.images.build.lock import read_lock
 from cloud_hub.images.build.options import FOREIGN, BuildOptions, checked
@@ -52,14 +53,16 @@ class ImageBuilds:
         work_dir: Path,
         cache_dir: Path,
         debian_mirror: str = "",
+        bases: Bases | None = None,
     ) -> None:
+        self._bases = bases
         self._database = database
         self._blobs = blobs
         self._registry = registry
         self._models = models
         self._activities = activities
         self._audit = audit
-        self._jobs = BuildJobs(database, blobs, work_dir, cache_dir, debian_mirror)
+        self._jobs = BuildJobs(database, blobs, work_dir, cache_dir, debian_mirror, bases)
         activities.register(Kind(BUILD, self._build))
 
     def clear_leftovers(self) -> None:
@@ -77,14 +80,17 @@ class ImageBuilds:
         options: BuildOptions | None = None,
         requirements: FileInput | None = None,
         lock_digest: str | None = None,
+        base_secret: str | None = None,
     ) -> ActivityRow:
         """Queue the build of the next version of ``name``; what is not there is refused at once."""
         check_name(name, where="image name")
         model_row = self._models.get(workspace, *split_versioned(model, where="model"))
         require_servable(model_row, scripted=script_digest is not None)
         options = checked(options or BuildOptions())
-        if options.base.startswith(FOREIGN):
-            raise OptionRefusedError("this base is not built yet", where=options.base, fix="Choose debian.")
+        if self._bases is not None:
+            self._bases.check(workspace, options.base, base_secret)
+        elif options.base.startswith(FOREIGN):
+            raise OptionRefusedError("no such base", where=options.base, fix="Choose debian.")
         self._check_files(workspace, script_digest, requirements, lock_digest)
         parameters = BuildParameters(
             workspace=workspace,
@@ -93,6 +99,7 @@ class ImageBuilds:
             script_digest=script_digest,
             principal=by.principal,
             base=options.base,
+            base_secret=base_secret,
             platforms=options.platforms,
             compression=options.compression,
             requirements=requirements,

@@ -45,6 +45,7 @@ class BuildAsk(Ask):
     model: str
     script_digest: str | None = None
     base: str = HOST
+    base_secret: str | None = None
     platforms: list[str] = Field(default_factory=list, max_length=16)
     compression: Compression = GZIP
     requirements: RequirementsAsk | None = None
@@ -65,6 +66,7 @@ def build(ask: BuildAsk, hub: Hub, who: Who) -> ActivityAnswer:
         options=options,
         requirements=FileInput(kind=found.kind, digest=found.digest) if found is not None else None,
         lock_digest=ask.lock_digest,
+        base_secret=ask.base_secret,
     )
     return ActivityAnswer.model_validate(row)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cloud_hub.sdk.base_files import FILE, base_archive
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.errors import SdkError
 from cloud_hub.sdk.events import ActivityEvent
@@ -26,6 +27,7 @@ class BuildCalls:
         script: Path | None = None,
         *,
         base: str = "host",
+        base_secret: str | None = None,
         platforms: Sequence[str] = (),
         compression: str = "gzip",
         requirements: Path | None = None,
@@ -35,7 +37,9 @@ class BuildCalls:
     ) -> Activity:
         """Start to build image ``name`` of a model; follow the activity.
 
-        ``base`` is ``host`` or ``debian``; ``platforms`` are such as ``linux/arm64``, none is the hub's own;
+        ``base`` is ``host``, ``debian``, ``oci:REFERENCE`` (with ``base_secret``, the name of a secret of the
+        workspace, where the registry wants a login) or ``file:PATH``, an OCI layout (a folder or a tar) or
+        a docker-archive, which is uploaded; ``platforms`` are such as ``linux/arm64``, none is the hub's own;
         ``compression`` is ``gzip`` or ``zstd``. Of ``requirements``, ``pyproject``, ``conda`` and ``lock``
         at most one; without one the image has what the scoring server needs.
         """
@@ -50,7 +54,8 @@ class BuildCalls:
             "name": name,
             "model": model,
             "script_digest": self._uploaded(script),
-            "base": base,
+            "base": self._uploaded_base(base),
+            "base_secret": base_secret,
             "platforms": list(platforms),
             "compression": compression,
             "requirements": asked[0] if asked else None,
@@ -66,6 +71,7 @@ class BuildCalls:
         on_event: Callable[[ActivityEvent], None] | None = None,
         *,
         base: str = "host",
+        base_secret: str | None = None,
         platforms: Sequence[str] = (),
         compression: str = "gzip",
         requirements: Path | None = None,
@@ -79,6 +85,7 @@ class BuildCalls:
             model,
             script,
             base=base,
+            base_secret=base_secret,
             platforms=platforms,
             compression=compression,
             requirements=requirements,
@@ -106,6 +113,12 @@ class BuildCalls:
         alone, or all.
         """
         return export_image(self._client, self.image(name), file, form=form, platform=platform)
+
+    def _uploaded_base(self, base: str) -> str:
+        if not base.startswith(FILE):
+            return base
+        with base_archive(Path(base.removeprefix(FILE))) as archive:
+            return f"blob:{self._uploaded(archive)}"
 
     def _uploaded(self, path: Path | None) -> str | None:
         if path is None:
