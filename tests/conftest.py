@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.hub.databases import Place, Servers
+from tests.hub.databases import Place, Servers, migrated_sqlite
 from tests.postgres import running_server, why_not
 from tests.side_by_side import Scheduling, long_first
 
@@ -70,7 +70,7 @@ def _place(kind: str, folder: Path, request: pytest.FixtureRequest, *, migrated:
     if kind == "sqlite":
         place = Place(kind, folder / "hub.db")
         if migrated:
-            place.open().migrate()
+            (folder / "hub.db").write_bytes(migrated_sqlite())
         yield place
         place.close()
         return
