@@ -186,9 +186,7 @@ def build_services(
         experiments=Experiments(database, blobs),
         models=models,
         images=Images(database),
-        image_builds=ImageBuilds(
-            database, blobs, models, activities, audit, work_dir=work_dir, cache_dir=data_dir / "cache"
-        ),
+        image_builds=_image_builds(settings, core, blobs, models, activities),
         registry=Registry(database, blobs),
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
@@ -208,6 +206,15 @@ def build_services(
         share=core.share,
         broker_connected=broker_connected,
         database=database,
+    )
+
+
+def _image_builds(
+    settings: Settings, core: Core, blobs: Blobs, models: Models, activities: Activities
+) -> ImageBuilds:
+    work_dir, cache_dir = settings.data_dir / "work", settings.data_dir / "cache"
+    return ImageBuilds(
+        core.database, blobs, models, activities, core.audit, work_dir=work_dir, cache_dir=cache_dir
     )
 
 

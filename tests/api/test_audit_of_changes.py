@@ -219,3 +219,11 @@ def test_changing_the_password_is_one_entry(world: World) -> None:
     assert world.client.put(f"{API}/me/password", json=body, headers=bearer(token)).is_success
     added = [entry for entry in entries(world) if entry not in before]
     assert [action for _, action, _ in added] == ["user.change-password"]
+
+
+@pytest.mark.parametrize("path", ["/audit/verify", "/workspaces/shop/audit/verify", "/audit"])
+def test_a_sequence_that_no_database_takes_is_refused(world: World, path: str) -> None:
+    """Found by calling each operation four hundred times with made-up values."""
+    query = {"sequence": 2**63, "mac": "0" * 64, "before_seq": 2**63}
+    answer = world.client.get(API + path, params=query, headers=bearer(world.admin_token))
+    assert answer.status_code == 422
