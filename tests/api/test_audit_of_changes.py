@@ -224,6 +224,6 @@ def test_changing_the_password_is_one_entry(world: World) -> None:
 @pytest.mark.parametrize("path", ["/audit/verify", "/workspaces/shop/audit/verify", "/audit"])
 def test_a_sequence_that_no_database_takes_is_refused(world: World, path: str) -> None:
     """Found by calling each operation four hundred times with made-up values."""
-    query = {"sequence": 2**63, "mac": "0" * 64, "before_seq": 2**63}
+    query: dict[str, int | str] = {"sequence": 2**63, "mac": "0" * 64, "before_seq": 2**63}
     answer = world.client.get(API + path, params=query, headers=bearer(world.admin_token))
     assert answer.status_code == 422
