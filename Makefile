@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 JOBS ?= 4
 PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 
+# Tests and demos start hundreds of Python processes: none of them is to compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check bench bench-hub bench-registry fix soak lock clean
 .DEFAULT_GOAL := help
 
