@@ -178,11 +178,10 @@ class ImageBuilds:
         return row
 
     def _link(self, session: Session, repository: str, built: BuiltImage) -> None:
-        for digest, media_type in (
-            (built.index_digest, oci.INDEX),
-            (built.manifest_digest, oci.MANIFEST),
-            (built.config_digest, oci.CONFIG),
-        ):
+        documents = [(built.index_digest, oci.INDEX)]
+        for one in built.manifests:
+            documents += [(one.manifest_digest, oci.MANIFEST), (one.config_digest, oci.CONFIG)]
+        for digest, media_type in documents:
             size_bytes = len(self._blobs.read_small(digest))
             self._blobs.link(session, repository, digest, size_bytes, media_type)
         for layer in built.layers:

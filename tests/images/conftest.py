@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -22,6 +23,7 @@ from cloud_hub.images.build import (
     PipWheelSource,
     build_image,
 )
+from cloud_hub.images.build.bases import native_target
 from contract.digests import sha256
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +92,7 @@ def wheels_dir(pytestconfig: pytest.Config) -> Path:
     """The wheels, downloaded once for as long as pytest's cache lives."""
     assert pytestconfig.cache is not None
     folder = Path(pytestconfig.cache.mkdir("headland-wheels"))
-    PipWheelSource(folder).wheels()
+    PipWheelSource(folder).wheels(native_target())
     return folder
 
 
@@ -132,8 +134,8 @@ def twins(tmp_path_factory: pytest.TempPathFactory, wheels_dir: Path, model: Pat
         answer = json.loads(out)
         answer.pop("seconds")
         left_over = tuple(answer.pop("left_over"))
-        layers = tuple(Layer(**layer) for layer in answer.pop("layers"))
-        built.append(Built(root, model, wheels_dir, BuiltImage(layers=layers, **answer), left_over))
+        image = msgspec.convert(answer, BuiltImage)
+        built.append(Built(root, model, wheels_dir, image, left_over))
     return built[0], built[1]
 
 

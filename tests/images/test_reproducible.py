@@ -46,8 +46,8 @@ def test_one_other_byte_in_the_model_makes_one_new_layer(built: Built, tmp_path:
     ]
     assert titles == ["model"]
     assert (store.hits, store.saved, image.new_layers) == (6, 1, 1)
-    assert image.config_digest != built.image.config_digest
-    assert image.manifest_digest != built.image.manifest_digest
+    assert image.manifests[0].config_digest != built.image.manifests[0].config_digest
+    assert image.manifests[0].manifest_digest != built.image.manifests[0].manifest_digest
     assert image.index_digest != built.image.index_digest
 
 
@@ -80,7 +80,7 @@ def test_a_script_adds_one_layer_on_top(built: Built, tmp_path: Path) -> None:
         assert any(name.endswith(".pyc") for name in tar.getnames())
     assert (
         "HEADLAND_SCRIPT=/var/headland/script/score.py"
-        in json.loads(store.blob(image.config_digest).read_bytes())["config"]["Env"]
+        in json.loads(store.blob(image.manifests[0].config_digest).read_bytes())["config"]["Env"]
     )
 
 
@@ -88,7 +88,7 @@ def test_the_documents_lead_from_the_index_to_every_layer(built: Built) -> None:
     store = built.store()
     index = decode(store.blob(built.image.index_digest).read_bytes(), oci.Index, what="index")
     assert index.manifests[0].platform is not None
-    assert index.manifests[0].digest == built.image.manifest_digest
+    assert index.manifests[0].digest == built.image.manifests[0].manifest_digest
     manifest_bytes = store.blob(index.manifests[0].digest).read_bytes()
     assert len(manifest_bytes) == index.manifests[0].size
     manifest = decode(manifest_bytes, oci.Manifest, what="manifest")
