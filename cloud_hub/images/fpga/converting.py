@@ -19,6 +19,7 @@ from cloud_hub.images.fpga.graph import GraphRefusedError, Prepared, prepare
 NAME: Final = "model"
 RECORD: Final = "headland.json"
 STAMP: Final = "emulation"
+SOFTMAX_TABLE: Final = 4096
 WEIGHTS_H: Final = 'extern "C" const char *headland_weights_dir();\n'
 WEIGHTS_CPP: Final = """#include "headland_weights.h"
 #include <string>
@@ -52,6 +53,7 @@ def _convert(prepared: Prepared, request: dict[str, Any]) -> dict[str, Any]:
             default_reuse_factor=request["reuse_factor"],
         )
         settings["Model"]["Strategy"] = request["strategy"]
+        _narrow_softmax(prepared.model.graph, settings["LayerName"], request["precision"])
         project = hls4ml.converters.convert_from_onnx_model(
             prepared.model,
             output_dir="project",
@@ -79,6 +81,24 @@ def _convert(prepared: Prepared, request: dict[str, Any]) -> dict[str, Any]:
         )
     _finish(Path("project"), project.config.get_config_value("Stamp"), ports, request)
     return ports
+
+
+def _narrow_softmax(graph: onnx.GraphProto, layers: dict[str, Any], precision: str) -> None:
+    """Keep what goes into a softmax in the chosen type, and give it a larger table.
+
+    Its table is addressed by the upper bits of its input: of the wide sums that hls4ml would hand over, all
+    values of a usual model have the same ones, and every class would be as likely as the other.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type != "Softmax":
+            continue
+        layers[node.name]["TableSize"] = SOFTMAX_TABLE
+        before = makers.get(node.input[0])
+        while before is not None:
+            layers[before.name]["Precision"]["result"] = precision
+            # The product and the sum of a layer become one; its type is taken from the product.
+            before = makers.get(before.input[0]) if before.op_type == "Add" else None
 
 
 def _finish(project: Path, stamp: str, ports: dict[str, Any], request: dict[str, Any]) -> None:
