@@ -1,12 +1,9 @@
-"""Builds of images, as activities."""
+"""Builds of images, as activities: queued here, made in `cloud_hub.images.build_job`, registered here."""
 
-from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,31 +14,27 @@ from cloud_hub.audit.actor import Actor
 from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
-from cloud_hub.errors import InvalidInputError, NotFoundError
-from cloud_hub.images.build.build import build_image
-from cloud_hub.images.build.pip_wheels import PipWheelSource
-from cloud_hub.images.build.ports import BuildInputs, BuiltImage, InputFile
-from cloud_hub.images.layer_store import HubLayerStore
+from cloud_hub.errors import InvalidInputError, TooLargeError
+from cloud_hub.images.build.errors import OptionRefusedError
+from cloud_hub.images.build.lock import read_lock
+from cloud_hub.images.build.options import FOREIGN, BuildOptions, checked
+from cloud_hub.images.build.ports import BuiltImage, PlatformImage
+from cloud_hub.images.build.requirements import LIMIT_BYTES, read_requirements
+from cloud_hub.images.build_job import BuildJobs, BuildParameters, FileInput, Made
+from cloud_hub.images.platforms import ImageLayer, ImagePlatform
+from cloud_hub.images.registration import NewImage, built_by, register
 from cloud_hub.images.rows import ImageRow
 from cloud_hub.models.describe import ONNX, onnx_files
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models
 from cloud_hub.registry.names import repository_of
+from cloud_hub.registry.service import Registry
 from contract import oci
 from contract.digests import check_digest
 from contract.ids import check_name, split_versioned
 
 BUILD = "image-build"
-
-
-class BuildParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a build's activity keeps: all that the build needs, whichever process does it."""
-
-    workspace: str
-    name: str
-    model: int
-    script_digest: str | None
-    principal: str
+LOCK_LIMIT_BYTES = 8 << 20
 
 
 class ImageBuilds:
@@ -51,41 +44,60 @@ class ImageBuilds:
         self,
         database: Database,
         blobs: Blobs,
+        registry: Registry,
         models: Models,
         activities: Activities,
         audit: Audit,
         *,
         work_dir: Path,
         cache_dir: Path,
+        debian_mirror: str = "",
     ) -> None:
         self._database = database
         self._blobs = blobs
+        self._registry = registry
         self._models = models
         self._activities = activities
         self._audit = audit
-        self._work_dir = work_dir
-        self._layers = HubLayerStore(database, blobs)
-        self._wheels_dir = cache_dir / "wheels"
+        self._jobs = BuildJobs(database, blobs, work_dir, cache_dir, debian_mirror)
         activities.register(Kind(BUILD, self._build))
 
+    def clear_leftovers(self) -> None:
+        """Delete what builds that were cut off left; for a process that has the data folder to itself."""
+        self._jobs.clear_leftovers()
+
     def start(
-        self, workspace: str, name: str, model: str, *, script_digest: str | None, by: Actor
+        self,
+        workspace: str,
+        name: str,
+        model: str,
+        *,
+        script_digest: str | None,
+        by: Actor,
+        options: BuildOptions | None = None,
+        requirements: FileInput | None = None,
+        lock_digest: str | None = None,
     ) -> ActivityRow:
         """Queue the build of the next version of ``name``; what is not there is refused at once."""
         check_name(name, where="image name")
         model_row = self._models.get(workspace, *split_versioned(model, where="model"))
         require_servable(model_row, scripted=script_digest is not None)
-        if script_digest is not None:
-            check_digest(script_digest, where="script_digest")
-            with self._database.reading() as session:
-                self._blobs.find_in(session, workspace, script_digest)
-
+        options = checked(options or BuildOptions())
+        if options.base.startswith(FOREIGN):
+            raise OptionRefusedError("this base is not built yet", where=options.base, fix="Choose debian.")
+        self._check_files(workspace, script_digest, requirements, lock_digest)
         parameters = BuildParameters(
             workspace=workspace,
             name=name,
             model=model_row.id,
             script_digest=script_digest,
             principal=by.principal,
+            base=options.base,
+            platforms=options.platforms,
+            compression=options.compression,
+            source_builds=options.source_builds,
+            requirements=requirements,
+            lock_digest=lock_digest,
         )
         with self._activities.starting() as session:
             row = self._activities.start_in(
@@ -94,102 +106,101 @@ class ImageBuilds:
             self._audit.record(session, by, "image.build", name, workspace=workspace)
         return row
 
+    def _check_files(
+        self,
+        workspace: str,
+        script_digest: str | None,
+        requirements: FileInput | None,
+        lock_digest: str | None,
+    ) -> None:
+        if requirements is not None and lock_digest is not None:
+            raise InvalidInputError(
+                "a lock says all dependencies already",
+                where="requirements, lock",
+                fix="Give one of the two.",
+            )
+        if script_digest is not None:
+            self._size_of(workspace, script_digest, "script_digest")
+        if requirements is not None:
+            data = self._small(workspace, requirements.digest, "requirements", LIMIT_BYTES)
+            read_requirements(requirements.kind, data)
+        if lock_digest is not None:
+            read_lock(self._small(workspace, lock_digest, "lock", LOCK_LIMIT_BYTES))
+
+    def _size_of(self, workspace: str, digest: str, where: str) -> int:
+        check_digest(digest, where=where)
+        with self._database.reading() as session:
+            return self._blobs.find_in(session, workspace, digest).size_bytes
+
+    def _small(self, workspace: str, digest: str, where: str, most_bytes: int) -> bytes:
+        if self._size_of(workspace, digest, where) > most_bytes:
+            raise TooLargeError(
+                f"it has more than {most_bytes} bytes", where=where, fix="Is it the right file?"
+            )
+        return self._blobs.read_small(digest)
+
     def _build(self, raw: dict[str, Any], progress: Progress) -> dict[str, Any]:
         asked = msgspec.convert(raw, BuildParameters)
         with self._database.transaction() as session:
-            row = _built_by(session, progress.activity)
+            row = built_by(session, progress.activity)
             model = session.get_one(ModelRow, asked.model)
         if row is None:
-            built = self._make(asked, model, progress)
+            made = self._jobs.make(asked, model, progress)
             try:
-                row = self._register(asked, model, built, progress.activity)
+                row = self._register(asked, model, made, progress.activity)
             except IntegrityError:  # another process took the version, or made this very image
-                row = self._register(asked, model, built, progress.activity)
+                row = self._register(asked, model, made, progress.activity)
         return {"image": f"{row.name}:{row.version}", "digest": row.digest}
 
-    def _make(self, asked: BuildParameters, model: ModelRow, progress: Progress) -> BuiltImage:
-        files = [(file.path, file.digest) for file in model.files]
-        as_named = model.folder or model.framework != ONNX
-        with (
-            TemporaryDirectory(dir=self._work_dir, prefix="build-") as folder,
-            self._blobs.as_folder(files) as model_dir,
-        ):
-            work_dir = Path(folder)
-            script = None
-            if asked.script_digest is not None:
-                script = work_dir / "score.py"
-                self._blobs.copy_to(asked.script_digest, script)
-            inputs = BuildInputs(
-                model_name=model.name,
-                model_version=model.version,
-                model_file=model_dir / files[0][0],
-                model_digest=model.digest,
-                script=script,
-                model_files=tuple(
-                    InputFile(path, model_dir / path, digest) for path, digest in files if as_named
+    def _register(self, asked: BuildParameters, model: ModelRow, made: Made, activity: str) -> ImageRow:
+        repository, built = repository_of(asked.workspace, asked.name), made.image
+        with self._database.transaction() as session:
+            row = register(
+                session,
+                NewImage(
+                    workspace=asked.workspace,
+                    name=asked.name,
+                    digest=built.index_digest,
+                    size_bytes=built.size_bytes,
+                    platforms=tuple(_platform(one) for one in built.manifests),
+                    models=(model.id,),
+                    base=made.base,
+                    compression=asked.compression,
+                    packages=made.packages,
+                    activity=activity,
+                    created_by=asked.principal,
                 ),
             )
-            return build_image(
-                inputs,
-                layers=self._layers,
-                wheels=PipWheelSource(self._wheels_dir, cancelled=progress.stopped),
-                work_dir=work_dir,
-                progress=progress,
-                cancelled=progress.stopped,
-            )
-
-    def _register(
-        self, asked: BuildParameters, model: ModelRow, built: BuiltImage, activity: str
-    ) -> ImageRow:
-        repository = repository_of(asked.workspace, asked.name)
-        with self._database.transaction() as session:
-            # Locked until the image is registered: a deletion comes before, or finds the image.
-            if session.get(ModelRow, model.id, with_for_update=True) is None:
-                raise NotFoundError(
-                    "the model was deleted while the image was built",
-                    where=f"{model.name}:{model.version}",
-                    fix="Build an image of another version.",
-                )
-            self._link(session, repository, built)
-            row = _built_by(session, activity)
-            if row is not None:
-                return row
-            newest = session.scalar(
-                select(func.max(ImageRow.version)).where(
-                    ImageRow.workspace == asked.workspace, ImageRow.name == asked.name
-                )
-            )
-            row = ImageRow(
-                workspace=asked.workspace,
-                name=asked.name,
-                version=(newest or 0) + 1,
-                digest=built.index_digest,
-                size_bytes=built.size_bytes,
-                layers=[
-                    {"title": layer.title, "digest": layer.digest, "size_bytes": layer.size_bytes}
-                    for layer in built.layers
-                ],
-                model=model.id,
-                activity=activity,
-                created_by=asked.principal,
-                created_at=datetime.now(UTC),
-            )
-            session.add(row)
+            self._keep(session, repository, built)
+            self._registry.set_tag(session, repository, str(row.version), built.index_digest)
         return row
 
-    def _link(self, session: Session, repository: str, built: BuiltImage) -> None:
-        documents = [(built.index_digest, oci.INDEX)]
-        for one in built.manifests:
-            documents += [(one.manifest_digest, oci.MANIFEST), (one.config_digest, oci.CONFIG)]
-        for digest, media_type in documents:
-            size_bytes = len(self._blobs.read_small(digest))
-            self._blobs.link(session, repository, digest, size_bytes, media_type)
+    def _keep(self, session: Session, repository: str, built: BuiltImage) -> None:
+        """Link blobs first, then keep what names them, then what names that."""
+        blobs, keep = self._registry.blobs, self._registry.keep_manifest
         for layer in built.layers:
-            self._blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
+            blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
+        for one in built.manifests:
+            config = blobs.read_small(one.config_digest)
+            blobs.link(session, repository, one.config_digest, len(config), oci.CONFIG)
+            keep(session, repository, blobs.read_small(one.manifest_digest), oci.MANIFEST)
+        keep(session, repository, blobs.read_small(built.index_digest), oci.INDEX)
+        for paper in built.attached:
+            blobs.link(session, repository, oci.EMPTY_DIGEST, len(oci.EMPTY_BYTES), oci.EMPTY)
+            blobs.link(session, repository, paper.blob_digest, paper.size_bytes, OCTETS)
+            keep(session, repository, blobs.read_small(paper.manifest_digest), oci.MANIFEST)
 
 
-def _built_by(session: Session, activity: str) -> ImageRow | None:
-    return session.scalars(select(ImageRow).where(ImageRow.activity == activity)).first()
+def _platform(one: PlatformImage) -> ImagePlatform:
+    return ImagePlatform(
+        platform=one.platform,
+        digest=one.manifest_digest,
+        config_digest=one.config_digest,
+        size_bytes=one.size_bytes,
+        layers=tuple(
+            ImageLayer(layer.title, layer.digest, layer.diff_id, layer.size_bytes) for layer in one.layers
+        ),
+    )
 
 
 def require_servable(model: ModelRow, *, scripted: bool) -> None:

@@ -25,6 +25,7 @@ from cloud_hub.sdk.errors import (
 from cloud_hub.sdk.events import ActivityEvent, Advance, End, Line
 from cloud_hub.sdk.experiment import Experiment
 from cloud_hub.sdk.hub import Hub
+from cloud_hub.sdk.image_types import Attached, Image, ImagePlatform, ImageUse
 from cloud_hub.sdk.run import Run
 from cloud_hub.sdk.types import (
     Activity,
@@ -34,7 +35,6 @@ from cloud_hub.sdk.types import (
     Device,
     ExperimentInfo,
     HubProcess,
-    Image,
     Lineage,
     Model,
     NewWebhook,
@@ -56,6 +56,7 @@ __all__ = [
     "ActivityEvent",
     "ActivityFailedError",
     "Advance",
+    "Attached",
     "AuditEntry",
     "AuditLog",
     "AuditVerdict",
@@ -75,6 +76,8 @@ __all__ = [
     "HubRefusedError",
     "HubUnreachableError",
     "Image",
+    "ImagePlatform",
+    "ImageUse",
     "Line",
     "Lineage",
     "Me",

@@ -136,28 +136,6 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     devices: list[DeviceUse]
 
 
-class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """A layer: what it holds, its digest and compressed bytes."""
-
-    title: str
-    digest: str
-    size_bytes: int
-
-
-class Image(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of an image."""
-
-    name: str
-    version: int
-    repository: str
-    digest: str
-    size_bytes: int
-    layers: list[Layer]
-    model: str
-    created_by: str
-    created_at: datetime
-
-
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of an activity's log; ``number`` goes up from 1."""
 

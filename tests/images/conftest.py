@@ -8,7 +8,7 @@ import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import onnx
@@ -44,6 +44,28 @@ SURROUNDINGS: tuple[dict[str, Any], ...] = (
         },
     },
 )
+OTHER_DAY: Final = {"FAKETIME": "@2031-05-06 07:08:09", "DONT_FAKE_MONOTONIC": "1"}
+NOBODY: Final = 65534
+# Another user who may read what root's tests made for themselves, and write nothing of it.
+AS_NOBODY: Final = (
+    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+    *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+)
+
+
+def libfaketime() -> str:
+    """Return the library that tells a process another date, or nothing."""
+    found = sorted(Path("/usr/lib").glob("*-linux-gnu/faketime/libfaketime.so.1"))
+    return str(found[0]) if found else ""
+
+
+def as_nobody(owned: Path) -> tuple[str, ...]:
+    """Return what starts a program as another user who owns one folder; nothing where we are not root."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return ()
+    owned.mkdir(exist_ok=True)
+    os.chown(owned, NOBODY, NOBODY)
+    return AS_NOBODY
 
 
 @dataclass(frozen=True)
@@ -55,6 +77,7 @@ class Built:
     wheels: Path
     image: BuiltImage
     left_over: tuple[str, ...]
+    in_zstd: BuiltImage | None = None
 
     def store(self) -> FolderLayerStore:
         return FolderLayerStore(self.root)
@@ -114,28 +137,51 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def twins(tmp_path_factory: pytest.TempPathFactory, wheels_dir: Path, model: Path) -> tuple[Built, Built]:
-    """The same image twice, built at the same time under different surroundings."""
+    """The same image twice, built at the same time under different surroundings.
+
+    The second by another user, in another year, where the machine can do so; both in zstd too, below
+    ``zstd``, without wheels.
+    """
     folder = tmp_path_factory.mktemp("images")
     roots = [folder / "one", folder / "a-much-longer-name-for-the-other"]
+    as_other, day = as_nobody(roots[1]), libfaketime()
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.images.build_once", str(root), str(wheels_dir), str(model)],
+            [
+                *(as_other if number else ()),
+                *(sys.executable, "-m", "tests.images.build_once"),
+                json.dumps({"root": str(root), "wheels": str(wheels_dir), "model": str(model)}),
+                json.dumps(
+                    {
+                        "root": str(root / "zstd"),
+                        "wheels": "",
+                        "model": str(model),
+                        "compression": "zstd",
+                        "bare": True,
+                    }
+                ),
+            ],
             stdout=subprocess.PIPE,
             cwd=around["cwd"],
             umask=around["umask"],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | around["env"],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+            | around["env"]
+            | (OTHER_DAY | {"LD_PRELOAD": day} if day and number else {}),
         )
-        for root, around in zip(roots, SURROUNDINGS, strict=True)
+        for number, (root, around) in enumerate(zip(roots, SURROUNDINGS, strict=True))
     ]
     built = []
-    for root, process in zip(roots, running, strict=True):
-        out, _ = process.communicate(timeout=150)
+    for number, (root, process) in enumerate(zip(roots, running, strict=True)):
+        out, _ = process.communicate(timeout=300)
         assert process.returncode == 0
         answer = json.loads(out)
-        answer.pop("seconds")
-        left_over = tuple(answer.pop("left_over"))
-        image = msgspec.convert(answer, BuiltImage)
-        built.append(Built(root, model, wheels_dir, image, left_over))
+        assert (answer["uid"] == NOBODY) == bool(number and as_other)
+        assert (answer["year"] == 2031) == bool(number and day)
+        one, packed = answer["built"]
+        assert packed["left_over"] == []
+        image = msgspec.convert(one["image"], BuiltImage)
+        in_zstd = msgspec.convert(packed["image"], BuiltImage)
+        built.append(Built(root, model, wheels_dir, image, tuple(one["left_over"]), in_zstd))
     return built[0], built[1]
 
 

@@ -69,6 +69,7 @@ def build_image(
     if inputs.model_version < 1:
         raise BuildError("the model's version is not a whole number from 1", where="model version")
     options = checked(options)
+    progress = _Growing(progress)
     try:
         with ExitStack() as closing:
             folder = Path(closing.enter_context(tempfile.TemporaryDirectory(dir=work_dir, prefix="image-")))
@@ -87,6 +88,17 @@ def build_image(
         ) from error
     progress(1.0, "Done")
     return image
+
+
+class _Growing:
+    """A `Progress` whose fraction never falls, whatever is said."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._most = progress, 0.0
+
+    def __call__(self, fraction: float, message: str) -> None:
+        self._most = max(self._most, fraction)
+        self._progress(self._most, message)
 
 
 @dataclass(frozen=True)
@@ -150,7 +162,9 @@ class _Work:
             for layer in plan.layers:
                 stop_if(self._cancelled)
                 number += 1
-                self._progress(0.1 + 0.88 * (number - 1) / total, f"Layer {number} of {total}: {layer.title}")
+                of = f", {plan.base.target.platform}" if len(plans) > 1 else ""
+                done = 0.1 + 0.88 * (number - 1) / total
+                self._progress(done, f"Layer {number} of {total}: {layer.title}{of}")
                 if isinstance(layer, LayerPlan):
                     built[layer.key] = built.get(layer.key) or self._ensure(layer)
                     layer = built[layer.key]  # noqa: PLW2901  the plan has become its layer

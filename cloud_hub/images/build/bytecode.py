@@ -21,7 +21,8 @@ WORKER: Final = Path(__file__).with_name("bytecode_worker.py")
 class Compiler:
     """Compiles source in one child process of a Python; a context manager.
 
-    ``identity`` is all that the bytecode depends on beside the source; empty where none is kept. The bytecode is the same in every process, whatever its hash seed: see `bytecode_worker`.
+    ``identity`` is all that the bytecode depends on beside the source; empty where none is kept. The
+    bytecode is the same in every process, whatever its hash seed: see `bytecode_worker`.
     """
 
     def __init__(

@@ -64,6 +64,12 @@ class RequirementsUnresolvedError(BuildError):
     code = "requirements-unresolved"
 
 
+class DebianUnavailableError(BuildError):
+    """The machine has no apt, or not Debian's keys, so that the base debian cannot be made."""
+
+    code = "debian-unavailable"
+
+
 class DebianFetchError(BuildError):
     """Debian's packages could not be fetched, or are not what its signed lists say."""
 

@@ -1,9 +1,10 @@
 """What an image was made of, pinned: kept with the image, and enough to build it again; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
 
 from cloud_hub.images.build.errors import RequirementsRefusedError
 from cloud_hub.images.build.ports import Wheel
@@ -52,21 +53,35 @@ def read_lock(data: bytes) -> Lock:
     """Read a document; raises `RequirementsRefusedError`."""
     try:
         lock = decode(data, Lock, what="lock")
-        if lock.format != FORMAT:
-            raise ContractError("made by another release", where="lock")
-        for wheel in (wheel for wheels in lock.wheels.values() for wheel in wheels):
-            if parse_wheel_filename(wheel.filename)[0] != wheel.name or not DIGEST.fullmatch(wheel.digest):
-                raise ContractError("a wheel has another name than its file", where=wheel.filename)
-        for deb in (deb for debs in lock.debian.values() for deb in debs):
-            if not DIGEST.fullmatch(deb.digest):
-                raise ContractError("a package has no digest", where=deb.name)
-    except (ContractError, InvalidWheelFilename) as error:
-        raise RequirementsRefusedError(
-            f"it is not a lock of an image: {error}",
-            where="lock",
-            fix="Take one that `headland image lock` wrote.",
-        ) from error
+        sound = lock.format == FORMAT and all(map(_is_sound, _all(lock)))
+    except (ContractError, InvalidWheelFilename, InvalidVersion) as error:
+        raise _refused(str(error)) from error
+    if not sound:
+        raise _refused("another format, a name that is not its file's, or no digest")
     return lock
+
+
+def _all(lock: Lock) -> Iterator[LockedWheel | LockedDeb]:
+    for wheels in lock.wheels.values():
+        yield from wheels
+    for debs in lock.debian.values():
+        yield from debs
+
+
+def _is_sound(one: LockedWheel | LockedDeb) -> bool:
+    if isinstance(one, LockedWheel):
+        name, version, _, _ = parse_wheel_filename(one.filename)
+        if (name, version) != (one.name, Version(one.version)):
+            return False
+    return DIGEST.fullmatch(one.digest) is not None
+
+
+def _refused(reason: str) -> RequirementsRefusedError:
+    return RequirementsRefusedError(
+        f"it is not a lock of an image: {reason}",
+        where="lock",
+        fix="Take one that `headland image lock` wrote.",
+    )
 
 
 def locked_wheels(wheels: tuple[Wheel, ...]) -> tuple[LockedWheel, ...]:

@@ -22,7 +22,7 @@ def main() -> int:
             return 3
         real = judged.default_environment
 
-        def environment() -> dict[str, Any]:
+        def environment() -> Any:  # noqa: ANN401  a TypedDict of pip's own
             return {**real(), **markers}
 
         judged.default_environment = environment

@@ -1,4 +1,4 @@
-"""pip as a child process: stopped when its time is over or the build is cancelled, quiet about credentials."""
+"""pip as a child process: it ends with its time and with the build, and is quiet about credentials."""
 
 import contextlib
 import json

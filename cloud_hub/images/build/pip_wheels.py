@@ -4,7 +4,7 @@ import importlib.util
 import subprocess
 import sysconfig
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -52,9 +52,9 @@ def package_folders(name: str) -> list[Path]:
 class PipWheelSource:
     """Downloads what is pinned for a Python, with ``pip download --require-hashes``.
 
-    What is pinned: the wheels of an image's ``lock``; else what satisfies ``wanted`` and the scoring server;
-    else the scoring server's own list, or ``pinned``. ``cache_dir`` keeps each wheel under its SHA-256, and for
-    each list and Python its wheels. Which index pip asks is pip's own configuration.
+    What is pinned: the wheels of an image's ``lock``; else what satisfies ``wanted`` and the scoring
+    server; else the scoring server's own list, or ``pinned``. ``cache_dir`` keeps each wheel under its
+    SHA-256, and for each list and Python its wheels. Which index pip asks is pip's own configuration.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class PipWheelSource:
         pinned = self._pins(target)
         python = [sysconfig.get_platform()] if target.native else [target.platform, target.libc]
         listing = self._cache_dir / f"{hex_of(sha256(canonical([pinned, target.cache_tag, *python])))}.json"
-        kept = self._kept(listing, pinned)
+        kept = self._of_lock(target) or self._kept(listing, pinned)
         if kept is None:
             with tempfile.TemporaryDirectory(dir=self._cache_dir, prefix="download-") as folder:
                 self._download(pinned, target, Path(folder))
@@ -125,14 +125,23 @@ class PipWheelSource:
         return "\n".join(lines) + "\n"
 
     def _kept(self, listing: Path, pinned: str) -> tuple[Wheel, ...] | None:
+        """Return the wheels of a list that are whole in the cache, or None where one is not."""
         try:
             known = decode(listing.read_bytes(), tuple[_Kept, ...], what="list of wheels")
         except (FileNotFoundError, ContractError):
             return None
+        if not all(DIGEST.fullmatch(one.digest) and one.digest in pinned for one in known):
+            return None
+        return self._whole(known)
+
+    def _of_lock(self, target: Target) -> tuple[Wheel, ...] | None:
+        """Return the wheels of the lock, where they are all in the cache: an index may have them no more."""
+        locked = self._lock.wheels.get(target.platform, ()) if self._lock is not None else ()
+        return self._whole([_Kept(one.filename, one.digest) for one in locked])
+
+    def _whole(self, known: Sequence[_Kept]) -> tuple[Wheel, ...] | None:
         wheels = []
         for kept in known:
-            if not DIGEST.fullmatch(kept.digest) or kept.digest not in pinned:
-                return None
             path = self._path_of(kept.digest)
             if not path.is_file() or digest_of(path) != kept.digest:
                 return None
