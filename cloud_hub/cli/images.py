@@ -43,6 +43,16 @@ def build(
         bool,
         typer.Option("--allow-source-builds", help="Build packages that have no wheel, confined."),
     ] = False,
+    kind: Annotated[
+        str, typer.Option(help="cpu, or fpga: an HLS project and its fixed-point emulation.")
+    ] = "cpu",
+    fpga_precision: Annotated[
+        str, typer.Option(help="Fixed-point type: bits, integer bits.")
+    ] = "ap_fixed<16,6>",
+    fpga_reuse_factor: Annotated[int, typer.Option(help="Products that share one multiplier.")] = 1,
+    fpga_data: Annotated[
+        Path | None, typer.Option(help="An .npz with inputs to compare with the float model on.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for it.")] = False,
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
@@ -61,6 +71,10 @@ def build(
             conda=conda,
             lock=lock,
             source_builds=allow_source_builds,
+            kind=kind,
+            fpga_precision=fpga_precision,
+            fpga_reuse_factor=fpga_reuse_factor,
+            fpga_data=fpga_data,
         )
         if detach:
             show(begun, f"image-build {begun.id} is queued; headland activity follow {begun.id}")

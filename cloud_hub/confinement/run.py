@@ -45,7 +45,9 @@ def run_confined(
     }
     deadline = time.monotonic() + limits.wall_s
     with _child() as child:
-        answer = _converse(child, json.dumps(asked).encode() + b"\n", limits.answer_bytes, deadline, cancelled)
+        answer = _converse(
+            child, json.dumps(asked).encode() + b"\n", limits.answer_bytes, deadline, cancelled
+        )
         if answer is None:
             raise ChildLostError("it took longer than allowed", "time")
         try:

@@ -33,13 +33,18 @@ class BuildCalls:
         conda: Path | None = None,
         lock: Path | None = None,
         source_builds: bool = False,
+        kind: str = "cpu",
+        fpga_precision: str = "ap_fixed<16,6>",
+        fpga_reuse_factor: int = 1,
+        fpga_data: Path | None = None,
     ) -> Activity:
         """Start to build image ``name`` of a model; follow the activity.
 
         ``base`` is ``host`` or ``debian``; ``platforms`` are such as ``linux/arm64``, none is the hub's own;
         ``compression`` is ``gzip`` or ``zstd``. Of ``requirements``, ``pyproject``, ``conda`` and ``lock``
         at most one; without one the image has what the scoring server needs. ``source_builds`` lets
-        packages without wheels be built, confined.
+        packages without wheels be built, confined. ``kind`` is ``cpu`` or ``fpga``: a fixed-point emulation
+        with ``fpga_precision``, measured on the arrays of ``fpga_data``, an .npz file.
         """
         files = {"requirements": requirements, "pyproject": pyproject, "conda": conda}
         given = {kind: path for kind, path in files.items() if path is not None}
@@ -48,7 +53,7 @@ class BuildCalls:
         asked = [
             {"kind": kind, "digest": self._uploaded(path)} for kind, path in given.items() if path is not None
         ]
-        body = {
+        body: dict[str, object] = {
             "name": name,
             "model": model,
             "script_digest": self._uploaded(script),
@@ -59,6 +64,14 @@ class BuildCalls:
             "lock_digest": self._uploaded(lock),
             "source_builds": source_builds,
         }
+        if kind == "fpga":
+            body["fpga"] = {
+                "precision": fpga_precision,
+                "reuse_factor": fpga_reuse_factor,
+                "data_digest": self._uploaded(fpga_data),
+            }
+        elif kind != "cpu" or fpga_data is not None:
+            raise SdkError("the kind is not fpga", where="kind", fix="Choose cpu, or fpga for --fpga-data.")
         return self._client.post(f"{self._path}/images/builds", body, Activity)
 
     def build_image(
@@ -76,6 +89,10 @@ class BuildCalls:
         conda: Path | None = None,
         lock: Path | None = None,
         source_builds: bool = False,
+        kind: str = "cpu",
+        fpga_precision: str = "ap_fixed<16,6>",
+        fpga_reuse_factor: int = 1,
+        fpga_data: Path | None = None,
     ) -> Image:
         """Build as `start_build` does and wait for it; ``on_event`` is told how it goes."""
         begun = self.start_build(
@@ -90,6 +107,10 @@ class BuildCalls:
             conda=conda,
             lock=lock,
             source_builds=source_builds,
+            kind=kind,
+            fpga_precision=fpga_precision,
+            fpga_reuse_factor=fpga_reuse_factor,
+            fpga_data=fpga_data,
         )
         done = self.wait(begun.id, on_event)
         return self.image((done.result or {})["image"])

@@ -31,7 +31,7 @@ class Port:
 
 
 class Emulation:
-    """The compiled HLS code in ``folder``; raises `OSError` where a file of it is missing or does not load."""
+    """The compiled HLS code in ``folder``; raises `OSError` where a file is missing or does not load."""
 
     def __init__(self, folder: Path) -> None:
         record = json.loads((folder / "headland.json").read_text())
@@ -105,7 +105,7 @@ def difference(exact: Array, fixed: Array) -> dict[str, Any]:
 
 
 def read_feeds(raw_data: str, inputs: Sequence[Port]) -> dict[str, Array]:
-    """Return the arrays of a request: ``{"data": rows}`` for one input, or ``{"inputs": [{"name", "data"}]}``.
+    """Return a request's arrays: ``{"data": rows}`` for one input, or ``{"inputs": [{"name", "data"}]}``.
 
     Raises `ValueError` for what does not fit, without repeating it.
     """

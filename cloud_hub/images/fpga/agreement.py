@@ -9,7 +9,7 @@ BOARD: Final = "none: the HLS project was not synthesised, and no FPGA board was
 
 
 class OutputAgreement(msgspec.Struct, frozen=True, kw_only=True):
-    """One output. Differences are absolute, over all values; ``top1_agreed`` counts rows (None: one value)."""
+    """One output: absolute differences over all values; ``top1_agreed`` counts rows (None: one value)."""
 
     name: str
     shape: tuple[int, ...]

@@ -26,7 +26,14 @@ def confined(request: dict[str, Any]) -> dict[str, Any]:
     folder = Path(request["folder"])
     scratch = folder.parent
     done = subprocess.run(
-        [request["compiler"], *FLAGS, f"-ffile-prefix-map={folder}=.", *SOURCES, "-o", str(scratch / LIBRARY)],
+        [
+            request["compiler"],
+            *FLAGS,
+            f"-ffile-prefix-map={folder}=.",
+            *SOURCES,
+            "-o",
+            str(scratch / LIBRARY),
+        ],
         cwd=folder,
         env={"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": str(scratch)},
         stdin=subprocess.DEVNULL,

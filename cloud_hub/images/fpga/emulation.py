@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -72,7 +72,7 @@ def make_fpga(
     """
     options = checked(options)
     compiler = _compiler()
-    made = _Making(work_dir, cancelled)
+    made = Making(work_dir, cancelled)
     progress(0.0, "HLS project by hls4ml")
     made.convert(model_file, options)
     progress(0.0, "Emulation: compiling the HLS project's C++")
@@ -98,6 +98,12 @@ def with_fpga(inputs: BuildInputs, parts: FpgaParts) -> BuildInputs:
     listing = sorted([one.path, one.digest] for one in files)
     digest = sha256(canonical([FOLDER, listing]))
     return replace(inputs, model_files=files, model_digest=digest, script=parts.script)
+
+
+def ranges_in(baseline: Mapping[str, Any]) -> list[tuple[float, float]] | None:
+    """Return lowest and highest of each feature of a baseline's document; None where one has no numbers."""
+    found = [(one["min"], one["max"]) for one in baseline["features"]]
+    return None if any(low is None or high is None for low, high in found) else found
 
 
 def require_own_platform(platforms: Sequence[str]) -> None:
@@ -136,33 +142,38 @@ def _compiler() -> str:
     return found
 
 
-class _Making:
+class Making:
     """The three steps, each in a child of its own, over one folder."""
 
     def __init__(self, work_dir: Path, cancelled: Callable[[], bool]) -> None:
         self._folder = work_dir.resolve() / FOLDER
-        self._folder.mkdir()
+        self._folder.mkdir(exist_ok=True)
         self._project = self._folder / "project"
         self._cancelled = cancelled
 
     def convert(self, model_file: Path, options: FpgaOptions) -> None:
+        """Write the HLS project."""
         request = {"folder": str(self._folder), "model": str(model_file.resolve()), **asdict(options)}
         answer = self._run("converting", "hls4ml", request, CONVERTING)
         if "refused" in answer:
             raise FpgaModelRefusedError(**answer["refused"])
 
     def compile(self, compiler: str) -> None:
+        """Compile the project, and put what the emulation needs beside it."""
         request = {"folder": str(self._project), "compiler": compiler}
         answer = self._run("compiling", "g++", request, COMPILING)
         if "failed" in answer:
             raise FpgaFailedError(
-                f"the HLS project does not compile: {answer['failed']}", where="g++", fix="Choose other options."
+                f"the HLS project does not compile: {answer['failed']}",
+                where="g++",
+                fix="Choose other options.",
             )
         shutil.copytree(self._project / "firmware" / "weights", self._folder / "weights")
         shutil.copyfile(self._project / "headland.json", self._folder / "headland.json")
         write_project_tar(self._project, self._folder / "project.tar.gz", "project")
 
     def measure(self, model_file: Path, inputs: Inputs) -> Agreement:
+        """Run emulation and float model, write ``agreement.json`` and return it."""
         ranges = [list(one) for one in inputs.ranges] if inputs.ranges else None
         request = {
             "folder": str(self._folder),
@@ -178,7 +189,8 @@ class _Making:
                 where="fpga data",
                 fix="Give an .npz with an array of rows for each input of the model.",
             )
-        agreement = msgspec.convert({"format": FORMAT, "data": _described(inputs), **answer}, Agreement)
+        data = _described(answer.pop("inputs"), inputs)
+        agreement = msgspec.convert({"format": FORMAT, "data": data, **answer}, Agreement)
         (self._folder / "agreement.json").write_bytes(as_json(agreement))
         return agreement
 
@@ -205,12 +217,14 @@ class _Making:
         return dict(answer)
 
 
-def _described(inputs: Inputs) -> str:
+def _described(kind: str, inputs: Inputs) -> str:
     if inputs.file is not None:
         return f"the data set {_digest(inputs.file)}"
-    if inputs.ranges:
+    if kind == "ranges":
         return "random inputs, uniform within the ranges of the model's baseline, seed 0"
-    return "random inputs, uniform from -1 to 1, seed 0: there was neither a data set nor a baseline"
+    return (
+        "random inputs, uniform from -1 to 1, seed 0: there was neither a data set nor a baseline that fits"
+    )
 
 
 def _digest(file: Path) -> str:

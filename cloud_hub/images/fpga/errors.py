@@ -4,7 +4,7 @@ from cloud_hub.images.build.errors import BuildError
 
 
 class FpgaUnavailableError(BuildError):
-    """This hub lacks what the kind ``fpga`` needs: hls4ml, or a C++ compiler."""
+    """The hub lacks what the kind ``fpga`` needs: hls4ml, or a C++ compiler."""
 
     code = "fpga-unavailable"
 

@@ -57,6 +57,10 @@ def prepare(model: onnx.ModelProto) -> Prepared:
     for node in model.graph.node:
         if node.domain not in _STANDARD or node.op_type not in OPERATORS:
             raise _refused(node, "has no counterpart in fixed point here", f"Use {', '.join(OPERATORS)}.")
+    constants = {one.name for one in model.graph.initializer}
+    for one in model.graph.input:
+        if one.name not in constants:
+            _shape_of(one, f"input {one.name}")
     try:
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except Exception as error:  # its own type is private
@@ -160,7 +164,9 @@ class _Rewriter:
         if name not in self.constants:
             return self.names[name]
         array = self.constants[name]
-        while node.op_type != "Reshape" and array.ndim > 1 and array.shape[0] == 1 and node.op_type != "MatMul":
+        while (
+            node.op_type != "Reshape" and array.ndim > 1 and array.shape[0] == 1 and node.op_type != "MatMul"
+        ):
             array = array[0]  # a batch of one
         if array.dtype not in (np.float32, np.int64):
             array = array.astype(np.float32)

@@ -49,7 +49,8 @@ def confined(request: dict[str, Any]) -> dict[str, Any]:
     emulation = script.Emulation(Path(request["folder"]))
     ports = {port.name: port.shape for port in emulation.inputs}
     try:
-        feeds = _read(request["data"], ports) if request["data"] else _random(ports, request["ranges"])
+        within = _fitting(ports, request["ranges"])
+        feeds = _read(request["data"], ports) if request["data"] else _random(ports, within)
     except DataRefusedError as error:
         return {"refused": str(error)}
     runtime, model = _float_model(script, Path(request["model"]))
@@ -62,7 +63,14 @@ def confined(request: dict[str, Any]) -> dict[str, Any]:
         figures = {name: _short(value) for name, value in (found | span).items()}
         outputs.append({"name": port.name, "shape": port.shape, **figures})
     rows = len(next(iter(feeds.values())))
-    return {"rows": rows, "float_runtime": runtime, "precision": emulation.precision, "outputs": outputs}
+    kind = "file" if request["data"] else "ranges" if within else "unit"
+    return {
+        "inputs": kind,
+        "rows": rows,
+        "float_runtime": runtime,
+        "precision": emulation.precision,
+        "outputs": outputs,
+    }
 
 
 def _short(value: Any) -> Any:  # noqa: ANN401  a figure, or None
@@ -88,11 +96,17 @@ def _float_model(script: ModuleType, file: Path) -> tuple[str, Any]:
     return f"onnxruntime {onnxruntime.__version__}", script.FloatModel(file)
 
 
+def _fitting(ports: dict[str, tuple[int, ...]], ranges: list[list[float]] | None) -> list[list[float]] | None:
+    """Return the ranges where they are those of the one input's numbers."""
+    sizes = [math.prod(shape) for shape in ports.values()]
+    return ranges if ranges and sizes == [len(ranges)] else None
+
+
 def _random(ports: dict[str, tuple[int, ...]], ranges: list[list[float]] | None) -> dict[str, Array]:
     generator = np.random.default_rng(SEED)
     feeds = {}
     for name, shape in ports.items():
-        low, high = (np.asarray(ranges).T if ranges else np.array([[-1.0], [1.0]]))
+        low, high = np.asarray(ranges).T if ranges else np.array([[-1.0], [1.0]])
         flat = generator.uniform(low, high, (RANDOM_ROWS, math.prod(shape)))
         feeds[name] = flat.astype(np.float32).astype(np.float64).reshape(-1, *shape)
     return feeds
