@@ -1,4 +1,4 @@
-"""An image of kind fpga in a container: the emulation answers, and says how far it is from the float model."""
+"""An image of kind fpga in a container: it answers, and says how far it is from the float model."""
 
 import json
 import os
@@ -39,14 +39,14 @@ def test_the_emulation_answers_in_a_container(built: Built, tmp_path: Path) -> N
     assert any("no FPGA board was tried" in line for line in said)
     image = build_image(
         with_fpga(BuildInputs("digits", 1, model, sha256(model.read_bytes())), parts),
-        layers=(store := built.copied_store(tmp_path / "store")),
+        layers=built.copied_store(tmp_path / "store"),
         wheels=PipWheelSource(built.wheels),
         work_dir=work_dir,
         progress=lambda fraction, message: None,
         cancelled=lambda: False,
     )
     assert image.new_layers == 2  # the model with the emulation, and the script
-    made = Built(store.root, model, built.wheels, image, ())
+    made = Built(tmp_path / "store", model, built.wheels, image, ())
     (tmp_path / "rootfs").mkdir()
     rootfs = unpacked(made, tmp_path / "rootfs")
     let_pass(rootfs)
