@@ -39,10 +39,6 @@ def build(
     lock: Annotated[
         Path | None, typer.Option(help="A lock of an image: the same packages once more.")
     ] = None,
-    allow_source_builds: Annotated[
-        bool,
-        typer.Option("--allow-source-builds", help="Build packages that have no wheel, confined."),
-    ] = False,
     kind: Annotated[
         str, typer.Option(help="cpu, or fpga: an HLS project and its fixed-point emulation.")
     ] = "cpu",
@@ -70,7 +66,6 @@ def build(
             pyproject=pyproject,
             conda=conda,
             lock=lock,
-            source_builds=allow_source_builds,
             kind=kind,
             fpga_precision=fpga_precision,
             fpga_reuse_factor=fpga_reuse_factor,

@@ -60,7 +60,6 @@ class BuildParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     base: str = HOST
     platforms: tuple[str, ...] = ()
     compression: Compression = GZIP
-    source_builds: bool = False
     requirements: FileInput | None = None
     lock_digest: str | None = None
     fpga: FpgaInput | None = None
@@ -162,7 +161,7 @@ class BuildJobs:
             work_dir=work_dir,
             progress=told,
             cancelled=progress.stopped,
-            options=BuildOptions(asked.base, asked.platforms, asked.compression, asked.source_builds),
+            options=BuildOptions(asked.base, asked.platforms, asked.compression),
             bases=_Bases(debian),
             planned=plans.extend,
         )
@@ -214,7 +213,6 @@ class BuildJobs:
                 "base": asked.base,
                 "platforms": list(asked.platforms),
                 "compression": asked.compression,
-                "source_builds": asked.source_builds,
                 **({"fpga": msgspec.to_builtins(asked.fpga.options)} if asked.fpga else {}),
             },
             files=files,

@@ -100,7 +100,6 @@ class ImageBuilds:
             base=options.base,
             platforms=options.platforms,
             compression=options.compression,
-            source_builds=options.source_builds,
             requirements=requirements,
             lock_digest=lock_digest,
             fpga=fpga,

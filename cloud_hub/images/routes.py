@@ -60,14 +60,13 @@ class BuildAsk(Ask):
     compression: Compression = GZIP
     requirements: RequirementsAsk | None = None
     lock_digest: str | None = None
-    source_builds: bool = False
     fpga: FpgaAsk | None = None
 
 
 @router.post("/builds", status_code=202)
 def build(ask: BuildAsk, hub: Hub, who: Who) -> ActivityAnswer:
     """Start a build; its activity's result names the image."""
-    options = BuildOptions(ask.base, tuple(ask.platforms), ask.compression, ask.source_builds)
+    options = BuildOptions(ask.base, tuple(ask.platforms), ask.compression)
     found = ask.requirements
     row = hub.image_builds.start(
         who.workspace,

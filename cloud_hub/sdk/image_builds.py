@@ -32,7 +32,6 @@ class BuildCalls:
         pyproject: Path | None = None,
         conda: Path | None = None,
         lock: Path | None = None,
-        source_builds: bool = False,
         kind: str = "cpu",
         fpga_precision: str = "ap_fixed<16,6>",
         fpga_reuse_factor: int = 1,
@@ -42,8 +41,8 @@ class BuildCalls:
 
         ``base`` is ``host`` or ``debian``; ``platforms`` are such as ``linux/arm64``, none is the hub's own;
         ``compression`` is ``gzip`` or ``zstd``. Of ``requirements``, ``pyproject``, ``conda`` and ``lock``
-        at most one; without one the image has what the scoring server needs. ``source_builds`` lets
-        packages without wheels be built, confined. ``kind`` is ``cpu`` or ``fpga``: a fixed-point emulation
+        at most one; without one the image has what the scoring server needs.
+        ``kind`` is ``cpu`` or ``fpga``: a fixed-point emulation
         with ``fpga_precision``, measured on the arrays of ``fpga_data``, an .npz file.
         """
         files = {"requirements": requirements, "pyproject": pyproject, "conda": conda}
@@ -62,7 +61,6 @@ class BuildCalls:
             "compression": compression,
             "requirements": asked[0] if asked else None,
             "lock_digest": self._uploaded(lock),
-            "source_builds": source_builds,
         }
         if kind == "fpga":
             body["fpga"] = {
@@ -88,7 +86,6 @@ class BuildCalls:
         pyproject: Path | None = None,
         conda: Path | None = None,
         lock: Path | None = None,
-        source_builds: bool = False,
         kind: str = "cpu",
         fpga_precision: str = "ap_fixed<16,6>",
         fpga_reuse_factor: int = 1,
@@ -106,7 +103,6 @@ class BuildCalls:
             pyproject=pyproject,
             conda=conda,
             lock=lock,
-            source_builds=source_builds,
             kind=kind,
             fpga_precision=fpga_precision,
             fpga_reuse_factor=fpga_reuse_factor,

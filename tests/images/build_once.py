@@ -66,7 +66,17 @@ def build(asked: Asked) -> dict[str, object]:
     return {"image": msgspec.to_builtins(image), "left_over": left_over, "lock": msgspec.to_builtins(lock)}
 
 
+def move_clock(seconds: float) -> None:
+    """Let Python's clock tell another day: what reads it goes through these four."""
+    now, local, utc = time.time, time.localtime, time.gmtime
+    time.time = lambda: now() + seconds
+    time.time_ns = lambda: int((now() + seconds) * 1e9)
+    time.localtime = lambda at=None: local(time.time() if at is None else at)
+    time.gmtime = lambda at=None: utc(time.time() if at is None else at)
+
+
 def main(many: Sequence[str]) -> None:
+    move_clock(float(os.environ.get("YEARS_AHEAD", "0")) * 365 * 86_400)
     built = [build(msgspec.json.decode(one, type=Asked)) for one in many]
     print(json.dumps({"built": built, "uid": os.getuid(), "year": time.localtime().tm_year}))
 

@@ -75,9 +75,3 @@ class DebianFetchError(BuildError):
 
     code = "debian-fetch-failed"
     retriable = True
-
-
-class SourceBuildError(BuildError):
-    """A package had to be built from source, and that failed or may not be."""
-
-    code = "source-build-failed"

@@ -21,13 +21,12 @@ class BuildOptions:
     """How an image is built.
 
     ``base`` is ``host`` (the running Python), ``debian``, ``oci:REFERENCE`` or ``blob:DIGEST``; without
-    ``platforms`` it is the hub's own. ``source_builds`` lets build steps of packages run, confined.
+    ``platforms`` it is the hub's own.
     """
 
     base: str = HOST
     platforms: tuple[str, ...] = ()
     compression: Compression = GZIP
-    source_builds: bool = False
 
 
 def own_platform() -> str:
@@ -55,4 +54,4 @@ def checked(options: BuildOptions) -> BuildOptions:
             where=", ".join(platforms),
             fix="Choose --base debian for other platforms.",
         )
-    return BuildOptions(options.base, platforms, options.compression, options.source_builds)
+    return BuildOptions(options.base, platforms, options.compression)

@@ -52,7 +52,7 @@ def resolved(
     raise RequirementsUnresolvedError(
         f"no wheels for all of them, with those of the scoring server: {reason_in(stderr)}",
         where=f"requirements for {target.platform}, Python {target.python_version}",
-        fix="Loosen a version; a package that has no wheel can be built with --allow-source-builds.",
+        fix="Loosen a version. Only wheels are taken: no package is built on the hub.",
     )
 
 
