@@ -2,7 +2,7 @@
 
 The model's folder has the ONNX file and ``fpga/``: ``emulation.so``, ``headland.json`` with the inputs and
 outputs, ``weights/``, and ``agreement.json`` as it was measured when the image was built.
-``HEADLAND_FPGA_COMPARE`` is the part of the requests, 0 to 1, that the float model answers too.
+``FPGA_COMPARE`` is the part of the requests, 0 to 1, that the float model answers too.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-COMPARE: Final = "HEADLAND_FPGA_COMPARE"
+COMPARE: Final = "FPGA_COMPARE"
 
 
 @dataclass(frozen=True)

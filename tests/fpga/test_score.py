@@ -16,7 +16,7 @@ from tests.fpga.models import CLASSES, EVIL, INPUTS
 
 def answers(model_dir: Path, monkeypatch: pytest.MonkeyPatch, part: str, count: int) -> list[dict[str, Any]]:
     monkeypatch.setenv("AZUREML_MODEL_DIR", str(model_dir))
-    monkeypatch.setenv("HEADLAND_FPGA_COMPARE", part)
+    monkeypatch.setenv("FPGA_COMPARE", part)
     script = load_script(scoring_script())
     rows = np.random.default_rng(2).uniform(-1, 1, (count, INPUTS))
     return [json.loads(script.score(json.dumps({"data": [row.tolist()]}).encode())) for row in rows]
