@@ -12,11 +12,13 @@ import pytest
 from cloud_hub.images.build import BuildInputs, PipWheelSource, build_image
 from cloud_hub.images.fpga.emulation import Inputs, make_fpga, with_fpga
 from cloud_hub.images.fpga.options import FpgaOptions
+from cloud_hub.sdk import HubRefusedError
 from contract.digests import sha256
 from modules.fpga.score import Emulation
 from tests.fpga.models import EVIL, INPUTS, perceptron
 from tests.images.conftest import Built, unpacked
 from tests.images.containers import ask, container, let_pass, until_ready
+from tests.images.shop import Shop
 
 
 @pytest.mark.system
@@ -60,3 +62,23 @@ def test_the_emulation_answers_in_a_container(built: Built, tmp_path: Path) -> N
     assert scored["outputs"]["y"] == here["y"].tolist()
     assert 0 < scored["agreement"]["outputs"]["y"]["max_abs_difference"] < 0.1
     assert "1 rows, largest difference" in (tmp_path / "log").read_text()
+
+
+def test_a_hub_builds_it_and_keeps_the_report(shop: Shop, tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++: apt install g++")
+    onnx.save_model(perceptron(), tmp_path / "perceptron.onnx")
+    np.savez(tmp_path / "data.npz", np.random.default_rng(1).uniform(-1, 1, (50, INPUTS)))
+    shop.workspace.register_model("perceptron", tmp_path / "perceptron.onnx")
+    build = shop.workspace.start_build
+    with pytest.raises(HubRefusedError, match="fixed-point"):
+        build("fpga", "perceptron:1", kind="fpga", fpga_precision="float")
+    with pytest.raises(HubRefusedError, match="this machine"):
+        build("fpga", "perceptron:1", kind="fpga", base="debian", platforms=["linux/amd64", "linux/arm64"])
+    made = shop.workspace.build_image(
+        "fpga", "perceptron:1", kind="fpga", compression="zstd", fpga_data=tmp_path / "data.npz"
+    )
+    assert made.kind == "fpga"
+    log = shop.workspace.image_document("fpga:1", "log").decode()
+    assert "on 50 rows: the data set sha256:" in log
+    assert "no FPGA board was tried" in log
