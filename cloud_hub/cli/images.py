@@ -12,6 +12,13 @@ from cloud_hub.cli.session import workspace as connect
 from cloud_hub.sdk import Image
 from cloud_hub.sdk.image_export import ExportFormat
 
+Kind = Annotated[str, typer.Option(help="cpu, or fpga: an HLS project and its fixed-point emulation.")]
+FpgaPrecision = Annotated[str, typer.Option(help="Fixed-point type: bits, integer bits.")]
+FpgaReuseFactor = Annotated[int, typer.Option(help="Products that share one multiplier.")]
+FpgaData = Annotated[
+    Path | None, typer.Option(help="An .npz with inputs to compare with the float model on.")
+]
+
 app = group("Images: a model with all it needs to score.")
 
 
@@ -42,6 +49,10 @@ def build(
     lock: Annotated[
         Path | None, typer.Option(help="A lock of an image: the same packages once more.")
     ] = None,
+    kind: Kind = "cpu",
+    fpga_precision: FpgaPrecision = "ap_fixed<16,6>",
+    fpga_reuse_factor: FpgaReuseFactor = 1,
+    fpga_data: FpgaData = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for it.")] = False,
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
@@ -60,6 +71,10 @@ def build(
             pyproject=pyproject,
             conda=conda,
             lock=lock,
+            kind=kind,
+            fpga_precision=fpga_precision,
+            fpga_reuse_factor=fpga_reuse_factor,
+            fpga_data=fpga_data,
         )
         if detach:
             show(begun, f"image-build {begun.id} is queued; headland activity follow {begun.id}")

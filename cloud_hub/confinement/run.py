@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +22,20 @@ ROOT: Final = Path(__file__).parents[2]
 # the child may not start others.
 ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
 CHUNK_BYTES = 64 * 1024
+LOOK_S: Final = 0.25
 
 
-def run_confined(module: str, request: dict[str, Any], limits: ChildLimits) -> Any:  # noqa: ANN401  JSON
+def run_confined(
+    module: str,
+    request: dict[str, Any],
+    limits: ChildLimits,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Any:  # noqa: ANN401  JSON
     """Return what ``confined(request)`` of ``module`` answers in a child; both are JSON.
 
-    Blocks, so call it in a thread. Raises `ChildLostError`; the child is gone in every case.
+    Blocks, so call it in a thread; ``cancelled`` is asked a few times a second. Raises `ChildLostError`;
+    the child is gone in every case, and what it started with it.
     """
     asked = {
         "limits": dataclasses.asdict(limits),
@@ -37,7 +45,9 @@ def run_confined(module: str, request: dict[str, Any], limits: ChildLimits) -> A
     }
     deadline = time.monotonic() + limits.wall_s
     with _child() as child:
-        answer = _converse(child, json.dumps(asked).encode() + b"\n", limits.answer_bytes, deadline)
+        answer = _converse(
+            child, json.dumps(asked).encode() + b"\n", limits.answer_bytes, deadline, cancelled
+        )
         if answer is None:
             raise ChildLostError("it took longer than allowed", "time")
         try:
@@ -62,13 +72,20 @@ def _child() -> "Iterator[subprocess.Popen[bytes]]":
     try:
         yield child
     finally:
-        child.kill()
+        if child.returncode is None:
+            # Its session: what it started goes with it, where it was allowed to start anything.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
         with child:
             pass
 
 
 def _converse(
-    child: "subprocess.Popen[bytes]", request: bytes, most_bytes: int, deadline: float
+    child: "subprocess.Popen[bytes]",
+    request: bytes,
+    most_bytes: int,
+    deadline: float,
+    cancelled: Callable[[], bool],
 ) -> bytes | None:
     """Send the request, return all of the answer, up to one byte beyond its bound; None out of time."""
     if child.stdin is None or child.stdout is None:
@@ -82,8 +99,12 @@ def _converse(
     waiter.register(child.stdout, select.POLLIN)
     answer = bytearray()
     while len(answer) <= most_bytes:
-        if not waiter.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            return None
+        if not waiter.poll(min(LOOK_S, max(0.0, deadline - time.monotonic())) * 1000):
+            if cancelled():
+                raise ChildLostError("it was cancelled", "cancelled")
+            if time.monotonic() >= deadline:
+                return None
+            continue
         chunk = os.read(child.stdout.fileno(), CHUNK_BYTES)
         if not chunk:
             break

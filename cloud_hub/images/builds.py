@@ -21,7 +21,9 @@ from cloud_hub.images.build.lock import read_lock
 from cloud_hub.images.build.options import FOREIGN, BuildOptions, checked
 from cloud_hub.images.build.ports import BuiltImage, PlatformImage
 from cloud_hub.images.build.requirements import LIMIT_BYTES, read_requirements
-from cloud_hub.images.build_job import BuildJobs, BuildParameters, FileInput, Made
+from cloud_hub.images.build_job import BuildJobs, BuildParameters, FileInput, FpgaInput, Made
+from cloud_hub.images.fpga.emulation import require_own_platform
+from cloud_hub.images.fpga.options import checked as checked_fpga
 from cloud_hub.images.platforms import ImageLayer, ImagePlatform
 from cloud_hub.images.registration import NewImage, built_by, register
 from cloud_hub.images.rows import ImageRow
@@ -81,6 +83,7 @@ class ImageBuilds:
         requirements: FileInput | None = None,
         lock_digest: str | None = None,
         base_secret: str | None = None,
+        fpga: FpgaInput | None = None,
     ) -> ActivityRow:
         """Queue the build of the next version of ``name``; what is not there is refused at once."""
         check_name(name, where="image name")
@@ -92,6 +95,8 @@ class ImageBuilds:
         elif options.base.startswith(FOREIGN):
             raise OptionRefusedError("no such base", where=options.base, fix="Choose debian.")
         self._check_files(workspace, script_digest, requirements, lock_digest)
+        if fpga is not None:
+            fpga = self._checked(workspace, fpga, options, script_digest)
         parameters = BuildParameters(
             workspace=workspace,
             name=name,
@@ -104,6 +109,7 @@ class ImageBuilds:
             compression=options.compression,
             requirements=requirements,
             lock_digest=lock_digest,
+            fpga=fpga,
         )
         with self._activities.starting() as session:
             row = self._activities.start_in(
@@ -111,6 +117,18 @@ class ImageBuilds:
             )
             self._audit.record(session, by, "image.build", name, workspace=workspace)
         return row
+
+    def _checked(
+        self, workspace: str, fpga: FpgaInput, options: BuildOptions, script_digest: str | None
+    ) -> FpgaInput:
+        require_own_platform(options.platforms)
+        if script_digest is not None:
+            raise OptionRefusedError(
+                "an image of kind fpga has a scoring script of its own", where="script", fix="Leave it out."
+            )
+        if fpga.data_digest is not None:
+            self._size_of(workspace, fpga.data_digest, "fpga data")
+        return FpgaInput(options=checked_fpga(fpga.options), data_digest=fpga.data_digest)
 
     def _check_files(
         self,
@@ -172,6 +190,7 @@ class ImageBuilds:
                     models=(model.id,),
                     base=made.base,
                     compression=asked.compression,
+                    kind="fpga" if asked.fpga is not None else "cpu",
                     packages=made.packages,
                     activity=activity,
                     created_by=asked.principal,

@@ -34,6 +34,10 @@ class BuildCalls:
         pyproject: Path | None = None,
         conda: Path | None = None,
         lock: Path | None = None,
+        kind: str = "cpu",
+        fpga_precision: str = "ap_fixed<16,6>",
+        fpga_reuse_factor: int = 1,
+        fpga_data: Path | None = None,
     ) -> Activity:
         """Start to build image ``name`` of a model; follow the activity.
 
@@ -42,6 +46,8 @@ class BuildCalls:
         a docker-archive, which is uploaded; ``platforms`` are such as ``linux/arm64``, none is the hub's own;
         ``compression`` is ``gzip`` or ``zstd``. Of ``requirements``, ``pyproject``, ``conda`` and ``lock``
         at most one; without one the image has what the scoring server needs.
+        ``kind`` is ``cpu`` or ``fpga``: a fixed-point emulation
+        with ``fpga_precision``, measured on the arrays of ``fpga_data``, an .npz file.
         """
         files = {"requirements": requirements, "pyproject": pyproject, "conda": conda}
         given = {kind: path for kind, path in files.items() if path is not None}
@@ -50,7 +56,7 @@ class BuildCalls:
         asked = [
             {"kind": kind, "digest": self._uploaded(path)} for kind, path in given.items() if path is not None
         ]
-        body = {
+        body: dict[str, object] = {
             "name": name,
             "model": model,
             "script_digest": self._uploaded(script),
@@ -61,6 +67,14 @@ class BuildCalls:
             "requirements": asked[0] if asked else None,
             "lock_digest": self._uploaded(lock),
         }
+        if kind == "fpga":
+            body["fpga"] = {
+                "precision": fpga_precision,
+                "reuse_factor": fpga_reuse_factor,
+                "data_digest": self._uploaded(fpga_data),
+            }
+        elif kind != "cpu" or fpga_data is not None:
+            raise SdkError("the kind is not fpga", where="kind", fix="Choose cpu, or fpga for --fpga-data.")
         return self._client.post(f"{self._path}/images/builds", body, Activity)
 
     def build_image(
@@ -78,6 +92,10 @@ class BuildCalls:
         pyproject: Path | None = None,
         conda: Path | None = None,
         lock: Path | None = None,
+        kind: str = "cpu",
+        fpga_precision: str = "ap_fixed<16,6>",
+        fpga_reuse_factor: int = 1,
+        fpga_data: Path | None = None,
     ) -> Image:
         """Build as `start_build` does and wait for it; ``on_event`` is told how it goes."""
         begun = self.start_build(
@@ -92,6 +110,10 @@ class BuildCalls:
             pyproject=pyproject,
             conda=conda,
             lock=lock,
+            kind=kind,
+            fpga_precision=fpga_precision,
+            fpga_reuse_factor=fpga_reuse_factor,
+            fpga_data=fpga_data,
         )
         done = self.wait(begun.id, on_event)
         return self.image((done.result or {})["image"])
