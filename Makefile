@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 4
 PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 
-.PHONY: demo test check bench bench-hub fix soak lock clean
+.PHONY: demo test check bench bench-hub bench-images fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +36,9 @@ bench: $(STAMP) ## the figures of benchmarks/README.md
 
 bench-hub: $(STAMP) ## the hub beside cp, MLflow and a bare FastAPI app (ARGS="--write" for the page)
 	$(BIN)/python -m benchmarks.hub $(ARGS)
+
+bench-images: $(STAMP) ## builds of images beside buildah (ARGS="--write" for the page)
+	$(BIN)/python -m benchmarks.image_builds $(ARGS)
 
 lock: $(STAMP) ## choose versions anew within the ranges of pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
