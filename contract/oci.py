@@ -13,8 +13,8 @@ EMPTY_BYTES = b"{}"
 EMPTY_DIGEST = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
 
-class Platform(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The platform of an image (Go's names: ``amd64``, ``arm64``)."""
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """The platform of an image (Go's names: ``amd64``, ``arm64``); podman needs ``os`` to be written."""
 
     architecture: str
     os: str = "linux"

@@ -125,7 +125,7 @@ def sdk_requests(modules: list[ast.Module]) -> dict[str, set[str]]:
             at_start = [f for k, n, f in found if k == kind and n == "__init__"] if kind else []
             names: Names = {"self._path": ["/audit", "/workspaces/{}/audit"]} if kind == "AuditLog" else {}
             names = assigned(at_start[0], names) if at_start else names
-            if kind in {"Workspace", "ImageCalls"}:
+            if kind in {"Workspace", "ImageCalls", "BuildCalls"}:
                 names = {"self._path": ["/workspaces/{}"]}
             key = f"{kind}.{name}" if kind else name
             own[key] = requests_of(function, names)
