@@ -25,7 +25,8 @@ from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.errors import ConflictError, ForeignDatabaseError, TokenUsedError
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.build.ports import Layer
-from cloud_hub.images.builds import BuildParameters, ImageBuilds
+from cloud_hub.images.build_job import BuildParameters
+from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.layer_store import HubLayerStore
 from cloud_hub.images.rows import ImageRow
 from cloud_hub.models.rows import ModelRow

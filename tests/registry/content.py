@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cloud_hub.blobs.service import Blobs
-from cloud_hub.images.build.ports import BuiltImage, Layer
+from cloud_hub.images.build.ports import BuiltImage, Layer, PlatformImage
+from cloud_hub.images.build_job import Made
 from contract import oci
 from contract.digests import sha256
 
@@ -74,17 +75,13 @@ def index(*manifests: Content, **more: Any) -> Content:
     return Content(json.dumps(document).encode(), oci.INDEX)
 
 
-def built(blobs: Blobs, *layers: bytes) -> BuiltImage:
-    """Return what a build gives back, its bytes in the store."""
+def built(blobs: Blobs, *layers: bytes) -> Made:
+    """Return what a build's job gives back, its bytes in the store."""
     manifest = image(*layers)
     whole = index(manifest)
     for data in (manifest.data, whole.data, *manifest.blobs.values()):
         blobs.save_bytes(data)
-    return BuiltImage(
-        whole.digest,
-        manifest.digest,
-        sha256(EMPTY),
-        tuple(Layer(sha256(layer), sha256(layer), len(layer), "model") for layer in layers),
-        sum(map(len, layers)),
-        len(layers),
-    )
+    found = tuple(Layer(sha256(layer), sha256(layer), len(layer), "model") for layer in layers)
+    size_bytes = sum(map(len, layers))
+    one = PlatformImage("linux/amd64", manifest.digest, sha256(EMPTY), found, size_bytes)
+    return Made(BuiltImage(whole.digest, (one,), size_bytes, len(layers)), "host", ())
