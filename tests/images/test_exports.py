@@ -63,7 +63,7 @@ def test_podman_runs_what_was_exported(shop: Shop, plain: Image, source: str, tm
     let_pass(shared)
     with _podman() as podman:
         image = _run([*podman, "pull", "--quiet", f"{source}:{tmp_path / 'plain.tar'}"]).strip()
-        command = [*podman, "run", "--rm", "--name", "hl", "--runtime", "runc", "--cgroups=disabled"]
+        command = [*podman, "run", "--rm", "--name", "hl", "--runtime", "runc"]
         command += ["--network=none", "--read-only", "--volume", f"{shared}:/run/headland"]
         command += ["--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096"]
         command += ["--env", "HEADLAND_LISTEN=unix:/run/headland/score.sock", image]
