@@ -10,7 +10,7 @@ PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 # Tests and demos start hundreds of Python processes: none of them is to compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench bench-hub bench-registry fix soak lock clean
+.PHONY: demo test check bench bench-hub bench-registry bench-images fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -42,6 +42,9 @@ bench-hub: $(STAMP) ## the hub beside cp, MLflow and a bare FastAPI app (ARGS="-
 
 bench-registry: $(STAMP) ## push and pull beside docker-registry (ARGS="--write" for the page)
 	$(BIN)/python -m benchmarks.registry $(ARGS)
+
+bench-images: $(STAMP) ## builds of images beside buildah (ARGS="--write" for the page)
+	$(BIN)/python -m benchmarks.image_builds $(ARGS)
 
 lock: $(STAMP) ## choose versions anew within the ranges of pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
