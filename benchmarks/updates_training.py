@@ -156,7 +156,9 @@ def running(name: str) -> bool:
 def train(weights: Weights, kind: str, rate: float, trains: Callable[[str], bool], data: Any) -> Weights:
     """Train and say how it goes."""
     step = trainer(kind, rate, trains)
-    zeros = {name: np.zeros_like(each) for name, each in weights.items() if trains(name) and not running(name)}
+    zeros = {
+        name: np.zeros_like(each) for name, each in weights.items() if trains(name) and not running(name)
+    }
     state: Any = {"count": 0.0, "first": zeros, "second": zeros}
     began_s = time.perf_counter()
     for number, (images, classes) in enumerate(data):

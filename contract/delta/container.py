@@ -1,7 +1,7 @@
 """The container of a delta, version 1: a header, then steps that make the new tar from its start to its end.
 
-Magic, a header in JSON after its length, then steps: a byte that says which, its numbers as varints (LEB128), and
-its payloads, each after its length. Nothing stands behind the last step. docs/wire.md has the table.
+Magic, a header in JSON after its length, then steps: a byte that says which, its numbers as varints
+(LEB128), and its payloads, each after its length. Nothing stands behind the last step. docs/wire.md has the table.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ MEDIA_TYPE: Final = "application/vnd.headland.delta.v1"
 FROM: Final = "dev.headland.delta.from"
 TO: Final = "dev.headland.delta.to"
 KIND: Final = "dev.headland.delta.kind"
+BYTES: Final = "dev.headland.delta.bytes"
 
 MAGIC: Final = b"HLDELTA1"
 MAX_HEADER_BYTES: Final = 4096

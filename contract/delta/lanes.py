@@ -2,8 +2,8 @@
 
 A chunk of a tensor is one integer; each of its elements is a lane of it. Masks keep a lane's carry from its
 neighbour (Warren, Hacker's Delight, 2-18), and all steps are shifts, additions and logic, so time is linear.
-Elements are little-endian. A float becomes the integer that stands at its place in the order of all floats, so
-that neighbours in value are neighbours as integers; NaNs and both zeros keep their bits.
+Elements are little-endian. A float becomes the integer at its place in the order of all floats, so that
+neighbours in value are neighbours as integers; NaNs and both zeros keep their bits.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Where content of the new tar stood in the old one, however it was shifted: by anchors that content chooses.
 
-A place is an anchor where a hash of its 8 bytes has 10 zero bits: one in 1,024, wherever the content stands. Its
-key is made of 16 bytes. Keys that are in the old tar once say where a window of the new one came from.
+A place is an anchor where a hash of its 8 bytes has 10 zero bits: one in 1,024, wherever the content stands.
+Its key is made of 16 bytes. Keys that are in the old tar once say where a window of the new one came from.
 """
 
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ class AnchorIndex:
         self._size_bytes = size_bytes
 
     def best_window(self, new: bytes, most_bytes: int) -> int | None:
-        """Return where the ``most_bytes`` of the old tar begin that have most of ``new``; None: nothing is known."""
+        """Return where the ``most_bytes`` of the old tar begin that have most of ``new``; None: unknown."""
         if self._size_bytes <= most_bytes:
             return 0
         keys, _ = anchors(new)
@@ -62,7 +62,9 @@ class AnchorIndex:
         if not len(places):
             return None
         bins = np.bincount(places // BIN_BYTES, minlength=self._size_bytes // BIN_BYTES + 1)
-        sums: Any = np.convolve(bins, np.ones(most_bytes // BIN_BYTES, np.int64))[most_bytes // BIN_BYTES - 1 :]
+        sums: Any = np.convolve(bins, np.ones(most_bytes // BIN_BYTES, np.int64))[
+            most_bytes // BIN_BYTES - 1 :
+        ]
         # Of equal ones the middle: what is near, and has no anchor, is then within.
         best = np.flatnonzero(sums == sums.max())
         start = int(best[len(best) // 2]) * BIN_BYTES

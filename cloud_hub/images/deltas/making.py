@@ -30,7 +30,7 @@ from contract.delta.lanes import differences, planes
 PATCH, TENSOR = "patch", "tensor"
 LEVEL: Final = 19
 PLANE_LEVEL: Final = 19
-# A gap between tensors looks at the old bytes around the same place; a window of its own size pays from here on.
+# A gap between tensors looks at the old bytes around the same place; to search pays from here on.
 NEAR_BYTES: Final = 32 * 1024
 FAR_BYTES: Final = 64 * 1024
 COMPARE_BYTES: Final = 4096
@@ -41,7 +41,7 @@ BYTE_CODINGS: Final = (Coding.ZSTD, Coding.BZ2, Coding.LZMA)
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of the new tar: a tensor with its older self, or bytes between (``old`` then says where to look)."""
+    """A part of the new tar: a tensor with its older self, or bytes between (``old_at``: where to look)."""
 
     at: int
     size_bytes: int
@@ -76,7 +76,9 @@ def make_delta(
 def parts_of(new_bytes: int, old: dict[Key, Extent], new: dict[Key, Extent]) -> Iterator[_Part]:
     """Yield the parts of the new tar in order: tensors that the old one has too, and what is between."""
     at = old_at = 0
-    pairs = sorted(((extent, old[key]) for key, extent in new.items() if key in old), key=lambda pair: pair[0].at)
+    pairs = sorted(
+        ((extent, old[key]) for key, extent in new.items() if key in old), key=lambda pair: pair[0].at
+    )
     for extent, before in pairs:
         same = (extent.size_bytes, extent.width) == (before.size_bytes, before.width)
         if extent.at < at or not same:

@@ -76,9 +76,7 @@ def tensors_in(tar: BinaryIO) -> dict[Key, Extent]:
 _Named = tuple[str, tuple[int, ...], str, Extent]
 
 
-def _of_file(
-    tar: BinaryIO, path: str, at: int, size: int, files: dict[str, tuple[int, int]]
-) -> list[_Named]:
+def _of_file(tar: BinaryIO, path: str, at: int, size: int, files: dict[str, tuple[int, int]]) -> list[_Named]:
     try:
         if path.endswith(".onnx"):
             return list(_onnx(Wire(_Section(tar, at, size), size, MAX_FIELDS), path, at, files))
