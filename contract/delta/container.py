@@ -1,7 +1,8 @@
 """The container of a delta, version 1: a header, then steps that make the new tar from its start to its end.
 
 Magic, a header in JSON after its length, then steps: a byte that says which, its numbers as varints
-(LEB128), and its payloads, each after its length. Nothing stands behind the last step. docs/wire.md has the table.
+(LEB128), and its payloads, each after its length. Nothing stands behind the last step. The table is in
+docs/wire.md.
 """
 
 from dataclasses import dataclass
