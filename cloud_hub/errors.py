@@ -70,6 +70,16 @@ class ModelInUseError(ConflictError):
         self.errors = errors
 
 
+class ImageInUseError(ConflictError):
+    """An image cannot be deleted: deployments use it; ``errors`` names each rollout and device."""
+
+    code = "image-in-use"
+
+    def __init__(self, what: str, *, where: str, fix: str, errors: tuple[FieldProblem, ...]) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.errors = errors
+
+
 class DatastoreInUseError(ConflictError):
     """A datastore cannot be detached: telemetry goes to it, or is in it."""
 
@@ -122,6 +132,12 @@ class ModelRefusedError(InvalidInputError):
     """A model's files are not what the hub takes in."""
 
     code = "model-refused"
+
+
+class ImageRefusedError(InvalidInputError):
+    """What was pushed is no image that a device can run, or not all of it is there."""
+
+    code = "image-refused"
 
 
 class NotOnnxError(ModelRefusedError):

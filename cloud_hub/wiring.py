@@ -36,6 +36,7 @@ from cloud_hub.db.owner import claim as claim_database
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.builds import ImageBuilds
+from cloud_hub.images.earlier import complete_earlier
 from cloud_hub.images.service import Images
 from cloud_hub.init import (
     PKI,
@@ -163,6 +164,7 @@ def build_services(
     database, data_dir = core.database, settings.data_dir
     work_dir = data_dir / "work"
     blobs = Blobs(database, core.store, work_dir)
+    complete_earlier(database, blobs)
     limits, audit = AttemptLimits(database), core.audit
     secrets, datastores = core.secrets, core.datastores
     tokens = Tokens(database, limits, audit)
@@ -174,6 +176,7 @@ def build_services(
         activities.register(kind)
     parts = BlockParts(core.store, work_dir) if settings.clustered else FileParts(data_dir / "uploads")
     uploads = Uploads(database, blobs, parts, most_bytes=settings.max_model_bytes)
+    registry = Registry(database, blobs)
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
         settings=settings,
@@ -185,11 +188,18 @@ def build_services(
         workspaces=Workspaces(database, audit),
         experiments=Experiments(database, blobs),
         models=models,
-        images=Images(database),
+        images=Images(database, audit),
         image_builds=ImageBuilds(
-            database, blobs, models, activities, audit, work_dir=work_dir, cache_dir=data_dir / "cache"
+            database,
+            blobs,
+            registry,
+            models,
+            activities,
+            audit,
+            work_dir=work_dir,
+            cache_dir=data_dir / "cache",
         ),
-        registry=Registry(database, blobs),
+        registry=registry,
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
         telemetry=Telemetry(database, core.local, core.files, _attached(settings, core)),

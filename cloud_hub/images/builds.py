@@ -1,12 +1,11 @@
 """Builds of images, as activities."""
 
-from datetime import UTC, datetime
+import platform
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,16 +16,19 @@ from cloud_hub.audit.actor import Actor
 from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
-from cloud_hub.errors import InvalidInputError, NotFoundError
+from cloud_hub.errors import InvalidInputError
 from cloud_hub.images.build.build import build_image
 from cloud_hub.images.build.pip_wheels import PipWheelSource
 from cloud_hub.images.build.ports import BuildInputs, BuiltImage, InputFile
 from cloud_hub.images.layer_store import HubLayerStore
+from cloud_hub.images.platforms import ImageLayer, ImagePlatform
+from cloud_hub.images.registration import NewImage, built_by, register
 from cloud_hub.images.rows import ImageRow
 from cloud_hub.models.describe import ONNX, onnx_files
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models
 from cloud_hub.registry.names import repository_of
+from cloud_hub.registry.service import Registry
 from contract import oci
 from contract.digests import check_digest
 from contract.ids import check_name, split_versioned
@@ -51,6 +53,7 @@ class ImageBuilds:
         self,
         database: Database,
         blobs: Blobs,
+        registry: Registry,
         models: Models,
         activities: Activities,
         audit: Audit,
@@ -60,6 +63,7 @@ class ImageBuilds:
     ) -> None:
         self._database = database
         self._blobs = blobs
+        self._registry = registry
         self._models = models
         self._activities = activities
         self._audit = audit
@@ -97,7 +101,7 @@ class ImageBuilds:
     def _build(self, raw: dict[str, Any], progress: Progress) -> dict[str, Any]:
         asked = msgspec.convert(raw, BuildParameters)
         with self._database.transaction() as session:
-            row = _built_by(session, progress.activity)
+            row = built_by(session, progress.activity)
             model = session.get_one(ModelRow, asked.model)
         if row is None:
             built = self._make(asked, model, progress)
@@ -143,54 +147,46 @@ class ImageBuilds:
     ) -> ImageRow:
         repository = repository_of(asked.workspace, asked.name)
         with self._database.transaction() as session:
-            # Locked until the image is registered: a deletion comes before, or finds the image.
-            if session.get(ModelRow, model.id, with_for_update=True) is None:
-                raise NotFoundError(
-                    "the model was deleted while the image was built",
-                    where=f"{model.name}:{model.version}",
-                    fix="Build an image of another version.",
-                )
-            self._link(session, repository, built)
-            row = _built_by(session, activity)
-            if row is not None:
-                return row
-            newest = session.scalar(
-                select(func.max(ImageRow.version)).where(
-                    ImageRow.workspace == asked.workspace, ImageRow.name == asked.name
-                )
+            row = register(
+                session,
+                NewImage(
+                    workspace=asked.workspace,
+                    name=asked.name,
+                    digest=built.index_digest,
+                    size_bytes=built.size_bytes,
+                    platforms=(_platform(built),),
+                    models=(model.id,),
+                    base="host",
+                    activity=activity,
+                    created_by=asked.principal,
+                ),
             )
-            row = ImageRow(
-                workspace=asked.workspace,
-                name=asked.name,
-                version=(newest or 0) + 1,
-                digest=built.index_digest,
-                size_bytes=built.size_bytes,
-                layers=[
-                    {"title": layer.title, "digest": layer.digest, "size_bytes": layer.size_bytes}
-                    for layer in built.layers
-                ],
-                model=model.id,
-                activity=activity,
-                created_by=asked.principal,
-                created_at=datetime.now(UTC),
-            )
-            session.add(row)
+            self._keep(session, repository, built)
+            self._registry.set_tag(session, repository, str(row.version), built.index_digest)
         return row
 
-    def _link(self, session: Session, repository: str, built: BuiltImage) -> None:
-        for digest, media_type in (
-            (built.index_digest, oci.INDEX),
-            (built.manifest_digest, oci.MANIFEST),
-            (built.config_digest, oci.CONFIG),
-        ):
-            size_bytes = len(self._blobs.read_small(digest))
-            self._blobs.link(session, repository, digest, size_bytes, media_type)
+    def _keep(self, session: Session, repository: str, built: BuiltImage) -> None:
+        blobs = self._registry.blobs
+        config = blobs.read_small(built.config_digest)
+        blobs.link(session, repository, built.config_digest, len(config), oci.CONFIG)
         for layer in built.layers:
-            self._blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
+            blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
+        manifest = blobs.read_small(built.manifest_digest)
+        self._registry.keep_manifest(session, repository, manifest, oci.MANIFEST)
+        index = blobs.read_small(built.index_digest)
+        self._registry.keep_manifest(session, repository, index, oci.INDEX)
 
 
-def _built_by(session: Session, activity: str) -> ImageRow | None:
-    return session.scalars(select(ImageRow).where(ImageRow.activity == activity)).first()
+def _platform(built: BuiltImage) -> ImagePlatform:
+    return ImagePlatform(
+        platform=f"linux/{oci.architecture_of(platform.machine())}",
+        digest=built.manifest_digest,
+        config_digest=built.config_digest,
+        size_bytes=built.size_bytes,
+        layers=tuple(
+            ImageLayer(layer.title, layer.digest, layer.diff_id, layer.size_bytes) for layer in built.layers
+        ),
+    )
 
 
 def require_servable(model: ModelRow, *, scripted: bool) -> None:

@@ -1,14 +1,28 @@
 """HTTP: images and their builds."""
 
-from datetime import datetime
+from typing import Annotated
+
+from fastapi import Query, Response
+from pydantic import AwareDatetime
 
 from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.activities.schemas import ActivityAnswer
 from cloud_hub.api.auth import Hub, Who, guarded_router
-from cloud_hub.api.schemas import Answer, Ask
+from cloud_hub.api.schemas import Ask
+from cloud_hub.db.pages import MOST, Order
+from cloud_hub.errors import InvalidInputError
+from cloud_hub.images.attached import What, attached_to, read_attached
+from cloud_hub.images.pushed import Pushed, register_pushed
+from cloud_hub.images.removal import delete_image
+from cloud_hub.images.schemas import AttachedAnswer, ImageAnswer, ImagePage, RegisterAsk, UseAnswer
+from cloud_hub.images.search import Search, search
+from cloud_hub.models.schemas import ChangeAsk
 from contract.ids import split_versioned
 
 router = guarded_router(f"{WORKSPACE}/images", "images")
+
+Texts = Annotated[list[str], Query(max_length=20)]
+Bytes = Annotated[int, Query(ge=0, lt=1 << 63)]
 
 
 class BuildAsk(Ask):
@@ -17,28 +31,6 @@ class BuildAsk(Ask):
     name: str
     model: str
     script_digest: str | None = None
-
-
-class LayerAnswer(Answer):
-    """A layer: what it holds, its digest and compressed bytes."""
-
-    title: str
-    digest: str
-    size_bytes: int
-
-
-class ImageAnswer(Answer):
-    """One version of an image."""
-
-    name: str
-    version: int
-    repository: str
-    digest: str
-    size_bytes: int
-    layers: list[LayerAnswer]
-    model: str
-    created_by: str
-    created_at: datetime
 
 
 @router.post("/builds", status_code=202)
@@ -50,10 +42,65 @@ def build(ask: BuildAsk, hub: Hub, who: Who) -> ActivityAnswer:
     return ActivityAnswer.model_validate(row)
 
 
+@router.post("", status_code=201)
+def register(ask: RegisterAsk, hub: Hub, who: Who) -> ImageAnswer:
+    """Register what another tool pushed as the next version; all of it must be there."""
+    pushed = Pushed(
+        name=ask.name,
+        reference=ask.reference,
+        models=ask.models,
+        description=ask.description,
+        tags=ask.tags,
+    )
+    row = register_pushed(hub.database, hub.registry, hub.audit, who.workspace, pushed, who.by)
+    return ImageAnswer.model_validate(hub.images.get(who.workspace, row.name, row.version))
+
+
 @router.get("")
-def images(hub: Hub, who: Who) -> list[ImageAnswer]:
-    """Return all versions."""
-    return [ImageAnswer.model_validate(image) for image in hub.images.all_in(who.workspace)]
+def images(
+    hub: Hub,
+    who: Who,
+    name: str | None = None,
+    tag: Texts = [],  # noqa: B006  FastAPI copies it
+    model: str | None = None,
+    platform: str | None = None,
+    digest: str | None = None,
+    package: str | None = None,
+    layer: str | None = None,
+    log: str | None = None,
+    base: str | None = None,
+    kind: str | None = None,
+    min_bytes: Bytes | None = None,
+    max_bytes: Bytes | None = None,
+    created_by: str | None = None,
+    created_after: AwareDatetime | None = None,
+    created_before: AwareDatetime | None = None,
+    latest: bool = False,
+    order: Order = "name",
+    limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
+    cursor: str | None = None,
+) -> ImagePage:
+    """Find images: all that is said must hold; names, bases and layers may be globs."""
+    what = Search(
+        name=name,
+        tags=tag,
+        model=model,
+        platform=platform,
+        digest=digest,
+        package=package,
+        layer=layer,
+        log=log,
+        base=base,
+        kind=kind,
+        min_bytes=min_bytes,
+        max_bytes=max_bytes,
+        created_by=created_by,
+        created_after=created_after,
+        created_before=created_before,
+        latest=latest,
+        order=order,
+    )
+    return ImagePage.model_validate(search(hub.database, who.workspace, what, limit=limit, cursor=cursor))
 
 
 @router.get("/{image}")
@@ -61,3 +108,55 @@ def show(image: str, hub: Hub, who: Who) -> ImageAnswer:
     """Return ``name`` (its newest version) or ``name:version``."""
     name, version = split_versioned(image, where="image")
     return ImageAnswer.model_validate(hub.images.get(who.workspace, name, version))
+
+
+@router.patch("/{image}")
+def change(image: str, ask: ChangeAsk, hub: Hub, who: Who) -> ImageAnswer:
+    """Change a version's description and tags; what it is never changes."""
+    name, version = split_versioned(image, where="image")
+    found = hub.images.change(
+        who.workspace, name, version, who.by, description=ask.description, tags=ask.tags
+    )
+    return ImageAnswer.model_validate(found)
+
+
+@router.delete("/{image}", status_code=204)
+def delete(image: str, hub: Hub, who: Who) -> None:
+    """Delete ``name:version``, which no deployment may use."""
+    name, version = split_versioned(image, where="image")
+    if version is None:
+        raise InvalidInputError("a version must be said", where=name, fix=f"Write it as {name}:1.")
+    delete_image(hub.database, hub.registry, hub.audit, who.workspace, name, version, who.by)
+
+
+@router.get("/{image}/uses")
+def uses(image: str, hub: Hub, who: Who) -> list[UseAnswer]:
+    """Return the deployments that use a version: while there is one, it cannot be deleted."""
+    name, version = split_versioned(image, where="image")
+    found = hub.images.uses(who.workspace, name, version)
+    return [UseAnswer.model_validate(use) for use in found]
+
+
+@router.get("/{image}/packages")
+def packages(image: str, hub: Hub, who: Who) -> list[str]:
+    """Return the packages that the SBOMs of a version list, as ``name==version``."""
+    name, version = split_versioned(image, where="image")
+    return hub.images.packages(who.workspace, name, version)
+
+
+@router.get("/{image}/attached")
+def attached(image: str, hub: Hub, who: Who) -> list[AttachedAnswer]:
+    """Return what is attached to a version: SBOM, provenance, lock, build log, and what others pushed."""
+    name, version = split_versioned(image, where="image")
+    found = attached_to(hub.database, hub.registry, who.workspace, name, version)
+    return [AttachedAnswer.model_validate(one) for one in found]
+
+
+@router.get("/{image}/attached/{what}")
+def attached_document(image: str, what: What, hub: Hub, who: Who, platform: str | None = None) -> Response:
+    """Return an attached document as it is: ``sbom``, ``provenance``, ``lock`` or ``log``."""
+    name, version = split_versioned(image, where="image")
+    data, media_type = read_attached(hub.database, hub.registry, who.workspace, name, version, what, platform)
+    # What people attached is theirs: no browser is to take it for a page of the hub's.
+    headers = {"Content-Disposition": f"attachment; filename={what}", "X-Content-Type-Options": "nosniff"}
+    return Response(data, media_type=media_type, headers=headers)

@@ -1,4 +1,4 @@
-"""Tags and properties: the rules for both, and the tags that a change leaves. Pure."""
+"""Tags and properties of models and images: the rules for both, and the tags that a change leaves. Pure."""
 
 from collections.abc import Mapping
 
@@ -24,6 +24,14 @@ def check_labels(labels: Mapping[str, str], *, kind: str) -> None:
             problems.append(FieldProblem(field=f"{kind}.{key}", reason=f"at most {LONGEST_VALUE} characters"))
     if problems:
         raise InvalidInputError(f"the {kind} are not allowed", fix="Shorten them.", errors=tuple(problems))
+
+
+def check_description(text: str) -> None:
+    """Raise `InvalidInputError` where a description is too long."""
+    if len(text) > LONGEST_DESCRIPTION or "\x00" in text:
+        raise InvalidInputError(
+            f"a description has at most {LONGEST_DESCRIPTION} characters", where="description"
+        )
 
 
 def changed(tags: Mapping[str, str], change: Mapping[str, str | None]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.experiments.rows import MetricRow, RunRow
-from cloud_hub.images.rows import ImageRow
+from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from contract.messages import Reported
@@ -56,7 +56,8 @@ def lineage(database: Database, model: ModelRow) -> Lineage:
     with database.transaction() as session:
         rows = session.execute(
             select(ImageRow.name, ImageRow.version)
-            .where(ImageRow.model == model.id)
+            .join(ImageModelRow, ImageModelRow.image == ImageRow.id)
+            .where(ImageModelRow.model == model.id)
             .order_by(ImageRow.name, ImageRow.version)
         ).all()
         images = [f"{name}:{version}" for name, version in rows]

@@ -13,7 +13,7 @@ from cloud_hub.blobs.owners import models_of, uploads_of
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ModelInUseError
-from cloud_hub.images.rows import ImageRow
+from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.rows import ModelFileRow, ModelRow
 from cloud_hub.models.service import no_such_model
 from contract.errors import FieldProblem
@@ -46,7 +46,8 @@ def delete_model(
 def _require_unused(session: Session, row: ModelRow) -> None:
     images = session.execute(
         select(ImageRow.name, ImageRow.version)
-        .where(ImageRow.model == row.id)
+        .join(ImageModelRow, ImageModelRow.image == ImageRow.id)
+        .where(ImageModelRow.model == row.id)
         .order_by(ImageRow.name, ImageRow.version)
     ).all()
     if images:

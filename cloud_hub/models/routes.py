@@ -10,11 +10,12 @@ from pydantic import AwareDatetime
 from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.ranges import bytes_response
+from cloud_hub.db.pages import MOST, Order
 from cloud_hub.errors import InvalidInputError
 from cloud_hub.models.lineage import lineage
 from cloud_hub.models.removal import delete_model
 from cloud_hub.models.schemas import ChangeAsk, LineageAnswer, ModelAnswer, ModelAsk, ModelPage
-from cloud_hub.models.search import MOST, Order, Search, search
+from cloud_hub.models.search import Search, search
 from cloud_hub.models.service import NewModel
 from contract.baseline import read_baseline
 from contract.digests import check_digest

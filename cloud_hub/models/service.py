@@ -19,7 +19,7 @@ from cloud_hub.errors import InvalidInputError, NotFoundError, TooLargeError
 from cloud_hub.experiments.rows import RunRow
 from cloud_hub.models.describe import Description, describe
 from cloud_hub.models.files import ModelFile, check_paths, digest_of
-from cloud_hub.models.labels import LONGEST_DESCRIPTION, changed, check_labels
+from cloud_hub.models.labels import changed, check_description, check_labels
 from cloud_hub.models.rows import ModelBaselineRow, ModelFileRow, ModelLabelRow, ModelNameRow, ModelRow
 from contract.baseline import Baseline
 from contract.ids import check_name
@@ -124,7 +124,7 @@ class Models:
             if row is None:
                 raise no_such_model(name, found.version)
             if description is not None:
-                _check_description(description)
+                check_description(description)
                 row.description = description
             after = changed(row.tags, tags or {})
             check_labels(after, kind="tags")
@@ -137,14 +137,8 @@ class Models:
 
     def get(self, workspace: str, name: str, version: int | None) -> ModelRow:
         """Return a version, or the newest that is there; raises `NotFoundError`."""
-        query = select(ModelRow).where(ModelRow.workspace == workspace, ModelRow.name == name)
-        if version is not None:
-            query = query.where(ModelRow.version == version)
         with self._database.reading() as session:
-            row = session.scalars(query.order_by(ModelRow.version.desc()).limit(1)).first()
-        if row is None:
-            raise no_such_model(name, version)
-        return row
+            return find_model(session, workspace, name, version)
 
     def file(self, workspace: str, name: str, version: int | None, path: str) -> ModelFileRow:
         """Return one file of a version; raises `NotFoundError`."""
@@ -173,6 +167,17 @@ class Models:
             return describe(folder, paths, new.framework, allow_pickle=new.allow_pickle)
 
 
+def find_model(session: Session, workspace: str, name: str, version: int | None) -> ModelRow:
+    """Return a version, or the newest that is there, within a transaction; raises `NotFoundError`."""
+    query = select(ModelRow).where(ModelRow.workspace == workspace, ModelRow.name == name)
+    if version is not None:
+        query = query.where(ModelRow.version == version)
+    row = session.scalars(query.order_by(ModelRow.version.desc()).limit(1)).first()
+    if row is None:
+        raise no_such_model(name, version)
+    return row
+
+
 def _next_version(session: Session, workspace: str, name: str) -> int:
     """Return the version after the newest that ever was, the name's row locked."""
     new = partial(ModelNameRow, workspace=workspace, name=name, newest=0)
@@ -189,14 +194,7 @@ def _check(new: NewModel) -> None:
     check_paths(paths)
     check_labels(new.tags, kind="tags")
     check_labels(new.properties, kind="properties")
-    _check_description(new.description)
-
-
-def _check_description(text: str) -> None:
-    if len(text) > LONGEST_DESCRIPTION or "\x00" in text:
-        raise InvalidInputError(
-            f"a description has at most {LONGEST_DESCRIPTION} characters", where="description"
-        )
+    check_description(new.description)
 
 
 def _check_run(session: Session, workspace: str, run: str | None) -> None:

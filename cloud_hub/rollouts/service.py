@@ -211,11 +211,11 @@ def _unknown_devices(
 
 def _find_image(session: Session, workspace: str, image: str) -> ImageRow | None:
     name, version = split_versioned(image.partition("@")[0], where="image")
-    return session.scalars(
-        select(ImageRow).where(
-            ImageRow.workspace == workspace, ImageRow.name == name, ImageRow.version == version
-        )
-    ).first()
+    query = select(ImageRow).where(
+        ImageRow.workspace == workspace, ImageRow.name == name, ImageRow.version == version
+    )
+    # Locked until the rollout is there: a deletion of the image comes before, or finds the rollout.
+    return session.scalars(query.with_for_update(read=True)).first()
 
 
 def _module(workspace: str, name: str, spec: ModuleSpec, image: ImageRow) -> Module:

@@ -28,6 +28,7 @@ from cloud_hub.sdk.hub import Hub
 from cloud_hub.sdk.run import Run
 from cloud_hub.sdk.types import (
     Activity,
+    Attached,
     DatastoreFile,
     DatastoreInfo,
     Delivery,
@@ -35,6 +36,8 @@ from cloud_hub.sdk.types import (
     ExperimentInfo,
     HubProcess,
     Image,
+    ImagePlatform,
+    ImageUse,
     Lineage,
     Model,
     NewWebhook,
@@ -56,6 +59,7 @@ __all__ = [
     "ActivityEvent",
     "ActivityFailedError",
     "Advance",
+    "Attached",
     "AuditEntry",
     "AuditLog",
     "AuditVerdict",
@@ -75,6 +79,8 @@ __all__ = [
     "HubRefusedError",
     "HubUnreachableError",
     "Image",
+    "ImagePlatform",
+    "ImageUse",
     "Line",
     "Lineage",
     "Me",

@@ -1,6 +1,6 @@
 """The model registry of a workspace."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -10,11 +10,10 @@ import msgspec
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.differences import Difference, differences
 from cloud_hub.sdk.errors import SdkError
+from cloud_hub.sdk.pages import pages_of
 from cloud_hub.sdk.transfer import LocalFile, Moved, download, look_at, nobody, upload
 from cloud_hub.sdk.types import Lineage, Model, ModelPage
 from contract.baseline import Baseline
-
-PAGE = 500
 
 
 class ModelCalls:
@@ -107,10 +106,8 @@ class ModelCalls:
             "latest": latest,
             "order": order,
         }
-        found: list[Model] = []
-        for page in self._pages(query, limit):
-            found += page
-        return found if limit is None else found[:limit]
+        pages = pages_of(self._client, f"{self._path}/models", ModelPage, query, limit)
+        return [model for page in pages for model in page.items]
 
     def model(self, name: str) -> Model:
         """Return ``name`` (its newest version) or ``name:version``."""
@@ -163,17 +160,6 @@ class ModelCalls:
             before += file.size_bytes
             moved(before, model.size_bytes)
         return root if model.folder else root / model.files[0].path
-
-    def _pages(self, query: Mapping[str, object], limit: int | None) -> Iterator[list[Model]]:
-        cursor, left = None, limit
-        while left is None or left > 0:
-            most = PAGE if left is None else min(PAGE, left)
-            page = self._client.get(f"{self._path}/models", ModelPage, **query, cursor=cursor, limit=most)
-            yield page.items
-            cursor = page.next
-            left = left - len(page.items) if left is not None else None
-            if cursor is None:
-                return
 
 
 def _look_through(path: Path) -> list[tuple[str, LocalFile]]:

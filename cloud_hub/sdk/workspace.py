@@ -11,6 +11,7 @@ from cloud_hub.sdk.datastores import Datastores
 from cloud_hub.sdk.errors import ActivityFailedError, SdkError
 from cloud_hub.sdk.events import ActivityEvent, End, follow
 from cloud_hub.sdk.experiment import Experiment
+from cloud_hub.sdk.images import ImageCalls
 from cloud_hub.sdk.models import ModelCalls
 from cloud_hub.sdk.run import Run
 from cloud_hub.sdk.transfer import look_at, upload
@@ -33,7 +34,7 @@ from contract.enrolment import Invitation
 PATIENCE_S = 300.0
 
 
-class Workspace(ModelCalls):
+class Workspace(ModelCalls, ImageCalls):
     """One workspace of a hub."""
 
     def __init__(self, client: Client, name: str) -> None:
@@ -100,14 +101,6 @@ class Workspace(ModelCalls):
         """Build image ``name`` of a model and wait for it; ``on_event`` is told how it goes."""
         done = self.wait(self.start_build(name, model, script).id, on_event)
         return self.image((done.result or {})["image"])
-
-    def images(self) -> list[Image]:
-        """Return all versions of all images."""
-        return self._client.get(f"{self._path}/images", list[Image])
-
-    def image(self, name: str) -> Image:
-        """Return ``name`` (its newest version) or ``name:version``."""
-        return self._client.get(f"{self._path}/images/{name}", Image)
 
     def invite_device(self, device: str, hours: int = 24, *, replace: bool = False) -> Invitation:
         """Pre-register a device, or let it enrol again; the invitation holds its one-time token."""

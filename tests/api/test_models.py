@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cloud_hub.devices.rows import DeviceRow
-from cloud_hub.images.rows import ImageRow
+from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from cloud_hub.sdk import Hub, HubRefusedError, SdkError, Workspace, baseline
@@ -342,8 +342,8 @@ def test_where_a_model_is_used_and_that_it_stays(world: World, shop: Workspace, 
                     version=version,
                     digest=model.digest,
                     size_bytes=1,
-                    layers=[],
-                    model=row.id,
+                    platforms=[],
+                    inside=[ImageModelRow(model=row.id)],
                     created_by="ana",
                     created_at=now,
                 )

@@ -24,7 +24,7 @@ from cloud_hub.devices.rows import InvitationRow
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.errors import ConflictError, ForeignDatabaseError, TokenUsedError
 from cloud_hub.experiments.service import Experiments
-from cloud_hub.images.build.ports import BuiltImage, Layer
+from cloud_hub.images.build.ports import Layer
 from cloud_hub.images.builds import BuildParameters, ImageBuilds
 from cloud_hub.images.layer_store import HubLayerStore
 from cloud_hub.images.rows import ImageRow
@@ -32,6 +32,7 @@ from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models
 from cloud_hub.pki.authority import Authority
 from cloud_hub.pki.signer import DesiredSigner
+from cloud_hub.registry.service import Registry
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from cloud_hub.rollouts.service import Rollouts
 from cloud_hub.telemetry.ingest import Ingest
@@ -42,6 +43,7 @@ from tests.hub.acting import BY, audit, workspaces
 from tests.hub.test_devices import csr
 from tests.hub.test_exactly_once import batch, stored
 from tests.hub.test_models import as_bytes, onnx_model, register, upload
+from tests.registry.content import built
 
 HOUR = timedelta(hours=1)
 MEETING_TIMEOUT_S = 0.5
@@ -75,12 +77,12 @@ def image_versions(hubs: Sequence[Database], folder: Path) -> Race:
     """An image's next version, and the links of its blobs, which all share."""
     blobs, models = _models(hubs[0], folder)
     model = register(models, upload(hubs[0], blobs, as_bytes(onnx_model())))
-    digest = blobs.save_bytes(b"{}")
-    built = BuiltImage(digest, digest, digest, (Layer(digest, digest, 2, "model"),), 2, 1)
+    image = built(blobs, b"a layer")
     services = [
         ImageBuilds(
             hub,
             blobs,
+            Registry(hub, blobs),
             models,
             Activities(hub, audit(hub), at_once=1),
             audit(hub),
@@ -94,7 +96,7 @@ def image_versions(hubs: Sequence[Database], folder: Path) -> Race:
         found = _column(hubs[0], select(ImageRow.version).order_by(ImageRow.version))
         return found == list(range(1, len(results) + 1))
 
-    return Race(lambda n: services[n % 2]._register(_asked(), model, built, f"activity-{n}"), right)
+    return Race(lambda n: services[n % 2]._register(_asked(), model, image, f"activity-{n}"), right)
 
 
 def _asked() -> BuildParameters:

@@ -23,14 +23,15 @@ from cloud_hub.blobs.upload_rows import UploadKey
 from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import BlobGoneError, ModelInUseError, NotFoundError, UploadOffsetError
-from cloud_hub.images.build.ports import BuiltImage
 from cloud_hub.images.builds import BuildParameters, ImageBuilds
-from cloud_hub.images.rows import ImageRow
+from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.removal import delete_model
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.models.service import Models, NewModel
+from cloud_hub.registry.service import Registry
 from contract.digests import sha256
 from tests.hub.acting import BY, audit
+from tests.registry.content import built
 
 GRACE = timedelta(hours=1)
 LATER = timedelta(hours=2)
@@ -132,8 +133,8 @@ class World:
             version=1,
             digest=DIGEST,
             size_bytes=1,
-            layers=[],
-            model=model.id,
+            platforms=[],
+            inside=[ImageModelRow(model=model.id)],
             created_by="ana",
             created_at=datetime.now(UTC),
         )
@@ -225,14 +226,14 @@ async def test_deletion_against_the_registration_of_an_image(world: World) -> No
     images = ImageBuilds(
         world.database,
         world.blobs,
+        Registry(world.database, world.blobs),
         world.models,
         activities,
         audit(world.database),
         work_dir=world.folder / "work",
         cache_dir=world.folder / "cache",
     )
-    document = world.blobs.save_bytes(b"{}")
-    built = BuiltImage(document, document, document, (), 6, 0)
+    image = built(world.blobs)
     for number in range(30):
         await world.upload()
         model = world.register()
@@ -240,7 +241,7 @@ async def test_deletion_against_the_registration_of_an_image(world: World) -> No
             workspace="shop", name="img", model=model.id, script_digest=None, principal="ana"
         )
         registered, deleted = race(
-            partial(images._register, asked, model, built, f"activity-{number}"),
+            partial(images._register, asked, model, image, f"activity-{number}"),
             partial(world.delete, model.version),
         )
         assert isinstance(registered, ImageRow) == isinstance(deleted, ModelInUseError)

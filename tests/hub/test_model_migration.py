@@ -54,7 +54,7 @@ def test_models_keep_versions_tags_bytes_and_images(tmp_path: Path) -> None:
             (DIGEST, None),
             (OTHER, None),
         }
-        assert session.execute(text("SELECT model FROM images")).scalars().all() == [4]
+        assert session.execute(text("SELECT model FROM image_models")).scalars().all() == [4]
         assert session.execute(text("SELECT newest FROM model_names")).scalars().all() == [2]
         assert session.execute(text("PRAGMA foreign_key_check")).all() == []
     assert links == {

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import select
 
 from cloud_hub.db.engine import Database
-from cloud_hub.images.rows import ImageRow
+from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.sdk import Hub
 from simulators.demo.stage import Stage, StageError, run_command
@@ -70,7 +70,8 @@ class Site:
             session.add(
                 ImageRow(
                     workspace="shop", name="meter", version=1, digest="sha256:" + "0" * 64, size_bytes=1,
-                    layers=[], model=model.id, activity=None, created_by="ana", created_at=datetime.now(UTC),
+                    platforms=[], inside=[ImageModelRow(model=model.id)], activity=None, created_by="ana",
+                    created_at=datetime.now(UTC),
                 )
             )  # fmt: skip
         database.close()

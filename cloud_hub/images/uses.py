@@ -1,0 +1,75 @@
+"""What uses an image: rollouts that give it to devices, and devices that say that they run it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from cloud_hub.devices.rows import DeviceRow
+from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
+from contract.messages import Reported
+
+
+@dataclass(frozen=True)
+class ImageUse:
+    """A device's module whose image is ``image``: ``rollout`` says so, or (None) the device does."""
+
+    device: str
+    module: str
+    image: str
+    rollout: str | None
+
+    @property
+    def words(self) -> str:
+        """Return the deployment by name."""
+        if self.rollout is None:
+            return f"device {self.device} runs it as {self.module}"
+        return f"rollout {self.rollout} on device {self.device} as {self.module}"
+
+
+def uses_of(session: Session, workspace: str, images: Iterable[str]) -> list[ImageUse]:
+    """Return the uses of images (``name:version``), by rollout and device.
+
+    A rollout counts on a device until a newer one takes the device over, whether it is finished there
+    or not. A device whose certificate was revoked cannot pull, and does not count.
+    """
+    wanted = set(images)
+    return [*_desired(session, workspace, wanted), *_reported(session, workspace, wanted)]
+
+
+def _desired(session: Session, workspace: str, images: set[str]) -> Iterator[ImageUse]:
+    newest = (
+        select(DesiredRow.device, func.max(DesiredRow.generation).label("generation"))
+        .group_by(DesiredRow.device)
+        .subquery()
+    )
+    rows = session.execute(
+        select(DesiredRow.device, RolloutRow.name, RolloutRow.revision, RolloutRow.images)
+        .join(
+            newest,
+            (newest.c.device == DesiredRow.device) & (newest.c.generation == DesiredRow.generation),
+        )
+        .join(RolloutRow, RolloutRow.id == DesiredRow.rollout)
+        .join(DeviceRow, DeviceRow.id == DesiredRow.device)
+        .where(RolloutRow.workspace == workspace, DeviceRow.revoked_at.is_(None))
+        .order_by(RolloutRow.name, RolloutRow.revision, DesiredRow.device)
+    ).all()
+    for device, name, revision, modules in rows:
+        for module, image in sorted(modules.items()):
+            if image in images:
+                yield ImageUse(device, module, image, f"{name}:{revision}")
+
+
+def _reported(session: Session, workspace: str, images: set[str]) -> Iterator[ImageUse]:
+    rows = session.execute(
+        select(DeviceRow.id, DeviceRow.reported)
+        .where(DeviceRow.workspace == workspace, DeviceRow.revoked_at.is_(None))
+        .order_by(DeviceRow.id)
+    ).all()
+    for device, told in rows:
+        reported = msgspec.convert(told, Reported) if told else None
+        for module in reported.modules if reported else ():
+            if module.image in images:
+                yield ImageUse(device, module.name, module.image, None)
