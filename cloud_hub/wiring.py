@@ -189,16 +189,7 @@ def build_services(
         experiments=Experiments(database, blobs),
         models=models,
         images=Images(database, audit),
-        image_builds=ImageBuilds(
-            database,
-            blobs,
-            registry,
-            models,
-            activities,
-            audit,
-            work_dir=work_dir,
-            cache_dir=data_dir / "cache",
-        ),
+        image_builds=_image_builds(settings, core, blobs, registry, models, activities),
         registry=registry,
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
@@ -218,6 +209,15 @@ def build_services(
         share=core.share,
         broker_connected=broker_connected,
         database=database,
+    )
+
+
+def _image_builds(
+    settings: Settings, core: Core, blobs: Blobs, registry: Registry, models: Models, activities: Activities
+) -> ImageBuilds:
+    work_dir, cache_dir = settings.data_dir / "work", settings.data_dir / "cache"
+    return ImageBuilds(
+        core.database, blobs, registry, models, activities, core.audit, work_dir=work_dir, cache_dir=cache_dir
     )
 
 

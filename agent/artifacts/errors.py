@@ -16,6 +16,12 @@ class FetchError(ArtifactError):
     retriable = True
 
 
+class FetchSlowError(FetchError):
+    """The registry's bytes came too slowly; those that came are kept, and the pull goes on from there."""
+
+    code = "fetch-slow"
+
+
 class FetchRefusedError(ArtifactError):
     """The registry does not have it, or does not give it to this device."""
 

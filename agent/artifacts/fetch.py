@@ -1,11 +1,13 @@
 """Reads a registry: the OCI Distribution API 1.1, pull side, over HTTPS with the device's certificate.
 
-No redirect is followed: the certificate and the request are for the hub alone.
+No redirect is followed: the certificate and the request are for the hub alone. A download that crawls is
+broken off, what it brought is kept, and the next one, which may meet a better line, goes on from there.
 """
 
 import hashlib
 import http.client
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -13,12 +15,20 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
-from agent.artifacts.errors import DigestMismatchError, FetchError, FetchRefusedError, StorageError
+from agent.artifacts.errors import (
+    DigestMismatchError,
+    FetchError,
+    FetchRefusedError,
+    FetchSlowError,
+    StorageError,
+)
 from contract import oci
 from contract.digests import sha256
 
 TIMEOUT_S = 30.0
 CHUNK_BYTES = 256 * 1024
+SLOWEST_BYTES_S = 2_000
+SLOW_S = 30.0
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 ACCEPT = f"{oci.INDEX}, {oci.MANIFEST}"
 
@@ -42,7 +52,17 @@ class Registry(Protocol):
 class HttpsRegistry:
     """A registry at ``base_url`` (scheme, host, port)."""
 
-    def __init__(self, base_url: str, context: ssl.SSLContext, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        context: ssl.SSLContext,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        slowest_bytes_s: float = SLOWEST_BYTES_S,
+        slow_s: float = SLOW_S,
+    ) -> None:
+        """Give up a request that is silent for ``timeout_s``, or slower than that rate over ``slow_s``."""
+        self._pace = (slowest_bytes_s, slow_s)
         self._address = urlsplit(base_url)
         self._context = context
         self._timeout_s = timeout_s
@@ -74,7 +94,8 @@ class HttpsRegistry:
             with self._get(path, headers) as response:
                 _expect(response, {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}, path)
                 resumed = response.status == HTTPStatus.PARTIAL_CONTENT
-                received = _receive(response, target, have if resumed else 0, descriptor.size)
+                start = have if resumed else 0
+                received = _receive(response, target, start, descriptor.size, _Pace(*self._pace))
         _check(target, descriptor, resumed=have > 0)
         return received
 
@@ -108,7 +129,31 @@ def _expect(response: http.client.HTTPResponse, good: set[HTTPStatus], path: str
     raise FetchRefusedError(words, where=path, fix="Is the image still registered in the hub?")
 
 
-def _receive(response: http.client.HTTPResponse, target: Path, offset: int, size_bytes: int) -> int:
+class _Pace:
+    """Raises `FetchSlowError` where less than ``slowest_bytes_s`` came in over each ``slow_s``."""
+
+    def __init__(self, slowest_bytes_s: float, slow_s: float) -> None:
+        self._least_bytes = slowest_bytes_s * slow_s
+        self._slow_s = slow_s
+        self._since = time.monotonic()
+        self._bytes = 0
+
+    def came(self, size_bytes: int) -> None:
+        self._bytes += size_bytes
+        passed_s = time.monotonic() - self._since
+        if passed_s < self._slow_s:
+            return
+        if self._bytes < self._least_bytes:
+            raise FetchSlowError(
+                f"the registry is too slow ({self._bytes / passed_s:.0f} bytes/s)",
+                fix="It goes on in a moment, from where it is.",
+            )
+        self._since, self._bytes = time.monotonic(), 0
+
+
+def _receive(
+    response: http.client.HTTPResponse, target: Path, offset: int, size_bytes: int, pace: _Pace
+) -> int:
     """Append the body at ``offset``; never write more than the blob may have."""
     received = 0
     with _storing(target), target.open("r+b" if target.exists() else "wb") as file:
@@ -119,6 +164,7 @@ def _receive(response: http.client.HTTPResponse, target: Path, offset: int, size
             if offset + received > size_bytes:
                 raise DigestMismatchError("the registry sent more than the blob's size", where=target.name)
             file.write(chunk)
+            pace.came(len(chunk))
     if offset + received < size_bytes:
         raise FetchError(f"{size_bytes - offset - received} bytes are missing", fix="It is tried again.")
     return received
@@ -126,7 +172,7 @@ def _receive(response: http.client.HTTPResponse, target: Path, offset: int, size
 
 def _read(response: http.client.HTTPResponse) -> bytes:
     try:
-        return response.read(CHUNK_BYTES)
+        return response.read1(CHUNK_BYTES)  # what is there: a slow line's bytes are kept as they come
     except (OSError, http.client.HTTPException) as error:
         raise FetchError(f"the registry broke off ({error})", fix="It is tried again.") from error
 

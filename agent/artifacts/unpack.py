@@ -2,21 +2,22 @@
 
 Only files, folders, symbolic links and hard links within the layer; nothing outside the target is
 touched, since every component is opened without following links. Owners are not restored and
-set-id bits are dropped. Own code, not `tarfile`'s filters: those are absent or broken in Pythons
-that devices have (CVE-2025-4517).
+set-id bits are dropped. Whiteouts are kept as files (`agent.layers`). Own code, not `tarfile`'s filters:
+those are absent or broken in Pythons that devices have (CVE-2025-4517).
 """
 
-import gzip
 import hashlib
 import os
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
+from agent.artifacts.compression import COMPRESSION_ERRORS, decompressed
 from agent.artifacts.errors import LayerRefusedError
 from agent.artifacts.recipe import RecipeWriter
+from agent.layers import MARK, OPAQUE, WHITEOUT
 
 MAX_BYTES = 8 * 1024**3
 MAX_ENTRIES = 200_000
@@ -29,7 +30,6 @@ EXTENSIONS = (
     tarfile.GNUTYPE_LONGLINK,
 )
 CHUNK_BYTES = 256 * 1024
-WHITEOUT = ".wh."
 
 
 class Source(Protocol):
@@ -48,17 +48,14 @@ def unpack(
     max_bytes: int = MAX_BYTES,
     max_entries: int = MAX_ENTRIES,
 ) -> str:
-    """Unpack a tar, gzip-compressed or plain, into the empty folder ``target``; return its diff id.
+    """Unpack a tar, plain or with gzip or zstd, into the empty folder ``target``; return its diff id.
 
     Raises `LayerRefusedError`; the target then holds what was unpacked before and is to be deleted.
     """
     try:
-        with layer.open("rb") as raw:
-            compressed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            plain: IO[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw  # type: ignore[assignment]
+        with layer.open("rb") as raw, decompressed(raw) as plain:
             return unpack_tar(plain, target, recipe=recipe, max_bytes=max_bytes, max_entries=max_entries)
-    except gzip.BadGzipFile as error:
+    except COMPRESSION_ERRORS as error:
         raise LayerRefusedError(f"the layer is no tar ({error})") from error
 
 
@@ -70,12 +67,13 @@ def unpack_tar(
     max_bytes: int = MAX_BYTES,
     max_entries: int = MAX_ENTRIES,
 ) -> str:
-    """Unpack a plain tar as `unpack` does; ``recipe`` is told, the caller finishes it."""
+    """Unpack a plain tar as `unpack` does; ``recipe`` is told of it, and finished by the caller."""
     stream = _Digesting(source, max_bytes, recipe)
     try:
         _Unpacker(target, recipe).run(stream, max_entries)
         stream.drain()
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError, RecursionError, *COMPRESSION_ERRORS) as error:
+        # `tarfile` lets ValueError out for headers that are not numbers, and recurses for each long name.
         raise LayerRefusedError(f"the layer is no tar ({error})") from error
     return f"sha256:{stream.digest.hexdigest()}"
 
@@ -144,9 +142,19 @@ class _Unpacker:
             raise LayerRefusedError("an entry stands twice")
         self._seen.add(parts)
         if parts[-1].startswith(WHITEOUT):
-            raise LayerRefusedError("whiteouts are not supported yet")
+            self._mark(member, parts)
         with self._folder(parts[:-1]) as folder:
             self._place(tar, member, parts, folder)
+
+    def _mark(self, member: tarfile.TarInfo, parts: tuple[str, ...]) -> None:
+        """See to it that the layer says that it has whiteouts."""
+        name = parts[-1]
+        hidden = name.removeprefix(WHITEOUT)
+        plain = member.isreg() and member.size == 0 and hidden not in {"", ".", ".."}
+        if not plain or (hidden.startswith(WHITEOUT) and name != OPAQUE):
+            raise LayerRefusedError("a whiteout is not an empty file of the specification")
+        if not (self._target / MARK).exists():
+            (self._target / MARK).touch()
 
     def _place(
         self, tar: tarfile.TarFile, member: tarfile.TarInfo, parts: tuple[str, ...], folder: int

@@ -3,6 +3,9 @@
 The kernel takes one page (4 KiB) of mount options in all, and splits them at ``:`` and ``,``. So
 the layers are named by short symbolic links in the bundle, and mounted from there as the working
 folder of the ``mount`` command: a chain of long paths fits, whatever characters they hold.
+
+overlayfs has whiteouts of another form than a layer's tar. They are rare (images from elsewhere), so
+the layers up to the highest that has some are merged by hard links, and that folder is the lowest one.
 """
 
 import os
@@ -11,6 +14,8 @@ import subprocess
 from pathlib import Path
 
 from agent.drivers.port import DriverError
+from agent.drivers.rootfs import lay_over
+from agent.layers import has_whiteouts
 
 COMMAND_TIMEOUT_S = 20.0
 # util-linux 2.39 may hand options one by one to a call that takes 256 bytes of each.
@@ -32,12 +37,24 @@ def mount_layers(bundle: Path, layers: tuple[Path, ...]) -> None:
         folder.mkdir()
         folder.chmod(0o755)  # whatever the umask: upper is the container's root folder
     # overlayfs refuses one folder twice; the upper one hides all of the lower one anyway.
-    highest_first = list(dict.fromkeys(layer.absolute() for layer in reversed(layers)))
+    highest_first = list(dict.fromkeys(layer.absolute() for layer in reversed(_plain(bundle, layers))))
     for number, layer in enumerate(highest_first):
         (links / str(number)).symlink_to(layer)
     lower = ":".join(f"l/{number}" for number in range(len(highest_first)))
     options = f"lowerdir={lower},upperdir=upper,workdir=work"
     _run(["mount", "-t", "overlay", "overlay", "-o", options, "rootfs"], bundle, "cannot mount the layers")
+
+
+def _plain(bundle: Path, layers: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return layers (lowest first) without whiteouts, which show the same."""
+    count = max((number for number, layer in enumerate(layers, start=1) if has_whiteouts(layer)), default=0)
+    if not count:
+        return layers
+    merged = bundle / "merged"
+    merged.mkdir()
+    merged.chmod(0o755)
+    lay_over(layers[:count], merged)
+    return (merged, *layers[count:])
 
 
 def unmount_and_delete(bundle: Path) -> None:

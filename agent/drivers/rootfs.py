@@ -1,6 +1,7 @@
 """Layers merged into one folder by hard links, once for each list of layers.
 
 The merged folders share their bytes with the layers: who writes into a file of one changes both.
+Whiteouts (`agent.layers`) take effect here.
 """
 
 import fcntl
@@ -11,6 +12,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from agent.layers import OPAQUE, WHITEOUT
 
 NEW = ".new-"
 
@@ -44,8 +47,7 @@ class MergedLayers:
         if not merged.is_dir():
             new = self._folder / f"{NEW}{secrets.token_hex(8)}"
             new.mkdir(mode=0o755)
-            for layer in layers:
-                _add(layer, new)
+            lay_over(layers, new)
             new.rename(merged)
         return merged
 
@@ -59,23 +61,47 @@ class MergedLayers:
                 shutil.rmtree(gone)
 
 
+def lay_over(layers: Iterable[Path], into: Path) -> None:
+    """Lay ``layers`` (lowest first) into the folder ``into`` by hard links, without what is whited out."""
+    for layer in layers:
+        _add(layer, into)
+
+
 def _add(layer: Path, into: Path) -> None:
     """Lay ``layer`` over ``into``. No symbolic link is followed: a lower one gives way to a folder."""
-    with os.scandir(layer) as entries:
-        for entry in entries:
-            target = into / entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if target.is_symlink() or not target.is_dir():
-                    target.unlink(missing_ok=True)
-                    target.mkdir()
-                    shutil.copystat(entry.path, target)
-                _add(Path(entry.path), target)
-                continue
-            if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
-            else:
+    with os.scandir(layer) as found:
+        entries = list(found)
+    for entry in entries:  # first of all: a whiteout is about lower layers, never about its own
+        if entry.name.startswith(WHITEOUT):
+            _white_out(entry.name, into)
+    for entry in entries:
+        target = into / entry.name
+        if entry.name.startswith(WHITEOUT):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if target.is_symlink() or not target.is_dir():
                 target.unlink(missing_ok=True)
-            _link_or_copy(entry, target)
+                target.mkdir()
+            shutil.copystat(entry.path, target)
+            _add(Path(entry.path), target)
+            continue
+        _delete(target)
+        _link_or_copy(entry, target)
+
+
+def _white_out(name: str, folder: Path) -> None:
+    if name == OPAQUE:
+        for lower in folder.iterdir():
+            _delete(lower)
+        return
+    _delete(folder / name.removeprefix(WHITEOUT))
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _link_or_copy(entry: os.DirEntry[str], target: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from agent.artifacts.delta import Savings
+from agent.artifacts.errors import FetchSlowError
 from agent.artifacts.fetch import Registry
 from agent.artifacts.pull import StagedImage, pull_image, staged_image, sweep
 from agent.artifacts.store import ContentStore
@@ -88,6 +89,10 @@ class Pulls:
         try:
             pull_image(module.image, self._registry, self._store, self.savings)
             self._backoff.healthy(module.image.digest)
+        except FetchSlowError as error:
+            log.info("module %s: the pull goes on later: %s", module.name, error)
+            self._backoff.healthy(module.image.digest)  # it got on: no longer wait than the shortest
+            self._failed(module, str(error), for_good=False)
         except HeadlandError as error:
             log.warning("module %s: pull failed: %s", module.name, error)
             self._failed(module, f"{error} [{error.code}]", for_good=not error.retriable)

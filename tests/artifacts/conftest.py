@@ -1,6 +1,7 @@
 """A registry that is served, and a store."""
 
 import os
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ class Site:
     client: HttpsRegistry
     store: ContentStore
     folder: Path
+    context: ssl.SSLContext
 
     architecture: str = architecture_of(os.uname().machine)
 
@@ -31,6 +33,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     registry = Registry()
     server, context = serve(registry, tmp_path)
     client = HttpsRegistry(registry.url, context, timeout_s=5)
-    yield Site(registry, client, ContentStore(tmp_path / "content"), tmp_path)
+    yield Site(registry, client, ContentStore(tmp_path / "content"), tmp_path, context)
     server.shutdown()
     server.server_close()

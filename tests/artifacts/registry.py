@@ -8,6 +8,7 @@ import ipaddress
 import ssl
 import tarfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,9 @@ from cryptography.x509.oid import NameOID
 from contract import oci
 from contract.desired import ImageRef
 from contract.digests import sha256
+
+TRICKLE_BYTES, TRICKLE_S = 100, 0.1
+"""A slow registry: 1 kB/s."""
 
 
 def make_tar(files: dict[str, bytes]) -> bytes:
@@ -48,6 +52,7 @@ class Registry:
     location: str = ""
     sent: dict[str, int] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    trickle: set[str] = field(default_factory=set)
     before_body: Callable[[str], None] = lambda _: None
     url: str = ""
 
@@ -57,12 +62,17 @@ class Registry:
         return sha256(data)
 
     def add_image(
-        self, layers: list[bytes], architecture: str, *, diff_ids: tuple[str, ...] = ()
+        self,
+        layers: list[bytes],
+        architecture: str,
+        *,
+        diff_ids: tuple[str, ...] = (),
+        pack: Callable[[bytes], bytes] = lambda plain: gzip.compress(plain, mtime=0),
     ) -> ImageRef:
         """Serve an image of these plain tars, by an index; return its reference."""
         descriptors = []
         for layer in layers:
-            packed = gzip.compress(layer, mtime=0)
+            packed = pack(layer)
             descriptors.append(_descriptor(oci.LAYER_GZIP, self.add(packed), len(packed)))
         config = msgspec.json.encode(
             oci.ImageConfig(
@@ -139,8 +149,13 @@ def _handler(registry: Registry) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             registry.before_body(digest)
             body = body[: registry.cut_after.pop(digest, len(body))]
-            self.wfile.write(body)
-            registry.sent[digest] = registry.sent.get(digest, 0) + len(body)
+            step = len(body) if digest not in registry.trickle else TRICKLE_BYTES
+            for start in range(0, len(body), max(step, 1)):
+                if step < len(body):
+                    time.sleep(TRICKLE_S)
+                self.wfile.write(body[start : start + step])
+                sent = len(body[start : start + step])
+                registry.sent[digest] = registry.sent.get(digest, 0) + sent
 
     return Handler
 

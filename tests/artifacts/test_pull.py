@@ -4,6 +4,7 @@ import os
 import pickle
 import random
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -11,11 +12,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from backports import zstd
 
 from agent.artifacts.errors import (
     DigestMismatchError,
     FetchError,
     FetchRefusedError,
+    FetchSlowError,
     ImageInvalidError,
     StorageError,
 )
@@ -74,6 +77,46 @@ def test_a_cut_download_goes_on_where_it_broke_off(site: Site) -> None:
     pull_image(ref, site.client, site.store)
     assert any(path.endswith(digest) and wanted for path, wanted in site.served.asked)
     assert site.served.sent[digest] - size < size // 10
+
+
+def test_a_crawling_registry_is_given_up_in_time_and_nothing_that_came_is_lost(site: Site) -> None:
+    ref = image(site)
+    digest, size = largest(site)
+    impatient = HttpsRegistry(site.served.url, site.context, timeout_s=5, slowest_bytes_s=5_000, slow_s=0.5)
+    site.served.trickle.add(digest)
+    for _ in range(2):
+        with pytest.raises(FetchSlowError) as caught:
+            pull_image(ref, impatient, site.store)
+        assert caught.value.retriable
+    kept = site.store.partial_file(digest).stat().st_size
+    assert 0 < kept <= site.served.sent[digest]
+    assert staged_image(ref, site.store) is None
+    site.served.trickle.clear()
+    pull_image(ref, impatient, site.store)
+    assert site.served.sent[digest] - size < size // 10
+
+
+def test_the_control_a_patient_client_goes_on_with_a_crawling_registry(site: Site) -> None:
+    small = site.served.add_image([make_tar({"f": b"x"})], site.architecture)
+    digest, _ = largest(site)
+    site.served.trickle.add(digest)
+    patient = HttpsRegistry(site.served.url, site.context, timeout_s=5, slowest_bytes_s=1, slow_s=0.2)
+    assert pull_image(small, patient, site.store).layers
+
+
+def test_a_registry_that_is_down_is_asked_again_later(site: Site) -> None:
+    ref = image(site)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(FetchError) as caught:
+        pull_image(ref, HttpsRegistry(f"https://127.0.0.1:{port}", site.context), site.store)
+    assert caught.value.retriable
+
+
+def test_a_layer_in_zstd_is_pulled(site: Site) -> None:
+    ref = site.served.add_image([BASE, TOP], site.architecture, pack=lambda plain: zstd.compress(plain, 3))
+    staged = pull_image(ref, site.client, site.store)
+    assert (staged.layers[0] / "base").read_bytes() == NOISE
 
 
 @pytest.mark.parametrize("fault", ["flipped", "longer"])

@@ -2,18 +2,25 @@
 
 import gzip
 import io
+import os
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from backports import zstd
 
 from agent.artifacts.errors import LayerRefusedError
 from agent.artifacts.unpack import unpack
+from agent.layers import has_whiteouts
 from contract.digests import sha256
+from tests.archives.corpus import TARS
 from tests.artifacts.registry import make_tar, tree
+
+EMPTY = "HEADLAND.empty"
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:
@@ -22,14 +29,21 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int =
     return made
 
 
+def hiding(name: str) -> tarfile.TarInfo:
+    """Return an empty regular file, as a whiteout is."""
+    made = member(name)
+    made.pax_headers = {EMPTY: "1"}
+    return made
+
+
 def archive(*members: tarfile.TarInfo) -> bytes:
     """Return a tar of these; a regular file holds the word ``evil``."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for one in members:
-            if one.isreg():
-                one.size = 4
-            tar.addfile(one, io.BytesIO(b"evil") if one.isreg() else None)
+            content = b"evil" if one.isreg() and EMPTY not in one.pax_headers else b""
+            one.size = len(content)
+            tar.addfile(one, io.BytesIO(content))
     return buffer.getvalue()
 
 
@@ -59,9 +73,27 @@ CORPUS: dict[str, Callable[[Path], bytes]] = {
     "fifo": lambda _: archive(member("f", tarfile.FIFOTYPE)),
     "twice": lambda _: archive(member("f"), member("f")),
     "twice, written otherwise": lambda _: archive(member("f"), member("./f")),
-    "whiteout": lambda _: archive(member("d/.wh.f")),
+    "whiteout that is a folder": lambda _: archive(member("d/.wh.f", tarfile.DIRTYPE)),
+    "whiteout with content": lambda _: archive(member("d/.wh.f")),
+    "whiteout of the folder itself": lambda _: archive(hiding("d/.wh..")),
+    "whiteout of the folder above": lambda _: archive(hiding("d/.wh...")),
+    "whiteout of nothing": lambda _: archive(hiding("d/.wh.")),
+    "whiteout of another driver": lambda _: archive(hiding(".wh..wh.plnk")),
+    "whiteout that leads out": lambda _: archive(hiding("../outside/.wh.kept")),
     "file as folder": lambda _: archive(member("f"), member("f/g")),
 }
+ARCHIVES = {name: archive for name, archive in TARS.items() if name not in CORPUS}
+MAX_BYTES = 64 * 1024**2
+HARMLESS = {
+    # Names that are odd, and stay inside; links that lead nowhere else; set-id bits, which are dropped.
+    "drive", "backslashes", "control letters", "right to left", "long part", "long path", "deep",
+    "file of the root", "case", "case of a folder", "two forms of one letter", "link inside",
+    "link to itself", "hard link inside",
+    "contiguous file", "set user id", "set group id",
+    # A tar that ends early or goes on as nonsense: what stands before is unpacked; the diff id is of all.
+    "claims less than nothing", "cut off before the end", "damaged second header",
+}  # fmt: skip
+"""Of those archives, what a layer from elsewhere may hold."""
 ESCAPES = {"parent", "write through a link", "write through a relative link", "hard link out"}
 
 
@@ -97,8 +129,73 @@ def test_the_control_a_trusting_extractor_lets_it_out(name: str, tmp_path: Path)
     assert tree(outside) != before
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_plain_layer_comes_out_whole_with_its_diff_id(packed: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(ARCHIVES))
+def test_what_a_person_may_not_upload_changes_nothing_on_a_device_either(name: str, tmp_path: Path) -> None:
+    """A layer may hold links and odd names, so not all of it is refused; nothing of it gets out."""
+    outside, target = tmp_path / "outside", tmp_path / "target"
+    outside.mkdir()
+    target.mkdir()
+    (outside / "kept").write_text("kept")
+    (tmp_path / "layer").write_bytes(ARCHIVES[name][1](outside))
+    before = tree(outside)
+    with nullcontext() if name in HARMLESS else pytest.raises(LayerRefusedError):
+        unpack(tmp_path / "layer", target, max_bytes=MAX_BYTES, max_entries=2000)
+    assert tree(outside) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["layer", "outside", "target"]
+
+
+@pytest.mark.parametrize("name", ["bomb", "many", "long header", "headers without end"])
+def test_a_hostile_layer_takes_little_memory(name: str, tmp_path: Path) -> None:
+    layer, target = tmp_path / "layer", tmp_path / "target"
+    target.mkdir()
+    layer.write_bytes(ARCHIVES[name][1](tmp_path))
+    grown_kib, _ = measured(layer, target)
+    assert grown_kib < 64 * 1024
+
+
+def measured(layer: Path, target: Path) -> tuple[int, str]:
+    """Return by how many KiB a child grew that unpacked the layer, and why it refused to."""
+    command = [sys.executable, "-c", MEASURE, str(layer), str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    grown_kib, _, reason = done.stdout.partition(" ")
+    return int(grown_kib), reason
+
+
+def test_whiteouts_stay_as_files_and_the_layer_says_that_it_has_some(tmp_path: Path) -> None:
+    plain = archive(hiding("a/.wh.b"), hiding("c/.wh..wh..opq"), member("c/d"))
+    (tmp_path / "layer").write_bytes(plain)
+    for name, data in (("with", plain), ("without", archive(member("c/d")))):
+        (tmp_path / "layer").write_bytes(data)
+        (tmp_path / name).mkdir()
+        assert unpack(tmp_path / "layer", tmp_path / name) == sha256(data)
+        assert has_whiteouts(tmp_path / name) == (name == "with")
+    assert (tmp_path / "with/a/.wh.b").is_file()
+    assert (tmp_path / "with/c/.wh..wh..opq").is_file()
+
+
+def test_a_frame_that_asks_for_much_memory_is_refused(tmp_path: Path) -> None:
+    plain = make_tar({"f": os.urandom(100_000)})
+    (tmp_path / "target").mkdir()
+    (tmp_path / "layer").write_bytes(windowed(plain, 27))
+    with pytest.raises(LayerRefusedError, match="no tar"):
+        unpack(tmp_path / "layer", tmp_path / "target")
+    (tmp_path / "layer").write_bytes(windowed(plain, 25))
+    assert unpack(tmp_path / "layer", tmp_path / "target") == sha256(plain)
+
+
+def windowed(plain: bytes, log: int) -> bytes:
+    """Return a zstd frame of unknown size that asks for a window of 2 to the power of ``log`` bytes."""
+    options = {int(zstd.CompressionParameter.window_log): log}
+    buffer = io.BytesIO()
+    with zstd.ZstdFile(buffer, "w", options=options) as file:
+        file.write(plain)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd.compress])
+def test_a_plain_layer_comes_out_whole_with_its_diff_id(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
     plain = archive(
         member("bin", tarfile.DIRTYPE, mode=0o7777),
         member("bin/setuid", mode=0o6755),
@@ -107,7 +204,7 @@ def test_a_plain_layer_comes_out_whole_with_its_diff_id(packed: bool, tmp_path: 
         member("made/for/it"),
         member("n" * 150 + "/" + "m" * 150),
     )
-    (tmp_path / "layer").write_bytes(gzip.compress(plain) if packed else plain)
+    (tmp_path / "layer").write_bytes(pack(plain))
     target = tmp_path / "target"
     target.mkdir()
     assert unpack(tmp_path / "layer", target) == sha256(plain)
@@ -148,9 +245,11 @@ from agent.artifacts.errors import LayerRefusedError
 from agent.artifacts.unpack import unpack
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    unpack(Path(sys.argv[1]), Path(sys.argv[2]))
+    unpack(Path(sys.argv[1]), Path(sys.argv[2]), max_bytes=64 * 1024**2, max_entries=2000)
+    outcome = "unpacked"
 except LayerRefusedError as error:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)
+    outcome = str(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, outcome)
 """
 
 
@@ -164,12 +263,9 @@ def test_a_header_that_wants_much_memory_is_refused_before_it_is_read(kind: byte
         file.write(header.tobuf(tarfile.GNU_FORMAT))
         for _ in range(400):
             file.write(b"\0" * 1024**2)
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(layer), str(target)], capture_output=True, text=True, check=True
-    )
-    grown_kib, _, reason = done.stdout.partition(" ")
+    grown_kib, reason = measured(layer, target)
     assert "header is larger" in reason
-    assert int(grown_kib) < 64 * 1024
+    assert grown_kib < 64 * 1024
 
 
 def test_sparse_files_are_refused(tmp_path: Path) -> None:

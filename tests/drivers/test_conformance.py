@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.artifacts.unpack import unpack
 from agent.drivers.port import ContainerRunningError, DriverError, InvalidContainerError, Mount
+from tests.artifacts.registry import make_tar
 from tests.drivers.rig import Rig, exited, printed, status
 
 RUNC = pytest.param("runc", marks=pytest.mark.system)
@@ -144,6 +146,20 @@ def test_it_serves_on_descriptor_3_with_its_environment_and_log(rig: Rig) -> Non
     assert facts["status"]["NoNewPrivs"] == "1"
     log = printed(spec, "a word on stderr")
     assert log.startswith("serving\n")
+
+
+@every_real
+def test_what_a_layer_whites_out_is_not_there_and_what_stands_above_is(rig: Rig, tmp_path: Path) -> None:
+    below = ("kept", "gone", "folder/gone", "shut/gone", "back")
+    middle = (".wh.gone", ".wh.folder", "shut/.wh..wh..opq", "shut/own", ".wh.back")
+    for number, names in enumerate((below, middle, ("back", "shut/new"))):
+        (tmp_path / "tar").write_bytes(make_tar({f"data/{name}": b"" for name in names}))
+        layer = tmp_path / f"layer{number}"
+        layer.mkdir()
+        unpack(tmp_path / "tar", layer)
+        rig.layers += (layer,)
+    rig.start(rig.spec("serve"))
+    assert rig.ask()["data"] == ["back", "kept", "shut", "shut/new", "shut/own"]
 
 
 @every_real
