@@ -21,6 +21,7 @@ from cloud_hub.db.engine import Database
 from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.builds import ImageBuilds
+from cloud_hub.images.deltas.service import ImageDeltas
 from cloud_hub.images.service import Images
 from cloud_hub.models.service import Models
 from cloud_hub.pki.authority import Authority
@@ -49,6 +50,7 @@ class Services:
     models: Models
     images: Images
     image_builds: ImageBuilds
+    image_deltas: ImageDeltas
     registry: Registry
     devices: Devices
     rollouts: Rollouts

@@ -36,6 +36,7 @@ from cloud_hub.db.owner import claim as claim_database
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.builds import ImageBuilds
+from cloud_hub.images.deltas.service import ImageDeltas
 from cloud_hub.images.earlier import complete_earlier
 from cloud_hub.images.service import Images
 from cloud_hub.init import (
@@ -177,6 +178,9 @@ def build_services(
     parts = BlockParts(core.store, work_dir) if settings.clustered else FileParts(data_dir / "uploads")
     uploads = Uploads(database, blobs, parts, most_bytes=settings.max_model_bytes)
     registry = Registry(database, blobs)
+    deltas = ImageDeltas(
+        database, blobs, registry, activities, work_dir=work_dir, versions=settings.delta_versions
+    )
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
         settings=settings,
@@ -189,7 +193,8 @@ def build_services(
         experiments=Experiments(database, blobs),
         models=models,
         images=Images(database, audit),
-        image_builds=_image_builds(settings, core, blobs, registry, models, activities),
+        image_builds=_image_builds(settings, core, blobs, registry, models, activities, deltas),
+        image_deltas=deltas,
         registry=registry,
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
@@ -213,11 +218,25 @@ def build_services(
 
 
 def _image_builds(
-    settings: Settings, core: Core, blobs: Blobs, registry: Registry, models: Models, activities: Activities
+    settings: Settings,
+    core: Core,
+    blobs: Blobs,
+    registry: Registry,
+    models: Models,
+    activities: Activities,
+    deltas: ImageDeltas,
 ) -> ImageBuilds:
     work_dir, cache_dir = settings.data_dir / "work", settings.data_dir / "cache"
     return ImageBuilds(
-        core.database, blobs, registry, models, activities, core.audit, work_dir=work_dir, cache_dir=cache_dir
+        core.database,
+        blobs,
+        registry,
+        models,
+        activities,
+        core.audit,
+        work_dir=work_dir,
+        cache_dir=cache_dir,
+        registered=deltas.start,
     )
 
 

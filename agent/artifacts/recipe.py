@@ -42,8 +42,8 @@ class RecipeWriter:
 
     def __init__(self, target: BinaryIO) -> None:
         options = {
-            zstd.CompressionParameter.compression_level: LEVEL,
-            zstd.CompressionParameter.window_log: WINDOW_LOG,
+            int(zstd.CompressionParameter.compression_level): LEVEL,
+            int(zstd.CompressionParameter.window_log): WINDOW_LOG,
         }
         self._file = zstd.ZstdFile(target, "w", options=options)
         self._file.write(MAGIC)
@@ -195,7 +195,7 @@ def layer_tar(folder: Path, recipe: Path, work_dir: Path) -> Iterator[LayerTar]:
     """
     with tempfile.TemporaryFile(dir=work_dir) as literals:
         tar = LayerTar(folder, literals)
-        options = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG}
+        options = {int(zstd.DecompressionParameter.window_log_max): WINDOW_LOG}
         with _usable(), recipe.open("rb") as raw, zstd.ZstdFile(raw, "r", options=options) as opened:
             tar.load(opened)
         try:

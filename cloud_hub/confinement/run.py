@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +22,15 @@ ROOT: Final = Path(__file__).parents[2]
 # the child may not start others.
 ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
 CHUNK_BYTES = 64 * 1024
+ASKED_S = 0.5
 
 
-def run_confined(module: str, request: dict[str, Any], limits: ChildLimits) -> Any:  # noqa: ANN401  JSON
+def run_confined(
+    module: str, request: dict[str, Any], limits: ChildLimits, *, stopped: Callable[[], bool] = lambda: False
+) -> Any:  # noqa: ANN401  JSON
     """Return what ``confined(request)`` of ``module`` answers in a child; both are JSON.
+
+    ``stopped`` is asked now and then whether the answer is wanted no longer.
 
     Blocks, so call it in a thread. Raises `ChildLostError`; the child is gone in every case.
     """
@@ -37,7 +42,9 @@ def run_confined(module: str, request: dict[str, Any], limits: ChildLimits) -> A
     }
     deadline = time.monotonic() + limits.wall_s
     with _child() as child:
-        answer = _converse(child, json.dumps(asked).encode() + b"\n", limits.answer_bytes, deadline)
+        answer = _converse(child, json.dumps(asked).encode() + b"\n", limits.answer_bytes, deadline, stopped)
+        if answer is None and stopped():
+            raise ChildLostError("it was to stop", "stopped")
         if answer is None:
             raise ChildLostError("it took longer than allowed", "time")
         try:
@@ -68,9 +75,13 @@ def _child() -> "Iterator[subprocess.Popen[bytes]]":
 
 
 def _converse(
-    child: "subprocess.Popen[bytes]", request: bytes, most_bytes: int, deadline: float
+    child: "subprocess.Popen[bytes]",
+    request: bytes,
+    most_bytes: int,
+    deadline: float,
+    stopped: Callable[[], bool],
 ) -> bytes | None:
-    """Send the request, return all of the answer, up to one byte beyond its bound; None out of time."""
+    """Send the request, return all of the answer, up to one byte beyond its bound; None where it is over."""
     if child.stdin is None or child.stdout is None:
         raise ChildLostError("it has no pipes", "failed")
     with contextlib.suppress(BrokenPipeError):
@@ -82,8 +93,11 @@ def _converse(
     waiter.register(child.stdout, select.POLLIN)
     answer = bytearray()
     while len(answer) <= most_bytes:
-        if not waiter.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            return None
+        left_s = deadline - time.monotonic()
+        if not waiter.poll(max(0.0, min(left_s, ASKED_S)) * 1000):
+            if left_s <= 0 or stopped():
+                return None
+            continue
         chunk = os.read(child.stdout.fileno(), CHUNK_BYTES)
         if not chunk:
             break

@@ -1,6 +1,7 @@
 """Builds of images, as activities."""
 
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -60,6 +61,7 @@ class ImageBuilds:
         *,
         work_dir: Path,
         cache_dir: Path,
+        registered: Callable[[ImageRow], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._blobs = blobs
@@ -67,6 +69,7 @@ class ImageBuilds:
         self._models = models
         self._activities = activities
         self._audit = audit
+        self._registered = registered
         self._work_dir = work_dir
         self._layers = HubLayerStore(database, blobs)
         self._wheels_dir = cache_dir / "wheels"
@@ -109,6 +112,7 @@ class ImageBuilds:
                 row = self._register(asked, model, built, progress.activity)
             except IntegrityError:  # another process took the version, or made this very image
                 row = self._register(asked, model, built, progress.activity)
+        self._registered(row)
         return {"image": f"{row.name}:{row.version}", "digest": row.digest}
 
     def _make(self, asked: BuildParameters, model: ModelRow, progress: Progress) -> BuiltImage:

@@ -77,7 +77,7 @@ def _plane(coding: Coding, payload: bytes, size: int) -> bytes:
 
 
 def _unzstd(payload: bytes, size: int, dictionary: Any) -> bytes:  # noqa: ANN401  what `as_prefix` is
-    options = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG}
+    options = {int(zstd.DecompressionParameter.window_log_max): WINDOW_LOG}
     return _whole(zstd.ZstdDecompressor(zstd_dict=dictionary, options=options), payload, size)
 
 

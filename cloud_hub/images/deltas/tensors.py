@@ -11,7 +11,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from cloud_hub.errors import ModelRefusedError
 from cloud_hub.models.inspection.onnx_scan import INNER
@@ -79,7 +79,9 @@ _Named = tuple[str, tuple[int, ...], str, Extent]
 def _of_file(tar: BinaryIO, path: str, at: int, size: int, files: dict[str, tuple[int, int]]) -> list[_Named]:
     try:
         if path.endswith(".onnx"):
-            return list(_onnx(Wire(_Section(tar, at, size), size, MAX_FIELDS), path, at, files))
+            return list(
+                _onnx(Wire(cast(BinaryIO, _Section(tar, at, size)), size, MAX_FIELDS), path, at, files)
+            )
         if path.endswith(".safetensors"):
             return list(_safetensors(tar, at, size))
     except (ModelRefusedError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
