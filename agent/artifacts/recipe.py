@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from agent.artifacts.errors import RecipeUnusableError
 
@@ -197,7 +197,7 @@ def layer_tar(folder: Path, recipe: Path, work_dir: Path) -> Iterator[LayerTar]:
         tar = LayerTar(folder, literals)
         options = {int(zstd.DecompressionParameter.window_log_max): WINDOW_LOG}
         with _usable(), recipe.open("rb") as raw, zstd.ZstdFile(raw, "r", options=options) as opened:
-            tar.load(opened)
+            tar.load(cast(BinaryIO, opened))
         try:
             yield tar
         finally:
