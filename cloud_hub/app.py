@@ -17,7 +17,6 @@ from cloud_hub.activities.kinds import Kind
 from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
 from cloud_hub.blobs.errors import StoreError
-from cloud_hub.blobs.sweep import Sweeper
 from cloud_hub.broker.broker import Broker
 from cloud_hub.broker.port import Bus
 from cloud_hub.broker.program import find_program
@@ -76,7 +75,7 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
             *(loop.create_task(each) for each in _ingest(core, broker.bus, partitions_of(settings))),
             loop.create_task(_flush_forever(core, core.files.flush_own, settings.telemetry_flush_s)),
             loop.create_task(_flush_forever(core, core.files.flush_attached, settings.telemetry_flush_s)),
-            loop.create_task(_sweep_forever(core, services.sweeper)),
+            loop.create_task(_sweep_forever(core, services)),
         ]
         # A SQLite file is this process's alone: it holds the folder's lock.
         services.activities.begin(alone=core.database.is_sqlite)
@@ -147,16 +146,17 @@ async def _flush_forever(core: Core, flush: Callable[[], int], interval_s: float
             await _flush(flush)
 
 
-async def _sweep_forever(core: Core, sweeper: Sweeper) -> None:
+async def _sweep_forever(core: Core, services: Services) -> None:
     listed = False
     while True:
         while not core.share.holds(work.SWEEP):
             await asyncio.sleep(SHARE_INTERVAL_S)
         try:
             if not listed:
-                await asyncio.to_thread(sweeper.mark_unknown)
+                await asyncio.to_thread(services.sweeper.mark_unknown)
                 listed = True
-            await asyncio.to_thread(sweeper.sweep)
+            await asyncio.to_thread(services.collector.collect)
+            await asyncio.to_thread(services.sweeper.sweep)
             await asyncio.to_thread(core.files.sweep)
         except Exception:
             log.exception("old bytes could not be swept; tried again in %g s", SWEEP_INTERVAL_S)

@@ -25,7 +25,11 @@ from cloud_hub.images.deltas.service import ImageDeltas
 from cloud_hub.images.service import Images
 from cloud_hub.models.service import Models
 from cloud_hub.pki.authority import Authority
+from cloud_hub.registry.changes import Changes
+from cloud_hub.registry.collection import Collector
+from cloud_hub.registry.pushes import Pushes
 from cloud_hub.registry.service import Registry
+from cloud_hub.registry.tokens import RegistryTokens
 from cloud_hub.rollouts.service import Rollouts
 from cloud_hub.secrets.service import Secrets
 from cloud_hub.settings import Settings
@@ -52,6 +56,10 @@ class Services:
     image_builds: ImageBuilds
     image_deltas: ImageDeltas
     registry: Registry
+    registry_changes: Changes
+    registry_tokens: RegistryTokens
+    pushes: Pushes
+    collector: Collector
     devices: Devices
     rollouts: Rollouts
     telemetry: Telemetry

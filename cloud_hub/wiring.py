@@ -19,7 +19,7 @@ from cloud_hub.blobs.credentials import load_credentials
 from cloud_hub.blobs.location import read_location
 from cloud_hub.blobs.opening import open_with_files
 from cloud_hub.blobs.part_blocks import BlockParts
-from cloud_hub.blobs.parts import FileParts
+from cloud_hub.blobs.parts import FileParts, Parts
 from cloud_hub.blobs.port import LocalFiles, ObjectStore
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.blobs.sweep import Sweeper
@@ -38,6 +38,7 @@ from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.deltas.service import ImageDeltas
 from cloud_hub.images.earlier import complete_earlier
+from cloud_hub.images.removal import in_use
 from cloud_hub.images.service import Images
 from cloud_hub.init import (
     PKI,
@@ -51,7 +52,11 @@ from cloud_hub.models.service import Models
 from cloud_hub.outbound.policy import parse_allowed
 from cloud_hub.pki.authority import Authority
 from cloud_hub.pki.signer import DesiredSigner
+from cloud_hub.registry.changes import Changes
+from cloud_hub.registry.collection import Collector
+from cloud_hub.registry.pushes import Pushes
 from cloud_hub.registry.service import Registry
+from cloud_hub.registry.tokens import RegistryTokens
 from cloud_hub.rollouts.service import Push, Rollouts
 from cloud_hub.secrets.key_file import FileMasterKeys
 from cloud_hub.secrets.service import Secrets
@@ -164,8 +169,7 @@ def build_services(
     """
     database, data_dir = core.database, settings.data_dir
     work_dir = data_dir / "work"
-    blobs = Blobs(database, core.store, work_dir)
-    complete_earlier(database, blobs)
+    blobs = _blobs(core, work_dir)
     limits, audit = AttemptLimits(database), core.audit
     secrets, datastores = core.secrets, core.datastores
     tokens = Tokens(database, limits, audit)
@@ -175,11 +179,12 @@ def build_services(
     activities = _activities(settings, core, webhooks)
     for kind in kinds:
         activities.register(kind)
-    parts = BlockParts(core.store, work_dir) if settings.clustered else FileParts(data_dir / "uploads")
-    uploads = Uploads(database, blobs, parts, most_bytes=settings.max_model_bytes)
+    people = People(database, tokens, limits, audit)
+    uploads = Uploads(database, blobs, _parts(settings, core, "uploads"), most_bytes=settings.max_model_bytes)
     registry = Registry(database, blobs)
-    deltas = ImageDeltas(
-        database, blobs, registry, activities, work_dir=work_dir, versions=settings.delta_versions
+    deltas = _deltas(settings, core, registry, activities)
+    pushes = Pushes(
+        database, blobs, _parts(settings, core, "registry-uploads"), most_bytes=settings.max_model_bytes
     )
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
@@ -187,15 +192,19 @@ def build_services(
         authority=core.authority,
         limits=limits,
         tokens=tokens,
-        people=People(database, tokens, limits, audit),
+        people=people,
         members=Members(database, audit),
         workspaces=Workspaces(database, audit),
         experiments=Experiments(database, blobs),
         models=models,
         images=Images(database, audit),
-        image_builds=_image_builds(settings, core, blobs, registry, models, activities, deltas),
+        image_builds=_image_builds(settings, core, registry, models, activities, deltas),
         image_deltas=deltas,
         registry=registry,
+        registry_changes=Changes(database, registry, audit, in_use),
+        registry_tokens=RegistryTokens(tokens, people, limits, core.master_keys.derive("registry-tokens")),
+        pushes=pushes,
+        collector=_collector(settings, core, registry, pushes),
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
         telemetry=Telemetry(database, core.local, core.files, _attached(settings, core)),
@@ -217,32 +226,62 @@ def build_services(
     )
 
 
-def _image_builds(
-    settings: Settings,
-    core: Core,
-    blobs: Blobs,
-    registry: Registry,
-    models: Models,
-    activities: Activities,
-    deltas: ImageDeltas,
-) -> ImageBuilds:
-    work_dir, cache_dir = settings.data_dir / "work", settings.data_dir / "cache"
-    return ImageBuilds(
+def _parts(settings: Settings, core: Core, name: str) -> Parts:
+    """Return where what has arrived of uploads is: where every hub that may go on with them finds it."""
+    if settings.clustered:
+        return BlockParts(core.store, settings.data_dir / "work", name)
+    return FileParts(settings.data_dir / name)
+
+
+def _collector(settings: Settings, core: Core, registry: Registry, pushes: Pushes) -> Collector:
+    return Collector(
         core.database,
-        blobs,
         registry,
-        models,
-        activities,
-        core.audit,
-        work_dir=work_dir,
-        cache_dir=cache_dir,
-        registered=deltas.start,
+        pushes,
+        grace=timedelta(seconds=settings.keep_unlinked_s),
+        keep_uploads=timedelta(seconds=settings.keep_uploads_s),
     )
 
 
 def _attached(settings: Settings, core: Core) -> AttachedFiles:
     cache_dir = settings.data_dir / "cache" / "datastores"
     return AttachedFiles(core.telemetry_stores, cache_dir, settings.telemetry_cache_bytes)
+
+
+def _deltas(settings: Settings, core: Core, registry: Registry, activities: Activities) -> ImageDeltas:
+    work_dir, versions = settings.data_dir / "work", settings.delta_versions
+    return ImageDeltas(
+        core.database, registry.blobs, registry, activities, work_dir=work_dir, versions=versions
+    )
+
+
+def _image_builds(
+    settings: Settings,
+    core: Core,
+    registry: Registry,
+    models: Models,
+    activities: Activities,
+    deltas: ImageDeltas,
+) -> ImageBuilds:
+    data_dir = settings.data_dir
+    return ImageBuilds(
+        core.database,
+        registry.blobs,
+        registry,
+        models,
+        activities,
+        core.audit,
+        work_dir=data_dir / "work",
+        cache_dir=data_dir / "cache",
+        registered=deltas.start,
+    )
+
+
+def _blobs(core: Core, work_dir: Path) -> Blobs:
+    """Return the blobs; what a migration could not read in them is looked up now."""
+    blobs = Blobs(core.database, core.store, work_dir)
+    complete_earlier(core.database, blobs)
+    return blobs
 
 
 def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> Sweeper:

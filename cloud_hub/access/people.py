@@ -1,15 +1,17 @@
 """People of the hub: invited by the administrator, they choose a password and log in with it."""
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_hub.access.limits import AttemptLimits
 from cloud_hub.access.passwords import hash_password, verify_password
-from cloud_hub.access.roles import Role
-from cloud_hub.access.rows import PrincipalRow, TokenRow
+from cloud_hub.access.roles import Caller, Role
+from cloud_hub.access.rows import MembershipRow, PrincipalRow, TokenRow
 from cloud_hub.access.tokens import INVITATION, SESSION, Tokens, make_token, revoke_all
 from cloud_hub.audit.actor import Actor
 from cloud_hub.audit.service import Audit
@@ -65,6 +67,29 @@ class People:
         person = self._check(name, password, asked.address)
         with self._database.transaction() as session:
             return self._session(session, person, "session.create", asked)
+
+    def check_password(self, name: str, password: str, address: str) -> str:
+        """Return a print of the password that is right now: another one has another.
+
+        Raises `UnauthenticatedError`, `TooManyAttemptsError`.
+        """
+        return _print(self._check(name, password, address))
+
+    def caller_by(self, name: str, password_print: str) -> Caller:
+        """Return a person as they are now; raises `UnauthenticatedError` where the password is another."""
+        with self._database.reading() as session:
+            person = session.get(PrincipalRow, name)
+            if person is None or person.disabled_at is not None or _print(person) != password_print:
+                raise UnauthenticatedError(WRONG, fix="Log in again.")
+            roles = session.scalars(select(MembershipRow).where(MembershipRow.principal == name)).all()
+        return Caller(
+            principal=name,
+            token="",
+            cap="Admin" if person.admin else "Owner",
+            only=None,
+            admin=person.admin,
+            memberships={row.workspace: cast(Role, row.role) for row in roles},
+        )
 
     def change_password(self, old: str, new: str, by: Actor) -> tuple[str, TokenRow]:
         """Change one's own password; all earlier tokens end. Return a new session's token."""
@@ -123,6 +148,10 @@ class People:
         by = replace(asked, principal=person.name)
         self._audit.record(session, by, action, person.name, details={"token": made[1].id})
         return made
+
+
+def _print(person: PrincipalRow) -> str:
+    return hashlib.sha256(f"headland/password-print/1:{person.password_hash}".encode()).hexdigest()[:32]
 
 
 def new_principal(name: str, kind: str, *, admin: bool, by: str) -> PrincipalRow:

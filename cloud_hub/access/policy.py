@@ -8,8 +8,11 @@ from typing import Literal
 
 from cloud_hub.access.roles import Role
 
-Rule = Role | Literal["anyone", "shown", "signed-in", "puller"]
-"""``puller``: a device by its certificate within its workspace, or a Reader."""
+Rule = Role | Literal["anyone", "shown", "signed-in", "puller", "pusher"]
+"""``puller``: a device by its certificate within its workspace, or a Reader; ``pusher``: a Contributor.
+
+Both may also show a token of the registry, which is for some repositories and actions.
+"""
 
 API = "/api/v1"
 WORKSPACE = f"{API}/workspaces/{{workspace}}"
@@ -40,6 +43,18 @@ HUB: dict[str, Rule] = {
     "HEAD /v2/{workspace}/{image}/manifests/{reference}": "puller",
     "GET /v2/{workspace}/{image}/blobs/{digest}": "puller",
     "HEAD /v2/{workspace}/{image}/blobs/{digest}": "puller",
+    "GET /v2/{workspace}/{image}/tags/list": "puller",
+    "GET /v2/{workspace}/{image}/referrers/{digest}": "puller",
+    "GET /v2/token": "shown",
+    "POST /v2/token": "shown",
+    "POST /v2/{workspace}/{image}/blobs/uploads/": "pusher",
+    "GET /v2/{workspace}/{image}/blobs/uploads/{upload}": "pusher",
+    "PATCH /v2/{workspace}/{image}/blobs/uploads/{upload}": "pusher",
+    "PUT /v2/{workspace}/{image}/blobs/uploads/{upload}": "pusher",
+    "DELETE /v2/{workspace}/{image}/blobs/uploads/{upload}": "pusher",
+    "PUT /v2/{workspace}/{image}/manifests/{reference}": "pusher",
+    "DELETE /v2/{workspace}/{image}/manifests/{reference}": "pusher",
+    "DELETE /v2/{workspace}/{image}/blobs/{digest}": "pusher",
 }
 
 IN_WORKSPACE: dict[str, Rule] = {
@@ -132,6 +147,11 @@ def in_workspace(route: str) -> str:
 POLICY: dict[str, Rule] = HUB | {in_workspace(route): rule for route, rule in IN_WORKSPACE.items()}
 
 NOT_AUDITED: dict[str, str] = {
+    "POST /v2/token": "gives a token for five minutes, changes nothing",
+    "POST /v2/{workspace}/{image}/blobs/uploads/": "bytes that nothing names yet",
+    "PATCH /v2/{workspace}/{image}/blobs/uploads/{upload}": "bytes that nothing names yet",
+    "PUT /v2/{workspace}/{image}/blobs/uploads/{upload}": "bytes that nothing names yet",
+    "DELETE /v2/{workspace}/{image}/blobs/uploads/{upload}": "bytes that nothing names yet",
     in_workspace("POST /telemetry/query"): "reads",
     in_workspace("POST /webhooks/{webhook}/test"): "sends an event, changes nothing",
     in_workspace("PUT /blobs/{digest}"): "bytes that nothing names yet",

@@ -2,11 +2,11 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import ColumnElement, Row, Select, select, update
 from sqlalchemy.orm import Session
 
 from cloud_hub.access.limits import AttemptLimits
@@ -80,7 +80,7 @@ class Tokens:
         """Return whose token it is; raises `UnauthenticatedError`, `TooManyAttemptsError`."""
         now = datetime.now(UTC)
         with self._database.reading() as session:
-            found = session.execute(_whose(secret_digest(secret))).all()
+            found = session.execute(_whose(TokenRow.secret_sha256 == secret_digest(secret))).all()
         row, principal = (found[0][0], found[0][1]) if found else (None, None)
         if row is None or principal is None or not _valid(row, principal, now):
             self._limits.failed(("token", address))
@@ -90,8 +90,18 @@ class Tokens:
             )
         if row.last_used_at is None or row.last_used_at + NOTED_EVERY <= now:
             self._note_use(row.secret_sha256, now)
-        roles = {one.workspace: cast(Role, one.role) for _, _, one in found if one is not None}
-        return _caller(row, principal, roles)
+        return _caller(row, principal, _roles_of(found))
+
+    def caller_by(self, token: str) -> Caller:
+        """Return whose token has the id ``token``, as they are now; raises `UnauthenticatedError`.
+
+        For what was signed when the token itself was shown.
+        """
+        with self._database.reading() as session:
+            found = session.execute(_whose(TokenRow.id == token)).all()
+        if not found or not _valid(found[0][0], found[0][1], datetime.now(UTC)):
+            raise UnauthenticatedError("the token was taken back or its time is over", fix="Log in again.")
+        return _caller(found[0][0], found[0][1], _roles_of(found))
 
     def _note_use(self, digest: str, now: datetime) -> None:
         with self._database.transaction() as session:
@@ -184,14 +194,18 @@ def _valid(row: TokenRow, principal: PrincipalRow, now: datetime) -> bool:
     return usable and in_time and principal.disabled_at is None
 
 
-def _whose(digest: str) -> Select[TokenRow, PrincipalRow, MembershipRow | None]:
+def _whose(which: ColumnElement[bool]) -> Select[TokenRow, PrincipalRow, MembershipRow | None]:
     """Return one query, as every request asks it: a token, its principal, each of their memberships."""
     return (
         select(TokenRow, PrincipalRow, MembershipRow)
         .join(PrincipalRow, PrincipalRow.name == TokenRow.principal)
         .outerjoin(MembershipRow, MembershipRow.principal == PrincipalRow.name)
-        .where(TokenRow.secret_sha256 == digest)
+        .where(which)
     )
+
+
+def _roles_of(found: Sequence[Row[TokenRow, PrincipalRow, MembershipRow | None]]) -> dict[str, Role]:
+    return {one.workspace: cast(Role, one.role) for _, _, one in found if one is not None}
 
 
 def _caller(row: TokenRow, principal: PrincipalRow, memberships: Mapping[str, Role]) -> Caller:

@@ -22,7 +22,9 @@ from cloud_hub.devices.routes import router as devices
 from cloud_hub.experiments.routes import router as experiments
 from cloud_hub.images.routes import router as images
 from cloud_hub.models.routes import router as models
+from cloud_hub.registry.push_routes import router as registry_pushes
 from cloud_hub.registry.routes import router as registry
+from cloud_hub.registry.token_routes import router as registry_tokens
 from cloud_hub.rollouts.routes import router as rollouts
 from cloud_hub.secrets.routes import router as secrets
 from cloud_hub.services import Services
@@ -52,6 +54,8 @@ ROUTERS = (
     webhooks,
     enrolment,
     registry,
+    registry_pushes,
+    registry_tokens,
 )
 
 

@@ -22,7 +22,13 @@ from cloud_hub.audit.actor import Actor
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from cloud_hub.pki.authority import serial_of
+from cloud_hub.registry.errors import RepositoryUnknownError, ScopeMissingError
+from cloud_hub.registry.names import repository_of, workspace_of
+from cloud_hub.registry.scopes import NEEDS, Action, Scopes
+from cloud_hub.registry.tokens import PREFIX as REGISTRY_PREFIX
 from cloud_hub.services import Services
+
+ACTION_OF: dict[str, Action] = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}
 
 
 def services_of(request: Request) -> Services:
@@ -47,6 +53,15 @@ class Grant:
     workspace: str = ""
     signed_in: Caller | None = None
     device: DeviceRow | None = None
+    scopes: Scopes | None = None
+
+    def may(self, repository: str, action: Action) -> bool:
+        """May the caller do that in a repository of the registry, with what they showed?"""
+        if self.scopes is not None and action not in self.scopes.get(repository, ()):
+            return False
+        if self.device is not None:
+            return action == "pull" and workspace_of(repository) == self.device.workspace
+        return self.caller.may(workspace_of(repository), NEEDS[action])
 
     @property
     def caller(self) -> Caller:
@@ -101,8 +116,8 @@ def authorise(request: Request, rule: Rule) -> Grant:
     if rule in {"anyone", "shown"}:
         return asked
     workspace = str(request.path_params.get("workspace", ""))
-    if rule == "puller":
-        return _puller(request, hub, asked, workspace)
+    if rule in {"puller", "pusher"}:
+        return _of_registry(request, hub, asked, workspace)
     signed_in = replace(asked, signed_in=_caller(request, hub, asked.address))
     if rule == "Admin" and not signed_in.caller.administers:
         raise ForbiddenError("only the hub's administrator may do that")
@@ -130,23 +145,57 @@ def no_such_workspace(workspace: str) -> NotFoundError:
 
 
 def _caller(request: Request, hub: Services, address: str) -> Caller:
+    return hub.tokens.authenticate(_shown(request), address)
+
+
+def _shown(request: Request) -> str:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
         raise UnauthenticatedError("no token was shown", fix="Send `Authorization: Bearer TOKEN`.")
-    return hub.tokens.authenticate(secret, address)
+    return secret
 
 
-def _puller(request: Request, hub: Services, asked: Grant, workspace: str) -> Grant:
-    """A device may pull within its workspace, a person where they are a Reader; else it is not there."""
+def _of_registry(request: Request, hub: Services, asked: Grant, workspace: str) -> Grant:
+    """A device may pull within its workspace, people do as they are there; else it is not there."""
     device = _device(request, hub)
     if device is not None:
-        if workspace not in {"", device.workspace}:
-            raise NotFoundError("no such repository", where=workspace)
-        return replace(asked, workspace=workspace, device=device)
-    caller = _caller(request, hub, asked.address)
-    if workspace and caller.role_in(workspace) is None:
-        raise NotFoundError("no such repository", where=workspace)
-    return replace(asked, workspace=workspace, signed_in=caller)
+        found = replace(asked, workspace=workspace, device=device)
+        there = workspace in {"", device.workspace}
+    else:
+        secret, scopes = _shown(request), None
+        if secret.startswith(REGISTRY_PREFIX):
+            caller, scopes = hub.registry_tokens.authenticate(secret, asked.address)
+        else:
+            caller = hub.tokens.authenticate(secret, asked.address)
+        found = replace(asked, workspace=workspace, signed_in=caller, scopes=scopes)
+        there = not workspace or caller.role_in(workspace) is not None
+    if not there:
+        raise RepositoryUnknownError("no such repository", where=workspace)
+    if workspace:
+        _require_action(found, repository_of(workspace, request.path_params["image"]), action_of(request))
+    return found
+
+
+def action_of(request: Request) -> Action:
+    """Return what a request to the registry does in its repository."""
+    if "/blobs/uploads/" in request.url.path:
+        return "push"
+    return ACTION_OF.get(request.method, "push")
+
+
+def _require_action(grant: Grant, repository: str, action: Action) -> None:
+    if grant.may(repository, action):
+        return
+    if grant.device is not None:
+        raise ForbiddenError("a device may only pull", where=repository)
+    if not grant.caller.may(grant.workspace, NEEDS[action]):
+        role = grant.caller.role_in(grant.workspace)
+        raise ForbiddenError(
+            f"your role {role} does not allow it", where=grant.workspace, fix=f"It takes {NEEDS[action]}."
+        )
+    raise ScopeMissingError(
+        "the token is not for that", where=f"{repository}: {action}", fix="Ask for a token with that scope."
+    )
 
 
 def _device(request: Request, hub: Services) -> DeviceRow | None:

@@ -10,14 +10,17 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud_hub.api import problems
 from cloud_hub.errors import HubError, InvalidInputError, RequestTimeoutError, TooLargeError
 
+_PUSH: Final = r"/v2/[^/]+/[^/]+/blobs/uploads/[^/]*"
 UPLOAD: Final = {
-    "PUT": re.compile(r"/api/v1/workspaces/[^/]+/(blobs/[^/]+|datastores/[^/]+/files/.+)"),
-    "PATCH": re.compile(r"/api/v1/workspaces/[^/]+/uploads/[^/]+"),
+    "POST": re.compile(_PUSH),
+    "PUT": re.compile(rf"/api/v1/workspaces/[^/]+/(blobs/[^/]+|datastores/[^/]+/files/.+)|{_PUSH}"),
+    "PATCH": re.compile(rf"/api/v1/workspaces/[^/]+/uploads/[^/]+|{_PUSH}"),
 }
 """By method, the paths of what streams its body and bounds it by itself."""
 
@@ -47,7 +50,7 @@ class BoundedBodies:
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             # PostgreSQL holds none in a text, and no name has one.
             error = InvalidInputError("the address holds a zero byte", fix="Leave it out.")
-            await problems.to_response(error)(scope, receive, send)
+            await problems.to_response(error, Request(scope))(scope, receive, send)
             return
         streamed = UPLOAD.get(scope["method"])
         if streamed is not None and streamed.fullmatch(scope["path"]):
@@ -56,7 +59,7 @@ class BoundedBodies:
         try:
             whole = await self._read(scope, timed)
         except HubError as failure:
-            response = problems.to_response(failure)
+            response = problems.to_response(failure, Request(scope))
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
             return

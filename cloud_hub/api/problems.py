@@ -10,12 +10,14 @@ from starlette.exceptions import HTTPException
 
 from cloud_hub import errors
 from cloud_hub.activities.errors import TooManyStreamsError
+from cloud_hub.api import oci_problems
 from cloud_hub.archives.errors import ArchiveStorageError
 from cloud_hub.audit.errors import AuditBrokenError
 from cloud_hub.blobs.errors import ReadCacheError, StoreConfigError, StoreError
 from cloud_hub.broker.errors import BrokerError
 from cloud_hub.outbound.errors import OutboundFailedError, OutboundTooLargeError
 from cloud_hub.pki.errors import CsrRefusedError
+from cloud_hub.registry.errors import BlobKeptError, OciInputError, RangeInvalidError
 from cloud_hub.secrets.errors import SecretDestroyedError, SecretUnreadableError
 from contract.baseline import InvalidBaselineError
 from contract.digests import InvalidDigestError
@@ -24,6 +26,8 @@ from contract.errors import ContractError, FieldProblem, HeadlandError, Problem
 from contract.ids import InvalidNameError
 
 log = logging.getLogger(__name__)
+
+WITH_ERRORS = (errors.InvalidInputError, errors.ModelInUseError, errors.ImageInUseError)
 
 # The most special class of an error counts, along its bases.
 STATUS: dict[type[HeadlandError], HTTPStatus] = {
@@ -44,6 +48,9 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     OutboundFailedError: HTTPStatus.BAD_GATEWAY,
     OutboundTooLargeError: HTTPStatus.BAD_GATEWAY,
     ArchiveStorageError: HTTPStatus.INSUFFICIENT_STORAGE,
+    OciInputError: HTTPStatus.BAD_REQUEST,
+    RangeInvalidError: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    BlobKeptError: HTTPStatus.METHOD_NOT_ALLOWED,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -84,6 +91,8 @@ def _answer(
     errors: tuple[FieldProblem, ...] = (),
     request_id: str = "",
     retry_after_s: int | None = None,
+    request: Request | None = None,
+    error: Exception | None = None,
 ) -> Response:
     problem = Problem(
         type=f"urn:headland:error:{code}",
@@ -100,21 +109,23 @@ def _answer(
     headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else {}
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
+    if request is not None and oci_problems.is_of_registry(request):
+        return oci_problems.told(request, problem, error, headers)
     return Response(encode(problem), status.value, headers, "application/problem+json")
 
 
-def _headland(_: Request, error: Exception) -> Response:
+def _headland(request: Request, error: Exception) -> Response:
     if not isinstance(error, HeadlandError):
         raise TypeError("the handler of HeadlandError got another error")
-    return to_response(error)
+    return to_response(error, request)
 
 
-def to_response(error: HeadlandError) -> Response:
-    """Return the problem that tells of ``error``."""
+def to_response(error: HeadlandError, request: Request) -> Response:
+    """Return the problem that tells of ``error``, in the form that the request's part of the API has."""
     status = status_of(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("a request failed: %s", error, exc_info=error)
-    problems = error.errors if isinstance(error, (errors.InvalidInputError, errors.ModelInUseError)) else ()
+    problems = error.errors if isinstance(error, WITH_ERRORS) else ()
     return _answer(
         status,
         error.code,
@@ -124,10 +135,12 @@ def to_response(error: HeadlandError) -> Response:
         retriable=error.retriable,
         errors=problems,
         retry_after_s=error.retry_after_s if isinstance(error, errors.TooManyAttemptsError) else None,
+        request=request,
+        error=error,
     )
 
 
-def _validation(_: Request, error: Exception) -> Response:
+def _validation(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise TypeError("the handler of RequestValidationError got another error")
     problems = tuple(
@@ -140,17 +153,20 @@ def _validation(_: Request, error: Exception) -> Response:
         "the request is not valid",
         fix="See the API's description at /api/docs.",
         errors=problems,
+        request=request,
+        error=error,
     )
 
 
-def _http(_: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise TypeError("the handler of HTTPException got another error")
     status = HTTPStatus(error.status_code)
-    return _answer(status, status.phrase.lower().replace(" ", "-"), str(error.detail))
+    code = status.phrase.lower().replace(" ", "-")
+    return _answer(status, code, str(error.detail), request=request, error=error)
 
 
-def _unexpected(_: Request, error: Exception) -> Response:
+def _unexpected(request: Request, error: Exception) -> Response:
     request_id = uuid.uuid4().hex
     log.error("request %s failed unexpectedly", request_id, exc_info=error)
     return _answer(
@@ -159,4 +175,6 @@ def _unexpected(_: Request, error: Exception) -> Response:
         "an unexpected error",
         fix="The hub's log has the reason under the request id.",
         request_id=request_id,
+        request=request,
+        error=error,
     )

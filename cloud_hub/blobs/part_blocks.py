@@ -17,18 +17,18 @@ READ_BYTES: Final = 1024 * 1024
 
 
 class BlockParts:
-    """Blocks below ``uploads/{id}/``, put together in ``work_dir`` when all are there."""
+    """Blocks below ``{prefix}/{id}/``, put together in ``work_dir`` when all are there."""
 
-    def __init__(self, store: ObjectStore, work_dir: Path) -> None:
-        self._store, self._work_dir = store, work_dir
+    def __init__(self, store: ObjectStore, work_dir: Path, prefix: str = PREFIX) -> None:
+        self._store, self._work_dir, self._prefix = store, work_dir, prefix
 
     def part(self, upload: str) -> Part:
         """See `Parts`."""
-        return PartBlocks(self._store, f"{PREFIX}/{upload}", self._work_dir / f"{upload}.part")
+        return PartBlocks(self._store, f"{self._prefix}/{upload}", self._work_dir / f"{upload}.part")
 
     def ids(self) -> Iterable[str]:
         """See `Parts`."""
-        return {key.split("/")[1] for key in self._store.keys(PREFIX)}
+        return {key.split("/")[1] for key in self._store.keys(self._prefix)}
 
 
 class PartBlocks:

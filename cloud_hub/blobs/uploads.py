@@ -5,14 +5,11 @@ is on disk. Fields and methods on the wire are those of draft-ietf-httpbis-resum
 """
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from starlette.requests import ClientDisconnect
 
 from cloud_hub.blobs import upload_rows
 from cloud_hub.blobs.owners import uploads_of
@@ -20,30 +17,15 @@ from cloud_hub.blobs.parts import Part, Parts
 from cloud_hub.blobs.rows import UploadRow
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.blobs.upload_rows import UploadKey, UploadState
+from cloud_hub.blobs.writing import Full, Turn, Writers, on_disk
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import (
     BlobGoneError,
     InvalidInputError,
     NotFoundError,
-    StorageFailedError,
     TooLargeError,
-    UploadBusyError,
     UploadOffsetError,
 )
-
-BLOCK_BYTES = 8 * 1024 * 1024
-STALLED_S = 10.0
-REMEMBERED = 1_000
-
-
-class _Writer:
-    """What this process remembers of an upload: its part, and when a request last wrote to it."""
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.owner: object | None = None
-        self.last_at = 0.0
-        self.finishing = False
 
 
 class Uploads:
@@ -54,7 +36,7 @@ class Uploads:
         self._blobs = blobs
         self.parts = parts
         self._most_bytes = most_bytes
-        self._writers: dict[str, _Writer] = {}
+        self._writers = Writers(parts)
 
     def begin(self, key: UploadKey, size_bytes: int) -> UploadState:
         """Begin an upload, or return how far the same one is; complete where the workspace has the file.
@@ -103,21 +85,16 @@ class Uploads:
         row = await asyncio.to_thread(self._open, key, offset_bytes)
         if row is None:
             return await asyncio.to_thread(self.state, key)
-        me = object()
-        writer = self._claim(row.id, me)
-        try:
+        with self._writers.turn(row.id) as turn:
             # Looked at again: another request may have moved it before this one had it for itself.
             row = await asyncio.to_thread(self._open, key, offset_bytes)
             if row is None:
                 return await asyncio.to_thread(self.state, key)
-            await self._resume(row, writer)
-            arrived_bytes = await self._take(row, writer, me, body)
+            await self._resume(row, turn.part)
+            arrived_bytes = await self._take(row, turn, body)
             if offset_bytes + arrived_bytes == row.size_bytes:
-                writer.finishing = True
-                await asyncio.to_thread(self._finish, key, row, writer.part)
-        finally:
-            if writer.owner is me:
-                writer.owner, writer.finishing = None, False
+                turn.finish()
+                await asyncio.to_thread(self._finish, key, row, turn.part)
         return await asyncio.to_thread(self.state, key)
 
     async def put(self, key: UploadKey, size_bytes: int, body: AsyncIterator[bytes]) -> UploadState:
@@ -154,23 +131,9 @@ class Uploads:
         with self._database.reading() as session:
             return upload_rows.find(session, key)
 
-    def _claim(self, upload: str, me: object) -> _Writer:
-        if len(self._writers) > REMEMBERED:  # of uploads that were swept; a hash is computed again
-            for stale in [one for one, writer in self._writers.items() if writer.owner is None]:
-                self._writers.pop(stale, None)
-        writer = self._writers.setdefault(upload, _Writer(self.parts.part(upload)))
-        now = time.monotonic()
-        if writer.finishing or (writer.owner is not None and now - writer.last_at < STALLED_S):
-            raise UploadBusyError(
-                "another request writes to this upload", fix="Ask in a moment where it stands."
-            )
-        # One that has stalled notices at its next block that the upload is no longer its own.
-        writer.owner, writer.last_at = me, now
-        return writer
-
-    async def _resume(self, row: UploadRow, writer: _Writer) -> None:
-        with _on_disk():
-            if await asyncio.to_thread(writer.part.resume, row.offset_bytes):
+    async def _resume(self, row: UploadRow, part: Part) -> None:
+        with on_disk():
+            if await asyncio.to_thread(part.resume, row.offset_bytes):
                 return
         if row.verified_at is not None and self._blobs.exists(row.digest):
             return  # killed after the file was moved into the store, before it was linked
@@ -183,36 +146,19 @@ class Uploads:
         with self._database.transaction() as session:
             upload_rows.advance(session, row.id, row.offset_bytes, 0)
 
-    async def _take(self, row: UploadRow, writer: _Writer, me: object, body: AsyncIterator[bytes]) -> int:
-        """Write the body in blocks, one behind the other while the next arrives; return its bytes."""
-        offset_bytes = row.offset_bytes
-        writing: asyncio.Task[None] | None = None
-        try:
-            async with aclosing(_blocks(body, row.size_bytes - offset_bytes)) as blocks:
-                async for block in blocks:
-                    if writing is not None:
-                        await writing
-                    if writer.owner is not me:
-                        raise UploadBusyError("another request took this upload over")
-                    writer.last_at = time.monotonic()
-                    start = offset_bytes
-                    offset_bytes += sum(map(len, block))
-                    writing = asyncio.create_task(
-                        asyncio.to_thread(self._write, row.id, writer.part, start, block)
-                    )
-        finally:
-            if writing is not None:
-                await writing  # also where the rest was refused: nobody else may write meanwhile
-        return offset_bytes - row.offset_bytes
+    async def _take(self, row: UploadRow, turn: Turn, body: AsyncIterator[bytes]) -> int:
+        def advance(old: int, new: int) -> None:
+            with self._database.transaction() as session:
+                upload_rows.advance(session, row.id, old, new)
 
-    def _write(self, upload: str, part: Part, start: int, block: list[bytes]) -> None:
-        with _on_disk():
-            size_bytes = part.append(start, block)
-        with self._database.transaction() as session:
-            upload_rows.advance(session, upload, start, start + size_bytes)
+        more = TooLargeError(
+            "more bytes than the upload was begun with", fix="Begin it again with the file's size."
+        )
+        full = Full(row.size_bytes - row.offset_bytes, more)
+        return await self._writers.take(turn, row.offset_bytes, body, advance, full)
 
     def _finish(self, key: UploadKey, row: UploadRow, part: Part) -> None:
-        with _on_disk():
+        with on_disk():
             path = part.whole(row.size_bytes)
         if path is not None:
             if part.digest() != key.digest:
@@ -242,41 +188,7 @@ class Uploads:
         self._forget(row.id)
 
     def _forget(self, upload: str) -> None:
-        writer = self._writers.pop(upload, None)
-        (writer.part if writer else self.parts.part(upload)).forget()
-
-
-@contextmanager
-def _on_disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageFailedError(
-            f"the hub could not keep the file ({error.strerror or 'unknown reason'})",
-            fix="Make room on the hub's disk; what has arrived stays, go on with the upload.",
-        ) from error
-
-
-async def _blocks(body: AsyncIterator[bytes], most_bytes: int) -> AsyncGenerator[list[bytes], None]:
-    """Yield a body in blocks; where the client goes away, what has come so far is the last one."""
-    block: list[bytes] = []
-    size_bytes = total_bytes = 0
-    try:
-        async for chunk in body:
-            total_bytes += len(chunk)
-            if total_bytes > most_bytes:
-                raise TooLargeError(
-                    "more bytes than the upload was begun with", fix="Begin it again with the file's size."
-                )
-            block.append(chunk)
-            size_bytes += len(chunk)
-            if size_bytes >= BLOCK_BYTES:
-                yield block
-                block, size_bytes = [], 0
-    except ClientDisconnect:
-        pass
-    if size_bytes:
-        yield block
+        self._writers.forget(upload)
 
 
 async def _behind(body: AsyncIterator[bytes], skipped_bytes: int) -> AsyncIterator[bytes]:

@@ -1,6 +1,12 @@
 """Errors of the registry. What the OCI specification calls each is in `cloud_hub.api.oci_problems`."""
 
-from cloud_hub.errors import ConflictError, HubError, InvalidInputError, NotFoundError
+from cloud_hub.errors import (
+    ConflictError,
+    HubError,
+    InvalidInputError,
+    NotFoundError,
+    UnauthenticatedError,
+)
 
 
 class RepositoryUnknownError(NotFoundError):
@@ -62,3 +68,21 @@ class ImageKeptError(ConflictError):
     """What a deployment, the registry of images or another manifest needs is not deleted or written over."""
 
     code = "image-kept"
+
+
+class BlobKeptError(ConflictError):
+    """A blob that a manifest names is not deleted."""
+
+    code = "blob-kept"
+
+
+class NameInvalidError(OciInputError):
+    """A repository or a tag may not be called that."""
+
+    code = "oci-name-invalid"
+
+
+class ScopeMissingError(UnauthenticatedError):
+    """The token was not given for this repository or action, though its owner may do it."""
+
+    code = "scope-missing"

@@ -67,15 +67,9 @@ def is_manifest(session: Session, repository: str, digest: str) -> bool:
     return session.get(ManifestRow, (repository, digest)) is not None
 
 
-def below(session: Session, repository: str, digest: str) -> list[str]:
-    """Return the manifest and all manifests that it reaches, each before what it names."""
-    found, waiting = dict[str, None](), [digest]
-    while waiting:
-        each = waiting.pop()
-        if each not in found and session.get(ManifestRow, (repository, each)) is not None:
-            found[each] = None
-            waiting += targets_of(session, repository, each)
-    return list(found)
+def is_needed(session: Session, repository: str, digest: str) -> bool:
+    """Is it a manifest, or does one name it?"""
+    return is_manifest(session, repository, digest) or is_reached(session, repository, digest)
 
 
 def above(session: Session, repository: str, digest: str) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Final
 
 TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 VERSION: Final = re.compile(r"[0-9]{1,9}")
+REPOSITORY: Final = re.compile(r"[a-z0-9-]{1,63}/[a-z0-9-]{1,63}")
 
 
 def repository_of(workspace: str, image: str) -> str:
@@ -23,5 +24,5 @@ def version_of(tag: str) -> int | None:
 
 
 def image_of(repository: str) -> str:
-    """Return the image that a repository is of."""
+    """Return the name of the image that a repository is of."""
     return repository.partition("/")[2]

@@ -68,11 +68,8 @@ class Registry:
         session.flush()
 
     def forget_tag(self, session: Session, repository: str, tag: str) -> None:
-        """Forget a tag, and nothing that it stands for; no error where there is none."""
-        row = session.get(TagRow, (repository, tag))
-        if row is not None:
-            session.delete(row)
-            session.flush()
+        """Forget a tag; no error where it is not there. What it stood for stays."""
+        session.execute(delete(TagRow).where(TagRow.repository == repository, TagRow.tag == tag))
 
     def forget_image(self, session: Session, repository: str, digest: str) -> None:
         """Forget a manifest or index, its tags, what refers to it, and manifests that nothing else reaches.
@@ -97,9 +94,7 @@ class Registry:
         now = datetime.now(UTC)
         for target in graph.targets_of(session, row.repository, row.digest):
             graph.forget_target(session, row.repository, row.digest, target)
-            if not graph.is_reached(session, row.repository, target) and not graph.is_manifest(
-                session, row.repository, target
-            ):
+            if not graph.is_needed(session, row.repository, target):
                 graph.mark(session, row.repository, target, now)
         session.delete(row)
         session.flush()

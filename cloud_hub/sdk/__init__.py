@@ -25,19 +25,16 @@ from cloud_hub.sdk.errors import (
 from cloud_hub.sdk.events import ActivityEvent, Advance, End, Line
 from cloud_hub.sdk.experiment import Experiment
 from cloud_hub.sdk.hub import Hub
+from cloud_hub.sdk.image_types import Attached, Image, ImagePlatform, ImageUse
 from cloud_hub.sdk.run import Run
 from cloud_hub.sdk.types import (
     Activity,
-    Attached,
     DatastoreFile,
     DatastoreInfo,
     Delivery,
     Device,
     ExperimentInfo,
     HubProcess,
-    Image,
-    ImagePlatform,
-    ImageUse,
     Lineage,
     Model,
     NewWebhook,

@@ -47,6 +47,11 @@ class Client:
         params = {name: value for name, value in query.items() if value is not None}
         return self._read(self.send("GET", path, params=params), kind)
 
+    def get_bytes(self, path: str, /, **query: Any) -> bytes:  # noqa: ANN401  query values differ
+        """GET a document as it is."""
+        params = {name: value for name, value in query.items() if value is not None}
+        return self.send("GET", path, params=params).content
+
     def post(self, path: str, body: Mapping[str, Any], kind: type[T]) -> T:
         """POST JSON and read the answer as ``kind``."""
         return self._read(self.send("POST", path, json=body), kind)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from cloud_hub.sdk.client import Client
+from cloud_hub.sdk.image_types import Attached, Image, ImagePage, ImageUse
 from cloud_hub.sdk.pages import pages_of
-from cloud_hub.sdk.types import Activity, Attached, Image, ImagePage, ImageUse
+from cloud_hub.sdk.types import Activity
 
 
 class ImageCalls:
@@ -116,8 +117,7 @@ class ImageCalls:
 
     def image_document(self, name: str, what: str, *, platform: str | None = None) -> bytes:
         """Return an attached document as it is: ``sbom``, ``provenance``, ``lock`` or ``log``."""
-        params = {"platform": platform} if platform is not None else {}
-        return self._client.send("GET", f"{self._path}/images/{name}/attached/{what}", params=params).content
+        return self._client.get_bytes(f"{self._path}/images/{name}/attached/{what}", platform=platform)
 
     def image_log(self, name: str) -> str:
         """Return the log of the build that made a version, as the activity or the image keeps it."""

@@ -11,6 +11,7 @@ from cloud_hub.sdk.datastores import Datastores
 from cloud_hub.sdk.errors import ActivityFailedError, SdkError
 from cloud_hub.sdk.events import ActivityEvent, End, follow
 from cloud_hub.sdk.experiment import Experiment
+from cloud_hub.sdk.image_types import Image
 from cloud_hub.sdk.images import ImageCalls
 from cloud_hub.sdk.models import ModelCalls
 from cloud_hub.sdk.run import Run
@@ -19,7 +20,6 @@ from cloud_hub.sdk.types import (
     Activity,
     Device,
     ExperimentInfo,
-    Image,
     Pulled,
     QueryResult,
     Rollout,

@@ -12,6 +12,7 @@ from cloud_hub.access.policy import API, NOT_AUDITED, POLICY, WORKSPACE, in_work
 from cloud_hub.audit.service import Filters
 from contract.digests import sha256
 from tests.api.conftest import PASSWORD, World, bearer
+from tests.api.images import of_platform, push
 from tests.hub.test_models import as_bytes, onnx_model
 
 
@@ -94,6 +95,18 @@ def _model(world: World) -> dict[str, str]:
     return {"model": "digits:1"}
 
 
+def _pushed(world: World) -> dict[str, str]:
+    push(world.services, "shop/digits", of_platform("amd64", b"layer"), tags=("edge",))
+    return {}
+
+
+def _image(world: World) -> dict[str, str]:
+    _pushed(world)
+    body = {"name": "digits", "reference": "edge"}
+    send(world, in_workspace("POST /images"), Change("", body))
+    return {"image": "digits:1"}
+
+
 def _attached(world: World) -> dict[str, str]:
     send(world, in_workspace("POST /datastores"), Change("", {"name": "second"}))
     return {"datastore": "second"}
@@ -131,6 +144,11 @@ CHANGES: dict[str, Change] = {
     in_workspace("POST /images/builds"): Change(
         "image.build", {"name": "digits", "model": "digits:1"}, before=_model
     ),
+    in_workspace("POST /images"): Change(
+        "image.register", {"name": "digits", "reference": "edge"}, before=_pushed
+    ),
+    in_workspace("PATCH /images/{image}"): Change("image.change", {"tags": {"a": "1"}}, before=_image),
+    in_workspace("DELETE /images/{image}"): Change("image.delete", before=_image),
     in_workspace("POST /webhooks"): Change("webhook.create", {"url": "https://192.0.32.10/hook"}),
     in_workspace("DELETE /webhooks/{webhook}"): Change("webhook.delete", before=_webhook),
     in_workspace("POST /activities/{activity}/cancel"): Change("activity.cancel", before=_waiting),

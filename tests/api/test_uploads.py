@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from cloud_hub.blobs import uploads
+from cloud_hub.blobs import writing
 from cloud_hub.blobs.rows import BlobLinkRow, UploadRow
 from cloud_hub.blobs.service import key_of
 from tests.api.conftest import ADMIN, World, bearer
@@ -112,11 +112,11 @@ def test_what_came_before_a_cut_is_kept(world: World, ana: str) -> None:
     with sending(world, ana, digest, DATA[:sent]):
         while int(where(world, ana, digest).headers["Upload-Offset"]) == 0:
             time.sleep(0.01)
-        busy = send(world, ana, digest, uploads.BLOCK_BYTES, b"x")
+        busy = send(world, ana, digest, writing.BLOCK_BYTES, b"x")
         assert busy.json()["code"] in {"upload-busy", "upload-offset"}
     while True:  # the cut request may only just be coming to its end
         reached = int(where(world, ana, digest).headers["Upload-Offset"])
-        assert uploads.BLOCK_BYTES <= reached <= sent
+        assert writing.BLOCK_BYTES <= reached <= sent
         done = send(world, ana, digest, reached, DATA[reached:])
         if done.status_code != 409:
             break
@@ -129,7 +129,7 @@ def test_a_hub_that_forgot_everything_but_its_disk_goes_on(world: World, ana: st
     digest = digest_of(DATA)
     begin(world, ana, DATA)
     send(world, ana, digest, 0, DATA[:10_000_000])
-    world.services.uploads._writers.clear()  # as a new process
+    world.services.uploads._writers._writers.clear()  # as a new process
     (part,) = parts(world)
     with part.open("ab") as file:
         file.write(b"a block whose offset was never committed")
@@ -232,9 +232,9 @@ def test_a_stalled_request_loses_the_upload_to_a_new_one(world: World, ana: str)
     begin(world, ana, DATA)
     with world.core.database.transaction() as session:
         upload = session.scalars(select(UploadRow.id)).one()
-    writer = world.services.uploads._claim(upload, object())
+    writer = world.services.uploads._writers._claim(upload, object())
     assert send(world, ana, digest, 0, DATA).json()["code"] == "upload-busy"
-    writer.last_at -= uploads.STALLED_S
+    writer.last_at -= writing.STALLED_S
     assert send(world, ana, digest, 0, DATA).headers["Upload-Complete"] == "?1"
 
 

@@ -14,6 +14,7 @@ from tests.docs.pages import ROOT
 SDK = ROOT / "cloud_hub" / "sdk"
 VERBS = {
     "get": "GET",
+    "get_bytes": "GET",
     "post": "POST",
     "put": "PUT",
     "patch": "PATCH",
@@ -26,8 +27,8 @@ VERBS = {
     "stream": "GET",
     "events": "GET",
 }
-BY_HELPER = {"download": "GET", "_send_part": "PATCH"}
-"""Functions of ``transfer.py`` that ask for the path that they are given second."""
+BY_HELPER = {"download": "GET", "_send_part": "PATCH", "pages_of": "GET"}
+"""Functions of ``transfer.py`` and ``pages.py`` that ask for the path that they are given second."""
 Function = ast.FunctionDef
 Names = dict[str, list[str]]
 """What a name or ``self.x`` may stand for, as templates of paths with ``{}`` for what is filled in."""
@@ -124,7 +125,7 @@ def sdk_requests(modules: list[ast.Module]) -> dict[str, set[str]]:
             at_start = [f for k, n, f in found if k == kind and n == "__init__"] if kind else []
             names: Names = {"self._path": ["/audit", "/workspaces/{}/audit"]} if kind == "AuditLog" else {}
             names = assigned(at_start[0], names) if at_start else names
-            if kind == "Workspace":
+            if kind in {"Workspace", "ImageCalls"}:
                 names = {"self._path": ["/workspaces/{}"]}
             key = f"{kind}.{name}" if kind else name
             own[key] = requests_of(function, names)

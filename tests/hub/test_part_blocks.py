@@ -11,7 +11,8 @@ from cloud_hub.blobs.part_blocks import BlockParts
 from cloud_hub.blobs.parts import forget_others
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.blobs.upload_rows import UploadKey
-from cloud_hub.blobs.uploads import BLOCK_BYTES, Uploads
+from cloud_hub.blobs.uploads import Uploads
+from cloud_hub.blobs.writing import BLOCK_BYTES
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import InvalidInputError, UploadOffsetError
 from contract.digests import sha256
