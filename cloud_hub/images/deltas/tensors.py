@@ -60,8 +60,11 @@ class Extent:
 def tensors_in(tar: BinaryIO) -> dict[Key, Extent]:
     """Return the tensors of all models in a tar of at least `LEAST_BYTES` each."""
     tar.seek(0)
-    with tarfile.open(fileobj=tar, mode="r:") as opened:
-        files = {member.name: (member.offset_data, member.size) for member in opened if member.isreg()}
+    try:
+        with tarfile.open(fileobj=tar, mode="r:") as opened:
+            files = {member.name: (member.offset_data, member.size) for member in opened if member.isreg()}
+    except (tarfile.TarError, ValueError, RecursionError):
+        return {}
     found: dict[Key, Extent] = {}
     seen: Counter[tuple[str, str, tuple[int, ...], str]] = Counter()
     for path, (at, size) in files.items():
