@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 4
 PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 
-.PHONY: demo test check bench bench-hub fix soak lock clean
+.PHONY: demo test check bench bench-hub bench-updates fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -37,6 +37,9 @@ bench: $(STAMP) ## the figures of benchmarks/README.md
 bench-hub: $(STAMP) ## the hub beside cp, MLflow and a bare FastAPI app (ARGS="--write" for the page)
 	$(BIN)/python -m benchmarks.hub $(ARGS)
 
+bench-updates: $(STAMP) ## bytes on the wire of updates beside other ways; trains a model once (ARGS="--only Adam")
+	$(BIN)/python -m benchmarks.updates $(ARGS)
+
 lock: $(STAMP) ## choose versions anew within the ranges of pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
 	  --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
@@ -44,6 +47,8 @@ lock: $(STAMP) ## choose versions anew within the ranges of pyproject.toml
 	  --python-version 3.11 -c requirements.lock modules/serving/requirements.in -o modules/serving/requirements.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
 	  --python-version 3.11 benchmarks/peers.in -o benchmarks/peers.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
+	  --python-version 3.11 benchmarks/updates_peers.in -o benchmarks/updates_peers.txt
 
 clean: ## forget the virtual environment and caches
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

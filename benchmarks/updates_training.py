@@ -5,8 +5,8 @@ their names, as float32, kernels as ONNX has them (out, in, height, width). What
 trained anew.
 
 The task: scikit-learn's handwritten digits, 10 classes, drawn large: below 64 x 64 the last stage sees but
-one place, and most of its weights never change. The base learns 1,200 of them as they are; the updates go on with
-the 597 others, which a worse camera took (moved, dimmed, noisy).
+one place, and most of its weights never change. The base learns 1,200 of them as they are; the updates go on
+with the 597 others, which a worse camera took (moved, dimmed, noisy).
 """
 
 import sys
