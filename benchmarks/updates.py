@@ -74,7 +74,7 @@ def entropy_bytes(plane: bytes) -> float:
     return max(0.0, float(-(shares * np.log2(shares)).sum()) * len(plane) / 8)
 
 
-def report(chosen: str) -> Iterator[str]:
+def report(chosen: str, ways: str) -> Iterator[str]:
     """Yield the lines of the table."""
     yield f"{machine()}; % of the new layer's tar; seconds and peak MB of the process to make and to apply"
     yield ""
@@ -84,7 +84,7 @@ def report(chosen: str) -> Iterator[str]:
             continue
         whole = case.new.stat().st_size
         with tempfile.TemporaryDirectory() as folder:
-            for way in WAYS:
+            for way in (each for each in WAYS if ways in each):
                 figure = measured(case, way, Path(folder))
                 share = f"{100 * figure.size_bytes / whole:.3f}"
                 making = f"{figure.make_s:.1f} s, {figure.make_mb:.0f} MB"
@@ -113,10 +113,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--prepare", action="store_true", help="make the inputs and nothing else")
     parser.add_argument("--only", default="", help="measure the updates whose name holds this")
+    parser.add_argument("--ways", default="", help="measure only the ways whose name holds this")
     options = parser.parse_args()
     prepare()
     if not options.prepare:
-        sys.stdout.write("\n".join(report(options.only)) + "\n")
+        sys.stdout.write("\n".join(report(options.only, options.ways)) + "\n")
 
 
 if __name__ == "__main__":
