@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 4
 PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 
-.PHONY: demo test check bench bench-hub bench-updates fix soak lock clean
+.PHONY: demo test check bench bench-hub bench-registry bench-updates fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,6 +36,9 @@ bench: $(STAMP) ## the figures of benchmarks/README.md
 
 bench-hub: $(STAMP) ## the hub beside cp, MLflow and a bare FastAPI app (ARGS="--write" for the page)
 	$(BIN)/python -m benchmarks.hub $(ARGS)
+
+bench-registry: $(STAMP) ## push and pull beside docker-registry (ARGS="--write" for the page)
+	$(BIN)/python -m benchmarks.registry $(ARGS)
 
 bench-updates: $(STAMP) ## bytes on the wire of updates beside other ways; trains a model once (ARGS="--only Adam")
 	$(BIN)/python -m benchmarks.updates $(ARGS)

@@ -1,7 +1,7 @@
 """Bytes on the wire for updates of a device, beside other ways: `make bench-updates`.
 
-``python -m benchmarks.updates --prepare`` makes the inputs (trains a ResNet-18: some minutes, once); without it
-they are made when they are missing. ``--only NAME`` measures the updates whose name holds that.
+``python -m benchmarks.updates --prepare`` makes the inputs (trains a ResNet-18: some minutes, once); without
+it they are made when they are missing. ``--only NAME`` measures the updates whose name holds that.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -58,11 +59,8 @@ def floor_bytes(case: Case) -> float:
         for part in parts_of(case.new.stat().st_size, before, after):
             if part.tensor is None:
                 continue
-            found = []
-            for file, at in ((old, part.old_at), (new, part.at)):
-                file.seek(at)
-                found.append(file.read(part.size_bytes))
-            residual = differences(*found, part.tensor.width, is_float=part.tensor.is_float)
+            then, now = _bytes(old, part.old_at, part.size_bytes), _bytes(new, part.at, part.size_bytes)
+            residual = differences(then, now, part.tensor.width, is_float=part.tensor.is_float)
             total += sum(entropy_bytes(plane) for plane in planes(residual, part.tensor.width))
     return total
 
@@ -95,6 +93,11 @@ def report(chosen: str, ways: str) -> Iterator[str]:
             floor = floor_bytes(case)
             rows.append([case.name, "entropy floor", f"{floor:,.0f}", f"{100 * floor / whole:.3f}", "", ""])
     yield from table(["update", "way", "bytes", "%", "to make", "to apply"], rows)
+
+
+def _bytes(file: BinaryIO, at: int, size: int) -> bytes:
+    file.seek(at)
+    return file.read(size)
 
 
 def _child(way: str, action: str, case: Case, delta: Path) -> dict[str, float]:

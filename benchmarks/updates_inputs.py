@@ -141,7 +141,8 @@ def _bytes(weights: Weights) -> Weights:
 def _layer(target: Path, name: str, turn: Callable[[Weights], Weights]) -> Path:
     if not target.exists():
         weights = dict(np.load(FOLDER / "weights" / f"{name}.npz"))
-        _write_tar(target, {"opt/model/model.onnx": resnet(turn(weights)).SerializeToString()})
+        data: bytes = resnet(turn(weights)).SerializeToString()  # type: ignore[no-untyped-call]
+        _write_tar(target, {"opt/model/model.onnx": data})
     return target
 
 

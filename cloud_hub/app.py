@@ -67,6 +67,7 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
         settings, core, listening.push, kinds=kinds, broker_connected=lambda: broker.bus.connected
     )
     _clear(settings.data_dir / "work")
+    services.image_builds.clear_leftovers()
     tasks: list[asyncio.Task[None]] = []
     try:
         await listening.start(services.rollouts)

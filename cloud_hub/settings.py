@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     certificate carries; sizes are in bytes, times in seconds.
     ``datastore_folders`` and ``datastore_endpoints`` are what people may attach beside the clouds' own.
     ``object_store`` is a URL as in `cloud_hub.blobs.location`, empty for ``objects`` in the data folder;
+    ``debian_mirror`` is where the base debian comes from, empty for the mirror of the machine's own apt.
     ``object_store_credentials`` names a file, empty for the environment. What may stand in
     ``outbound_allow`` is in `cloud_hub.outbound.policy.parse_allowed`. ``public_https_port`` and
     ``public_mqtt_port`` are those of what stands before the hub, 0 where nothing does. Of several hubs
@@ -46,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_unlinked_s: Annotated[int, Meta(ge=600)] = 3600
     builds_at_once: Annotated[int, Meta(ge=1, le=64)] = 2
     delta_versions: Annotated[int, Meta(ge=0, le=100)] = 3
+    debian_mirror: str = ""
     activity_lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     activity_streams: Annotated[int, Meta(ge=1, le=10_000)] = 100
     telemetry_flush_s: Annotated[float, Meta(gt=0, le=86_400)] = 5.0

@@ -167,25 +167,18 @@ def build_services(
 
     ``kinds`` of activities come on top of the hub's own.
     """
-    database, data_dir = core.database, settings.data_dir
-    work_dir = data_dir / "work"
-    blobs = _blobs(core, work_dir)
-    limits, audit = AttemptLimits(database), core.audit
-    secrets, datastores = core.secrets, core.datastores
+    database, audit = core.database, core.audit
+    limits = AttemptLimits(database)
+    blobs = _blobs(settings, core)
     tokens = Tokens(database, limits, audit)
-    sealed = KeySealedText(core.master_keys.derive("webhooks"))
-    outbound = GuardedOutbound(parse_allowed(settings.outbound_allow))
+    sealed, outbound = _webhook_doors(settings, core)
     webhooks = Webhooks(database, sealed, audit, outbound.check)
-    activities = _activities(settings, core, webhooks)
-    for kind in kinds:
-        activities.register(kind)
+    activities = _activities(settings, core, webhooks, kinds)
     people = People(database, tokens, limits, audit)
     uploads = Uploads(database, blobs, _parts(settings, core, "uploads"), most_bytes=settings.max_model_bytes)
     registry = Registry(database, blobs)
     deltas = _deltas(settings, core, registry, activities)
-    pushes = Pushes(
-        database, blobs, _parts(settings, core, "registry-uploads"), most_bytes=settings.max_model_bytes
-    )
+    pushes = _pushes(settings, core, blobs)
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
         settings=settings,
@@ -215,9 +208,9 @@ def build_services(
         deliverer=Deliverer(database, outbound, sealed),
         blobs=blobs,
         audit=audit,
-        secrets=secrets,
-        datastores=datastores,
-        first_datastores=FirstDatastores(datastores, core.telemetry_stores, secrets, audit),
+        secrets=core.secrets,
+        datastores=core.datastores,
+        first_datastores=FirstDatastores(core.datastores, core.telemetry_stores, core.secrets, audit),
         uploads=uploads,
         sweeper=_sweeper(settings, core, blobs, uploads),
         share=core.share,
@@ -273,13 +266,24 @@ def _image_builds(
         core.audit,
         work_dir=data_dir / "work",
         cache_dir=data_dir / "cache",
+        debian_mirror=settings.debian_mirror,
         registered=deltas.start,
     )
 
 
-def _blobs(core: Core, work_dir: Path) -> Blobs:
+def _pushes(settings: Settings, core: Core, blobs: Blobs) -> Pushes:
+    parts = _parts(settings, core, "registry-uploads")
+    return Pushes(core.database, blobs, parts, most_bytes=settings.max_model_bytes)
+
+
+def _webhook_doors(settings: Settings, core: Core) -> tuple[KeySealedText, GuardedOutbound]:
+    sealed = KeySealedText(core.master_keys.derive("webhooks"))
+    return sealed, GuardedOutbound(parse_allowed(settings.outbound_allow))
+
+
+def _blobs(settings: Settings, core: Core) -> Blobs:
     """Return the blobs; what a migration could not read in them is looked up now."""
-    blobs = Blobs(core.database, core.store, work_dir)
+    blobs = Blobs(core.database, core.store, settings.data_dir / "work")
     complete_earlier(core.database, blobs)
     return blobs
 
@@ -295,11 +299,14 @@ def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> 
     )
 
 
-def _activities(settings: Settings, core: Core, webhooks: Webhooks) -> Activities:
-    return Activities(
+def _activities(settings: Settings, core: Core, webhooks: Webhooks, kinds: Iterable[Kind]) -> Activities:
+    activities = Activities(
         core.database,
         core.audit,
         at_once=settings.builds_at_once,
         noted=webhooks.note_activity,
         lease_s=settings.activity_lease_s,
     )
+    for kind in kinds:
+        activities.register(kind)
+    return activities

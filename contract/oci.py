@@ -6,11 +6,15 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
+EMPTY = "application/vnd.oci.empty.v1+json"
+EMPTY_BYTES = b"{}"
+EMPTY_DIGEST = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
 
-class Platform(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The platform of an image (Go's names: ``amd64``, ``arm64``)."""
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """The platform of an image (Go's names: ``amd64``, ``arm64``); both are written, as the rule asks."""
 
     architecture: str
     os: str = "linux"
@@ -34,6 +38,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: dict[str, str] = {}
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """Manifest of a document that refers to ``subject``; its configuration is empty."""
+
+    schemaVersion: int
+    mediaType: str
+    artifactType: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    subject: Descriptor
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):

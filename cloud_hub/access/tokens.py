@@ -23,6 +23,7 @@ from cloud_hub.errors import (
     TokenUsedError,
     UnauthenticatedError,
 )
+from cloud_hub.workspaces.rows import WorkspaceRow
 
 Purpose = Literal["access", "session", "invitation"]
 
@@ -61,6 +62,9 @@ class Tokens:
         if workspace is not None and caller.role_in(workspace) is None:
             raise NotFoundError("no such workspace", where=workspace)
         with self._database.transaction() as session:
+            # An administrator may be in any workspace, also in one that is not there.
+            if workspace is not None and session.get(WorkspaceRow, workspace) is None:
+                raise NotFoundError("no such workspace", where=workspace)
             made = make_token(
                 session,
                 caller.principal,

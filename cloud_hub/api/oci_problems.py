@@ -19,6 +19,7 @@ from contract.errors import HeadlandError, Problem
 SERVICE: Final = "headland"
 REPOSITORY: Final = re.compile(r"/v2/([^/]+/[^/]+)/(?:manifests|blobs|tags|referrers)/.*")
 HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+PUSH: Final = ("pull", "push")
 ASKS: Final[Mapping[str, tuple[str, ...]]] = {"GET": ("pull",), "HEAD": ("pull",), "DELETE": ("delete",)}
 
 # The most special class of an error counts, along its bases.
@@ -87,9 +88,18 @@ def challenge(request: Request, error: Exception | None) -> str:
     parts.append(f'service="{SERVICE}"')
     found = REPOSITORY.fullmatch(request.url.path)
     if found is not None and HOST.fullmatch(found[1].replace("/", "")):
-        pushes = "/blobs/uploads/" in request.url.path
-        actions = ("pull", "push") if pushes else ASKS.get(request.method, ("pull", "push"))
-        parts.append(f'scope="{scope(found[1], actions)}"')
+        parts.append(f'scope="{scope(found[1], _asked(request))}"')
     if isinstance(error, registry.ScopeMissingError):
         parts.append('error="insufficient_scope"')
     return f"Bearer {','.join(parts)}"
+
+
+def _asked(request: Request) -> tuple[str, ...]:
+    """Return the actions that a token must be for.
+
+    Who asks for the head of a blob is about to push it: a client that keeps its first token, as oras for
+    Python does, needs one that is good for that too.
+    """
+    path = request.url.path
+    pushes = "/blobs/uploads/" in path or (request.method == "HEAD" and "/blobs/" in path)
+    return PUSH if pushes else ASKS.get(request.method, PUSH)

@@ -18,7 +18,7 @@ of_hub = guarded_router(f"{API}/audit", "audit")
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Mac = Annotated[str | None, Query(pattern="^[0-9a-f]{64}$")]
-Sequence = Annotated[int | None, Query(ge=1)]
+Sequence = Annotated[int | None, Query(ge=1, le=2**62)]
 
 
 class EntryAnswer(Answer):

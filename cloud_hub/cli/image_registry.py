@@ -15,6 +15,8 @@ from cloud_hub.cli.session import WorkspaceOption
 from cloud_hub.cli.session import workspace as connect
 from cloud_hub.sdk import Attached, Image, ImagePlatform, ImageUse, Workspace
 
+__all__ = ["app"]
+
 BAR = 30
 PACKAGES = 8
 Image_ = Annotated[str, typer.Argument(metavar="IMAGE", help="name:version, or name for the newest.")]
@@ -134,8 +136,7 @@ def show_(
         raise typer.BadParameter(f"one of {', '.join(f'--{what}' for what in asked)} at a time")
     with connect(workspace) as ws:
         if asked:
-            sys.stdout.buffer.write(_document(ws, image, asked[0], platform))
-            sys.stdout.buffer.flush()
+            _print(_document(ws, image, asked[0], platform))
             return
         info = ws.image(image)
         name = f"{info.name}:{info.version}"
@@ -166,6 +167,14 @@ def delete(image: Image_, workspace: WorkspaceOption = "", output: Output = Form
     with connect(workspace) as ws:
         ws.delete_image(image)
     show({"deleted": image}, f"{image} deleted")
+
+
+def _print(data: bytes) -> None:
+    """Write a document as it is; on a terminal the prompt begins on a line of its own."""
+    sys.stdout.buffer.write(data)
+    if sys.stdout.isatty() and not data.endswith(b"\n"):
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
 
 
 def _document(ws: Workspace, image: str, what: str, platform: str | None) -> bytes:

@@ -13,6 +13,8 @@ from cloud_hub.blobs.rows import BlobLinkRow
 from cloud_hub.blobs.service import OCTETS
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import NotFoundError, TooLargeError
+from cloud_hub.images.build import provenance
+from cloud_hub.images.build.attaching import BUILD_LOG, LOCK
 from cloud_hub.images.platforms import ImagePlatform, from_document
 from cloud_hub.images.rows import ImageRow
 from cloud_hub.images.sbom import SBOM_TYPES, packages_in
@@ -23,12 +25,9 @@ from contract import oci
 
 What = Literal["sbom", "provenance", "lock", "log"]
 WHATS: tuple[str, ...] = get_args(What)
-PROVENANCE = "application/vnd.in-toto+json"
-LOCK = "application/vnd.headland.lock.v1"
-BUILD_LOG = "application/vnd.headland.build-log.v1"
 TYPES: dict[str, tuple[str, ...]] = {
     "sbom": SBOM_TYPES,
-    "provenance": (PROVENANCE,),
+    "provenance": (provenance.MEDIA_TYPE,),
     "lock": (LOCK,),
     "log": (BUILD_LOG,),
 }

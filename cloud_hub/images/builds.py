@@ -1,9 +1,7 @@
-"""Builds of images, as activities."""
+"""Builds of images, as activities: queued here, made in `cloud_hub.images.build_job`, registered here."""
 
-import platform
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -17,11 +15,13 @@ from cloud_hub.audit.actor import Actor
 from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
-from cloud_hub.errors import InvalidInputError
-from cloud_hub.images.build.build import build_image
-from cloud_hub.images.build.pip_wheels import PipWheelSource
-from cloud_hub.images.build.ports import BuildInputs, BuiltImage, InputFile
-from cloud_hub.images.layer_store import HubLayerStore
+from cloud_hub.errors import InvalidInputError, TooLargeError
+from cloud_hub.images.build.errors import OptionRefusedError
+from cloud_hub.images.build.lock import read_lock
+from cloud_hub.images.build.options import FOREIGN, BuildOptions, checked
+from cloud_hub.images.build.ports import BuiltImage, PlatformImage
+from cloud_hub.images.build.requirements import LIMIT_BYTES, read_requirements
+from cloud_hub.images.build_job import BuildJobs, BuildParameters, FileInput, Made
 from cloud_hub.images.platforms import ImageLayer, ImagePlatform
 from cloud_hub.images.registration import NewImage, built_by, register
 from cloud_hub.images.rows import ImageRow
@@ -35,16 +35,7 @@ from contract.digests import check_digest
 from contract.ids import check_name, split_versioned
 
 BUILD = "image-build"
-
-
-class BuildParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a build's activity keeps: all that the build needs, whichever process does it."""
-
-    workspace: str
-    name: str
-    model: int
-    script_digest: str | None
-    principal: str
+LOCK_LIMIT_BYTES = 8 << 20
 
 
 class ImageBuilds:
@@ -61,6 +52,7 @@ class ImageBuilds:
         *,
         work_dir: Path,
         cache_dir: Path,
+        debian_mirror: str = "",
         registered: Callable[[ImageRow], None] = lambda _: None,
     ) -> None:
         self._database = database
@@ -70,29 +62,44 @@ class ImageBuilds:
         self._activities = activities
         self._audit = audit
         self._registered = registered
-        self._work_dir = work_dir
-        self._layers = HubLayerStore(database, blobs)
-        self._wheels_dir = cache_dir / "wheels"
+        self._jobs = BuildJobs(database, blobs, work_dir, cache_dir, debian_mirror)
         activities.register(Kind(BUILD, self._build))
 
+    def clear_leftovers(self) -> None:
+        """Delete what builds that were cut off left; for a process that has the data folder to itself."""
+        self._jobs.clear_leftovers()
+
     def start(
-        self, workspace: str, name: str, model: str, *, script_digest: str | None, by: Actor
+        self,
+        workspace: str,
+        name: str,
+        model: str,
+        *,
+        script_digest: str | None,
+        by: Actor,
+        options: BuildOptions | None = None,
+        requirements: FileInput | None = None,
+        lock_digest: str | None = None,
     ) -> ActivityRow:
         """Queue the build of the next version of ``name``; what is not there is refused at once."""
         check_name(name, where="image name")
         model_row = self._models.get(workspace, *split_versioned(model, where="model"))
         require_servable(model_row, scripted=script_digest is not None)
-        if script_digest is not None:
-            check_digest(script_digest, where="script_digest")
-            with self._database.reading() as session:
-                self._blobs.find_in(session, workspace, script_digest)
-
+        options = checked(options or BuildOptions())
+        if options.base.startswith(FOREIGN):
+            raise OptionRefusedError("this base is not built yet", where=options.base, fix="Choose debian.")
+        self._check_files(workspace, script_digest, requirements, lock_digest)
         parameters = BuildParameters(
             workspace=workspace,
             name=name,
             model=model_row.id,
             script_digest=script_digest,
             principal=by.principal,
+            base=options.base,
+            platforms=options.platforms,
+            compression=options.compression,
+            requirements=requirements,
+            lock_digest=lock_digest,
         )
         with self._activities.starting() as session:
             row = self._activities.start_in(
@@ -101,55 +108,55 @@ class ImageBuilds:
             self._audit.record(session, by, "image.build", name, workspace=workspace)
         return row
 
+    def _check_files(
+        self,
+        workspace: str,
+        script_digest: str | None,
+        requirements: FileInput | None,
+        lock_digest: str | None,
+    ) -> None:
+        if requirements is not None and lock_digest is not None:
+            raise InvalidInputError(
+                "a lock says all dependencies already",
+                where="requirements, lock",
+                fix="Give one of the two.",
+            )
+        if script_digest is not None:
+            self._size_of(workspace, script_digest, "script_digest")
+        if requirements is not None:
+            data = self._small(workspace, requirements.digest, "requirements", LIMIT_BYTES)
+            read_requirements(requirements.kind, data)
+        if lock_digest is not None:
+            read_lock(self._small(workspace, lock_digest, "lock", LOCK_LIMIT_BYTES))
+
+    def _size_of(self, workspace: str, digest: str, where: str) -> int:
+        check_digest(digest, where=where)
+        with self._database.reading() as session:
+            return self._blobs.find_in(session, workspace, digest).size_bytes
+
+    def _small(self, workspace: str, digest: str, where: str, most_bytes: int) -> bytes:
+        if self._size_of(workspace, digest, where) > most_bytes:
+            raise TooLargeError(
+                f"it has more than {most_bytes} bytes", where=where, fix="Is it the right file?"
+            )
+        return self._blobs.read_small(digest)
+
     def _build(self, raw: dict[str, Any], progress: Progress) -> dict[str, Any]:
         asked = msgspec.convert(raw, BuildParameters)
         with self._database.transaction() as session:
             row = built_by(session, progress.activity)
             model = session.get_one(ModelRow, asked.model)
         if row is None:
-            built = self._make(asked, model, progress)
+            made = self._jobs.make(asked, model, progress)
             try:
-                row = self._register(asked, model, built, progress.activity)
+                row = self._register(asked, model, made, progress.activity)
             except IntegrityError:  # another process took the version, or made this very image
-                row = self._register(asked, model, built, progress.activity)
+                row = self._register(asked, model, made, progress.activity)
         self._registered(row)
         return {"image": f"{row.name}:{row.version}", "digest": row.digest}
 
-    def _make(self, asked: BuildParameters, model: ModelRow, progress: Progress) -> BuiltImage:
-        files = [(file.path, file.digest) for file in model.files]
-        as_named = model.folder or model.framework != ONNX
-        with (
-            TemporaryDirectory(dir=self._work_dir, prefix="build-") as folder,
-            self._blobs.as_folder(files) as model_dir,
-        ):
-            work_dir = Path(folder)
-            script = None
-            if asked.script_digest is not None:
-                script = work_dir / "score.py"
-                self._blobs.copy_to(asked.script_digest, script)
-            inputs = BuildInputs(
-                model_name=model.name,
-                model_version=model.version,
-                model_file=model_dir / files[0][0],
-                model_digest=model.digest,
-                script=script,
-                model_files=tuple(
-                    InputFile(path, model_dir / path, digest) for path, digest in files if as_named
-                ),
-            )
-            return build_image(
-                inputs,
-                layers=self._layers,
-                wheels=PipWheelSource(self._wheels_dir, cancelled=progress.stopped),
-                work_dir=work_dir,
-                progress=progress,
-                cancelled=progress.stopped,
-            )
-
-    def _register(
-        self, asked: BuildParameters, model: ModelRow, built: BuiltImage, activity: str
-    ) -> ImageRow:
-        repository = repository_of(asked.workspace, asked.name)
+    def _register(self, asked: BuildParameters, model: ModelRow, made: Made, activity: str) -> ImageRow:
+        repository, built = repository_of(asked.workspace, asked.name), made.image
         with self._database.transaction() as session:
             row = register(
                 session,
@@ -158,9 +165,11 @@ class ImageBuilds:
                     name=asked.name,
                     digest=built.index_digest,
                     size_bytes=built.size_bytes,
-                    platforms=(_platform(built),),
+                    platforms=tuple(_platform(one) for one in built.manifests),
                     models=(model.id,),
-                    base="host",
+                    base=made.base,
+                    compression=asked.compression,
+                    packages=made.packages,
                     activity=activity,
                     created_by=asked.principal,
                 ),
@@ -170,25 +179,29 @@ class ImageBuilds:
         return row
 
     def _keep(self, session: Session, repository: str, built: BuiltImage) -> None:
-        blobs = self._registry.blobs
-        config = blobs.read_small(built.config_digest)
-        blobs.link(session, repository, built.config_digest, len(config), oci.CONFIG)
+        """Link blobs first, then keep what names them, then what names that."""
+        blobs, keep = self._registry.blobs, self._registry.keep_manifest
         for layer in built.layers:
             blobs.link(session, repository, layer.digest, layer.size_bytes, OCTETS)
-        manifest = blobs.read_small(built.manifest_digest)
-        self._registry.keep_manifest(session, repository, manifest, oci.MANIFEST)
-        index = blobs.read_small(built.index_digest)
-        self._registry.keep_manifest(session, repository, index, oci.INDEX)
+        for one in built.manifests:
+            config = blobs.read_small(one.config_digest)
+            blobs.link(session, repository, one.config_digest, len(config), oci.CONFIG)
+            keep(session, repository, blobs.read_small(one.manifest_digest), oci.MANIFEST)
+        keep(session, repository, blobs.read_small(built.index_digest), oci.INDEX)
+        for paper in built.attached:
+            blobs.link(session, repository, oci.EMPTY_DIGEST, len(oci.EMPTY_BYTES), oci.EMPTY)
+            blobs.link(session, repository, paper.blob_digest, paper.size_bytes, OCTETS)
+            keep(session, repository, blobs.read_small(paper.manifest_digest), oci.MANIFEST)
 
 
-def _platform(built: BuiltImage) -> ImagePlatform:
+def _platform(one: PlatformImage) -> ImagePlatform:
     return ImagePlatform(
-        platform=f"linux/{oci.architecture_of(platform.machine())}",
-        digest=built.manifest_digest,
-        config_digest=built.config_digest,
-        size_bytes=built.size_bytes,
+        platform=one.platform,
+        digest=one.manifest_digest,
+        config_digest=one.config_digest,
+        size_bytes=one.size_bytes,
         layers=tuple(
-            ImageLayer(layer.title, layer.digest, layer.diff_id, layer.size_bytes) for layer in built.layers
+            ImageLayer(layer.title, layer.digest, layer.diff_id, layer.size_bytes) for layer in one.layers
         ),
     )
 

@@ -11,6 +11,8 @@ from contract import oci
 from contract.ids import DIGEST
 
 TITLE = "org.opencontainers.image.title"
+BASE = "org.opencontainers.image.base.name"
+LONGEST_BASE = 500
 LAYER = "application/vnd.oci.image.layer."
 AS_OCI = "Push it as an OCI image, such as with `skopeo copy --format oci`."
 T = TypeVar("T")
@@ -104,6 +106,12 @@ def compressions_in(manifests: Iterable[bytes]) -> str:
             kind = layer.mediaType.partition("+")[2]
             found.add(kind or "none")
     return found.pop() if len(found) == 1 else ("mixed" if found else "none")
+
+
+def base_in(manifests: Iterable[bytes]) -> str:
+    """Return the base that the manifests are annotated with; an empty text for none, or several."""
+    found = {msgspec.json.decode(data, type=oci.Manifest).annotations.get(BASE, "") for data in manifests}
+    return found.pop()[:LONGEST_BASE] if len(found) == 1 else ""
 
 
 class _Typed(msgspec.Struct, frozen=True):

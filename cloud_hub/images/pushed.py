@@ -10,7 +10,7 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ImageRefusedError, NotFoundError
 from cloud_hub.images.attached import packages_of
-from cloud_hub.images.platforms import ImagePlatform, compressions_in, read_platforms, size_of
+from cloud_hub.images.platforms import ImagePlatform, base_in, compressions_in, read_platforms, size_of
 from cloud_hub.images.registration import NewImage, register
 from cloud_hub.images.rows import ImageRow
 from cloud_hub.models.labels import check_description, check_labels
@@ -62,6 +62,7 @@ def register_pushed(
                 size_bytes=found.size_bytes,
                 platforms=found.platforms,
                 models=tuple(_model(session, workspace, name) for name in pushed.models),
+                base=found.base,
                 compression=found.compression,
                 kind=PUSHED,
                 description=pushed.description,
@@ -83,6 +84,7 @@ class _Found:
 
     platforms: tuple[ImagePlatform, ...]
     size_bytes: int
+    base: str
     compression: str
     sizes: dict[str, int | None]
 
@@ -107,8 +109,14 @@ def _look_at(session: Session, registry: Registry, repository: str, digest: str)
     }
     _require_all(session, registry, repository, sizes)
     total = size_of(read(digest), platforms, read)
-    compression = compressions_in(read(one.digest) for one in platforms)
-    return _Found(platforms, total, compression, {**dict.fromkeys(read_already), **sizes})
+    manifests = [read(one.digest) for one in platforms]
+    return _Found(
+        platforms,
+        total,
+        base_in(manifests),
+        compressions_in(manifests),
+        {**dict.fromkeys(read_already), **sizes},
+    )
 
 
 def _require_all(

@@ -15,6 +15,7 @@ from cloud_hub.images.registration import hold_name
 from cloud_hub.images.rows import ImageContentRow, ImageRow
 from cloud_hub.images.service import find_image
 from cloud_hub.images.uses import ImageUse, uses_of
+from cloud_hub.registry.graph import is_reached
 from cloud_hub.registry.names import image_of, repository_of, workspace_of
 from cloud_hub.registry.service import Registry
 from contract.errors import FieldProblem
@@ -38,7 +39,8 @@ def delete_image(
         digest = row.digest
         session.delete(row)
         session.flush()
-        if registered(session, repository, digest):
+        registry.read_all(session, repository)
+        if registered(session, repository, digest) or is_reached(session, repository, digest):
             registry.forget_tag(session, repository, str(version))
         else:
             registry.forget_image(session, repository, digest)

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import Query, Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.activities.schemas import ActivityAnswer
@@ -12,6 +12,9 @@ from cloud_hub.api.schemas import Ask
 from cloud_hub.db.pages import MOST, Order
 from cloud_hub.errors import InvalidInputError
 from cloud_hub.images.attached import What, attached_to, read_attached
+from cloud_hub.images.build.options import GZIP, HOST, BuildOptions, Compression
+from cloud_hub.images.build.requirements import RequirementsKind
+from cloud_hub.images.build_job import FileInput
 from cloud_hub.images.pushed import Pushed, register_pushed
 from cloud_hub.images.removal import delete_image
 from cloud_hub.images.schemas import AttachedAnswer, ImageAnswer, ImagePage, RegisterAsk, UseAnswer
@@ -25,19 +28,43 @@ Texts = Annotated[list[str], Query(max_length=20)]
 Bytes = Annotated[int, Query(ge=0, lt=1 << 63)]
 
 
+class RequirementsAsk(Ask):
+    """An uploaded file with dependencies: ``requirements``, ``pyproject`` or ``conda``."""
+
+    kind: RequirementsKind
+    digest: str
+
+
 class BuildAsk(Ask):
-    """What to build: a registered model, and a scoring script's digest where there is one."""
+    """What to build: a registered model, and digests of uploaded files where there are some.
+
+    ``platforms`` are such as ``linux/arm64``; none is the hub's own.
+    """
 
     name: str
     model: str
     script_digest: str | None = None
+    base: str = HOST
+    platforms: list[str] = Field(default_factory=list, max_length=16)
+    compression: Compression = GZIP
+    requirements: RequirementsAsk | None = None
+    lock_digest: str | None = None
 
 
 @router.post("/builds", status_code=202)
 def build(ask: BuildAsk, hub: Hub, who: Who) -> ActivityAnswer:
     """Start a build; its activity's result names the image."""
+    options = BuildOptions(ask.base, tuple(ask.platforms), ask.compression)
+    found = ask.requirements
     row = hub.image_builds.start(
-        who.workspace, ask.name, ask.model, script_digest=ask.script_digest, by=who.by
+        who.workspace,
+        ask.name,
+        ask.model,
+        script_digest=ask.script_digest,
+        by=who.by,
+        options=options,
+        requirements=FileInput(kind=found.kind, digest=found.digest) if found is not None else None,
+        lock_digest=ask.lock_digest,
     )
     return ActivityAnswer.model_validate(row)
 

@@ -142,7 +142,7 @@ class Registry:
             found = list(session.scalars(query))
             here = exists().where(BlobLinkRow.owner == repository)
             if not found and not session.scalar(select(here)):
-                raise RepositoryUnknownError("no such repository", where=repository)
+                raise RepositoryUnknownError("nothing is in the repository", where=repository)
         # Sorted here: databases differ in what they take for an order of texts.
         return sorted(tag for tag in found if tag > after)[:most]
 

@@ -1,5 +1,6 @@
 """HTTP: rollouts."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from fastapi import Request
@@ -11,6 +12,7 @@ from cloud_hub.api.schemas import Answer
 from cloud_hub.errors import ManifestError
 from cloud_hub.rollouts.rows import RolloutRow
 from cloud_hub.services import Services
+from contract.messages import Reported
 
 router = guarded_router(f"{WORKSPACE}/rollouts", "rollouts")
 
@@ -47,34 +49,41 @@ async def apply(request: Request, hub: Hub, who: Who) -> RolloutAnswer:
     except UnicodeDecodeError as error:
         raise ManifestError("not UTF-8 text", fix="Save the file as UTF-8.") from error
     row = await run_in_threadpool(hub.rollouts.apply, who.workspace, text, who.by)
-    return await run_in_threadpool(_answer, hub, row)
+    (answer,) = await run_in_threadpool(_answers, hub, [row])
+    return answer
 
 
 @router.get("")
 def rollouts(hub: Hub, who: Who) -> list[RolloutAnswer]:
     """Return every revision, newest first."""
-    return [_answer(hub, row) for row in hub.rollouts.all_in(who.workspace)]
+    return _answers(hub, hub.rollouts.all_in(who.workspace))
 
 
 @router.get("/{rollout}")
 def show(rollout: str, hub: Hub, who: Who) -> RolloutAnswer:
     """Return the newest revision of a rollout."""
-    return _answer(hub, hub.rollouts.get(who.workspace, rollout))
+    (answer,) = _answers(hub, [hub.rollouts.get(who.workspace, rollout)])
+    return answer
 
 
-def _answer(hub: Services, row: RolloutRow) -> RolloutAnswer:
-    devices = []
-    for device, generation, state, reported in hub.rollouts.progress(row):
-        reasons = [module.reason for module in reported.modules if module.reason] if reported else []
-        if reported is not None and reported.refused is not None:
-            reasons.append(reported.refused.reason)
-        reason = "; ".join(reasons) if state == "failed" else ""
-        devices.append(DeviceProgress(device=device, generation=generation, state=state, reason=reason))
-    return RolloutAnswer(
-        name=row.name,
-        revision=row.revision,
-        images=row.images,
-        created_by=row.created_by,
-        created_at=row.created_at,
-        devices=devices,
-    )
+def _answers(hub: Services, rows: Sequence[RolloutRow]) -> list[RolloutAnswer]:
+    progress = hub.rollouts.progress(rows)
+    return [
+        RolloutAnswer(
+            name=row.name,
+            revision=row.revision,
+            images=row.images,
+            created_by=row.created_by,
+            created_at=row.created_at,
+            devices=[_device(*one) for one in progress[row.id]],
+        )
+        for row in rows
+    ]
+
+
+def _device(device: str, generation: int, state: str, reported: Reported | None) -> DeviceProgress:
+    reasons = [module.reason for module in reported.modules if module.reason] if reported else []
+    if reported is not None and reported.refused is not None:
+        reasons.append(reported.refused.reason)
+    reason = "; ".join(reasons) if state == "failed" else ""
+    return DeviceProgress(device=device, generation=generation, state=state, reason=reason)

@@ -3,7 +3,7 @@
 In this release a rollout replaces whatever its devices had before: the last one applied counts.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -27,8 +27,11 @@ from contract.errors import FieldProblem
 from contract.ids import split_versioned
 from contract.messages import Reported
 
+AT_ONCE = 500
 LIFETIME = timedelta(days=30)
 FARTHEST = 2**31 - 1_000_000  # a device that says more is not believed: the column ends there
+DeviceState = tuple[str, int, str, Reported | None]
+"""A device, the generation that a rollout gave it, its state, and its last report."""
 Push = Callable[[str, bytes], None]
 """``push(device, envelope)``: tell a device now; one that is offline asks when it comes back."""
 
@@ -97,35 +100,35 @@ class Rollouts:
         with self._database.reading() as session:
             return list(session.scalars(query).all())
 
-    def progress(self, rollout: RolloutRow) -> list[tuple[str, int, str, Reported | None]]:
-        """Return (device, generation, state, last report) for each device of a rollout.
+    def progress(self, rollouts: Sequence[RolloutRow]) -> dict[int, list[DeviceState]]:
+        """Return, by the id of each rollout, where its devices are, in the order of their names.
 
         ``superseded``: the device was given something newer since; ``waiting``: it has not
         reported this generation yet; then ``running``, ``rolling`` or ``failed``.
         """
+        found: dict[int, list[DeviceState]] = {rollout.id: [] for rollout in rollouts}
+        newest = select(DesiredRow.device, func.max(DesiredRow.generation).label("generation"))
+        held_now = newest.group_by(DesiredRow.device).subquery()
+        ids = list(found)
+        query = (
+            select(
+                DesiredRow.rollout, DesiredRow.device, DesiredRow.generation, DesiredRow.created_at,
+                held_now.c.generation, DeviceRow.last_seen_at, DeviceRow.reported,
+            )
+            .join(DeviceRow, DeviceRow.id == DesiredRow.device)
+            .join(held_now, held_now.c.device == DesiredRow.device)
+            .order_by(DesiredRow.device)
+        )  # fmt: skip
         with self._database.reading() as session:
-            rows = session.execute(
-                select(
-                    DesiredRow.device,
-                    DesiredRow.generation,
-                    DesiredRow.created_at,
-                    DeviceRow.last_seen_at,
-                    DeviceRow.reported,
-                )
-                .join(DeviceRow, DeviceRow.id == DesiredRow.device)
-                .where(DesiredRow.rollout == rollout.id)
-                .order_by(DesiredRow.device)
-            ).all()
-            newest = {row[0]: _newest(session, row[0]) for row in rows}
-        progress = []
-        for device, generation, created_at, seen_at, last in rows:
-            seen_since = seen_at is not None and seen_at > created_at
-            reported = msgspec.convert(last, Reported) if last else None
-            current = newest[device]
-            superseded = current is not None and current.generation > generation
-            state = "superseded" if superseded else _state(generation, seen_since, reported)
-            progress.append((device, generation, state, reported))
-        return progress
+            for start in range(0, len(ids), AT_ONCE):
+                some = query.where(DesiredRow.rollout.in_(ids[start : start + AT_ONCE]))
+                for rollout, device, generation, created_at, current, seen_at, last in session.execute(some):
+                    reported = msgspec.convert(last, Reported) if last else None
+                    seen_since = seen_at is not None and seen_at > created_at
+                    now = _state(generation, seen_since, reported)
+                    state = "superseded" if current > generation else now
+                    found[rollout].append((device, generation, state, reported))
+        return found
 
     def _next_generation(
         self, session: Session, workspace: str, device: str, rollout: RolloutRow, modules: list[Module]

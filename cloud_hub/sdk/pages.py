@@ -1,7 +1,7 @@
 """Answers that come in pages."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterator, Mapping, Sized
+from typing import Protocol, TypeVar
 
 from cloud_hub.sdk.client import Client
 
@@ -11,8 +11,15 @@ PAGE = 500
 class Paged(Protocol):
     """A page, and the cursor of the one behind it."""
 
-    items: Any
-    next: Any
+    @property
+    def items(self) -> Sized:
+        """Return what is on the page."""
+        ...
+
+    @property
+    def next(self) -> str | None:
+        """Return the cursor of the page behind it, if there is one."""
+        ...
 
 
 Page = TypeVar("Page", bound=Paged)

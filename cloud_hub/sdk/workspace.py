@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from cloud_hub.sdk.access import Members
 from cloud_hub.sdk.audit import AuditLog
@@ -11,11 +10,10 @@ from cloud_hub.sdk.datastores import Datastores
 from cloud_hub.sdk.errors import ActivityFailedError, SdkError
 from cloud_hub.sdk.events import ActivityEvent, End, follow
 from cloud_hub.sdk.experiment import Experiment
-from cloud_hub.sdk.image_types import Image
+from cloud_hub.sdk.image_builds import BuildCalls
 from cloud_hub.sdk.images import ImageCalls
 from cloud_hub.sdk.models import ModelCalls
 from cloud_hub.sdk.run import Run
-from cloud_hub.sdk.transfer import look_at, upload
 from cloud_hub.sdk.types import (
     Activity,
     Device,
@@ -34,7 +32,7 @@ from contract.enrolment import Invitation
 PATIENCE_S = 300.0
 
 
-class Workspace(ModelCalls, ImageCalls):
+class Workspace(ModelCalls, ImageCalls, BuildCalls):
     """One workspace of a hub."""
 
     def __init__(self, client: Client, name: str) -> None:
@@ -80,27 +78,6 @@ class Workspace(ModelCalls, ImageCalls):
     def run(self, run_id: str) -> RunInfo:
         """Return a run with its metrics."""
         return self._client.get(f"{self._path}/runs/{run_id}", RunInfo)
-
-    def start_build(self, name: str, model: str, script: Path | None = None) -> Activity:
-        """Start to build image ``name`` of a model; follow the activity."""
-        digest = None
-        if script is not None:
-            file = look_at(script)
-            upload(self._client, self.name, file)
-            digest = file.digest
-        body = {"name": name, "model": model, "script_digest": digest}
-        return self._client.post(f"{self._path}/images/builds", body, Activity)
-
-    def build_image(
-        self,
-        name: str,
-        model: str,
-        script: Path | None = None,
-        on_event: Callable[[ActivityEvent], None] | None = None,
-    ) -> Image:
-        """Build image ``name`` of a model and wait for it; ``on_event`` is told how it goes."""
-        done = self.wait(self.start_build(name, model, script).id, on_event)
-        return self.image((done.result or {})["image"])
 
     def invite_device(self, device: str, hours: int = 24, *, replace: bool = False) -> Invitation:
         """Pre-register a device, or let it enrol again; the invitation holds its one-time token."""

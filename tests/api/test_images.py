@@ -159,6 +159,7 @@ def test_images_are_found_by_all_that_is_known_of_them(
     attach(world.services, REPOSITORY, both[-1], SBOM, SPDX)
     annotated = of_platform("arm64", b"titled layer")
     titled = json.loads(annotated.data)
+    titled["annotations"] = {"org.opencontainers.image.base.name": "docker.io/library/debian:13"}
     titled["layers"][0]["annotations"] = {"org.opencontainers.image.title": "wheel numpy"}
     single = Content(json.dumps(titled).encode(), oci.MANIFEST, annotated.blobs)
     push(world.services, "shop/meter", single, tags=("a",))
@@ -168,7 +169,7 @@ def test_images_are_found_by_all_that_is_known_of_them(
     meter = shop.register_image("meter", "a", models=["scale:1", "other:1"])
     first, second = ["digits:1"], ["digits:1", "digits:2"]
     everything = [*second, "meter:1"]
-    for found, query in [
+    searches: list[tuple[list[str], dict[str, Any]]] = [
         (everything, {}),
         (second, {"name": "digits"}),
         (["meter:1"], {"name": "m?t*"}),
@@ -196,6 +197,7 @@ def test_images_are_found_by_all_that_is_known_of_them(
         (["meter:1"], {"layer": "wheel *"}),
         ([], {"log": "x"}),
         ([], {"base": "host"}),
+        (["meter:1"], {"base": "docker.io/*"}),
         (everything, {"kind": "pushed"}),
         (["meter:1"], {"max_bytes": meter.size_bytes}),
         (second, {"min_bytes": meter.size_bytes + 1}),
@@ -209,7 +211,8 @@ def test_images_are_found_by_all_that_is_known_of_them(
         (everything[::-1], {"order": "-name"}),
         (everything[::-1], {"order": "-created"}),
         (everything[:2], {"limit": 2, "order": "created"}),
-    ]:
+    ]
+    for found, query in searches:
         assert names(shop.images(**query)) == found, query
 
 
@@ -352,6 +355,29 @@ def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(world: Worl
     assert refused(shop.delete_image, "digits:9").code == "not-found"
     with pytest.raises(HubRefusedError, match="a version must be said"):
         shop.delete_image("digits")
+
+
+def test_deleting_leaves_whole_what_an_index_of_others_names(world: World, shop: Workspace) -> None:
+    pushed = of_platforms(b"shared")
+    push(world.services, REPOSITORY, *pushed, tags=("edge",))
+    shop.register_image("digits", pushed[1].digest)
+    shop.delete_image("digits:1")
+    assert set(blobs_of(*pushed)) <= links(world)
+    assert shop.register_image("digits", "edge").version == 2
+
+
+def test_the_wire_refuses_to_delete_what_is_registered_or_deployed(world: World, shop: Workspace) -> None:
+    pushed = of_platforms(b"shared")
+    push(world.services, REPOSITORY, *pushed, tags=("edge",))
+    shop.register_image("digits", "edge")
+    path = f"/v2/{REPOSITORY}/manifests/{pushed[0].digest}"
+    headers = bearer(world.admin_token)
+    answer = world.client.delete(path, headers=headers)
+    assert (answer.status_code, "digits:1" in answer.text) == (409, True)
+    shop.invite_device("cam-1")
+    roll_out(world.services, "line", "digits:1", "cam-1")
+    answer = world.client.delete(path, headers=headers)
+    assert "rollout line:1 on device cam-1 as scorer" in answer.text
 
 
 def test_readers_look_and_contributors_change(world: World, shop: Workspace) -> None:

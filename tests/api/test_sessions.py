@@ -153,6 +153,14 @@ def test_a_token_makes_none_that_may_do_more(world: World) -> None:
     assert call(world, "GET", "/me", made).json()["roles"] == {"shop": "Reader"}
 
 
+def test_an_administrator_makes_no_token_for_a_workspace_that_is_not_there(world: World) -> None:
+    made = {
+        name: call(world, "POST", "/me/tokens", world.admin_token, {"workspace": name})
+        for name in ("shop", "no")
+    }
+    assert {name: answer.status_code for name, answer in made.items()} == {"shop": 201, "no": 404}
+
+
 def test_changing_the_password_ends_all_other_tokens(world: World) -> None:
     first, second = joined(world, "ana"), log_in(world, "ana").json()["token"]
     body = {"old": PASSWORD, "new": "another long password"}

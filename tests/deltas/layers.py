@@ -44,7 +44,7 @@ def onnx_of(weights: dict[str, Array], *, floats: bool = False) -> bytes:
     ]
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [x], [y], made)
-    return bytes(helper.make_model(graph).SerializeToString())
+    return bytes(helper.make_model(graph).SerializeToString())  # type: ignore[no-untyped-call]
 
 
 def safetensors_of(weights: dict[str, Array]) -> bytes:

@@ -32,11 +32,13 @@ def manifest_of(served: Any, ref: ImageRef) -> str:
     return str(msgspec.json.decode(served.content[ref.digest], type=oci.Index).manifests[0].digest)
 
 
-def offer(served: Any, ref: ImageRef, delta: bytes, *, to: bytes = NEW, **more: str) -> str:
+def offer(
+    served: Any, ref: ImageRef, delta: bytes, more: dict[str, str] | None = None, *, to: bytes = NEW
+) -> str:
     """Serve a delta as a referrer of an image; return its blob's digest."""
     annotations = {
         container.FROM: sha256(OLD), container.TO: sha256(to), container.BYTES: str(len(delta))
-    } | more  # fmt: skip
+    } | (more or {})  # fmt: skip
     blob = oci.Descriptor(mediaType=container.MEDIA_TYPE, digest=served.add(delta), size=len(delta))
     empty = oci.Descriptor(mediaType="application/vnd.oci.empty.v1+json", digest=served.add(b"{}"), size=2)
     manifest = msgspec.json.encode(
@@ -124,7 +126,7 @@ def test_what_a_delta_made_is_what_the_next_delta_is_made_from(update: Update) -
     third = tar_of({"m/model.onnx": onnx_of(tuned(tuned(BEFORE), 4)), "other": b"third"})
     ref = update.site.served.add_image([BASE, third], update.site.architecture)
     told = {container.FROM: sha256(NEW)}
-    offer(update.site.served, ref, delta_of(NEW, third)[0], to=third, **told)
+    offer(update.site.served, ref, delta_of(NEW, third)[0], told, to=third)
     pull_image(ref, update.site.client, update.site.store, update.savings)
     assert update.savings.report().deltas == 2
 
@@ -135,8 +137,8 @@ def test_an_older_hub_has_no_deltas(update: Update) -> None:
 
 def test_the_smallest_that_can_be_applied_is_chosen(update: Update) -> None:
     served = update.site.served
-    unknown = offer(served, update.new, b"of a layer that is not here", **{container.FROM: sha256(b"no")})
-    large = offer(served, update.new, DELTA + b"larger", **{container.BYTES: str(len(DELTA) + 6)})
+    unknown = offer(served, update.new, b"of a layer that is not here", {container.FROM: sha256(b"no")})
+    large = offer(served, update.new, DELTA + b"larger", {container.BYTES: str(len(DELTA) + 6)})
     small = offer(served, update.new, DELTA)
     assert pulled(update) == (False, 1, 0)
     assert small in served.sent
@@ -144,7 +146,7 @@ def test_the_smallest_that_can_be_applied_is_chosen(update: Update) -> None:
 
 
 def test_a_delta_that_is_no_smaller_is_left(update: Update) -> None:
-    blob = offer(update.site.served, update.new, DELTA, **{container.BYTES: str(1 << 30)})
+    blob = offer(update.site.served, update.new, DELTA, {container.BYTES: str(1 << 30)})
     assert pulled(update) == (True, 0, 0)
     assert blob not in update.site.served.sent
 
@@ -168,7 +170,7 @@ def test_a_delta_that_is_of_no_use_gives_way_to_the_layer(what: str, update: Upd
         "other result": _lying(),
     }.get(what, DELTA)
     told = {container.BYTES: str(len(delta) - 1)} if what == "size" else {}
-    blob = offer(served, update.new, delta, **told)
+    blob = offer(served, update.new, delta, told)
     if what == "gone":
         del served.content[blob]
     if what == "digest":

@@ -58,7 +58,7 @@ def external_model(each: dict[str, Any]) -> bytes:
     for key, value in (("location", "w.bin"), ("offset", "0"), ("length", str(each["a"].nbytes))):
         tensor.external_data.add(key=key, value=value)
     graph = helper.make_graph([], "g", [], [], [tensor])
-    return bytes(helper.make_model(graph).SerializeToString())
+    return bytes(helper.make_model(graph).SerializeToString())  # type: ignore[no-untyped-call]
 
 
 def test_quantised_weights_are_no_larger_than_a_patch() -> None:

@@ -45,7 +45,8 @@ def test_applying_takes_little_memory(what: str, tmp_path: Path) -> None:
     if what == "patch":
         old = random.Random(1).randbytes(MAX_OLD_BYTES)
         # Poor in matches: a payload as large as its window, over the largest prefix.
-        new = old[:100_000] + random.Random(2).randbytes(MAX_NEW_BYTES - 200_000) + old[-100_000:]
+        # Two of them: what is left of the first counts too.
+        new = old[:100_000] + random.Random(2).randbytes(2 * MAX_NEW_BYTES - 200_000) + old[-100_000:]
     else:
         before = weights(1, np.float32, 2_200_000)
         old, new = (tar_of({"m.onnx": onnx_of(each)}) for each in (before, tuned(before)))

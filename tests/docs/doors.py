@@ -29,6 +29,8 @@ VERBS = {
 }
 BY_HELPER = {"download": "GET", "_send_part": "PATCH", "pages_of": "GET"}
 """Functions of ``transfer.py`` and ``pages.py`` that ask for the path that they are given second."""
+WHOLE = "{}/v2/{}"
+"""How an address of a repository begins: the hub's, then ``workspace/image`` as one."""
 Function = ast.FunctionDef
 Names = dict[str, list[str]]
 """What a name or ``self.x`` may stand for, as templates of paths with ``{}`` for what is filled in."""
@@ -94,8 +96,13 @@ def requests_of(function: Function, names: Names) -> set[str]:
         elif ast.unparse(node.func).rpartition(".")[0] in {"client", "self._client"}:
             verb = VERBS.get(node.func.attr) if isinstance(node.func, ast.Attribute) else None
         if verb:
-            found |= {f"{verb} {API}{blank(one)}" for one in templates(path, names)}
+            found |= {f"{verb} {_address(blank(one))}" for one in templates(path, names)}
     return found
+
+
+def _address(path: str) -> str:
+    """Return where a path of the SDK leads: below the API, or from ``hub`` on where it is an address."""
+    return f"/v2/{{}}/{{}}{path[len(WHOLE) :]}" if path.startswith(WHOLE) else f"{API}{path}"
 
 
 def called(function: ast.AST) -> set[str]:
@@ -125,7 +132,7 @@ def sdk_requests(modules: list[ast.Module]) -> dict[str, set[str]]:
             at_start = [f for k, n, f in found if k == kind and n == "__init__"] if kind else []
             names: Names = {"self._path": ["/audit", "/workspaces/{}/audit"]} if kind == "AuditLog" else {}
             names = assigned(at_start[0], names) if at_start else names
-            if kind in {"Workspace", "ImageCalls"}:
+            if kind in {"Workspace", "ImageCalls", "BuildCalls"}:
                 names = {"self._path": ["/workspaces/{}"]}
             key = f"{kind}.{name}" if kind else name
             own[key] = requests_of(function, names)

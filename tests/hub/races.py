@@ -25,7 +25,8 @@ from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.errors import ConflictError, ForeignDatabaseError, TokenUsedError
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.build.ports import Layer
-from cloud_hub.images.builds import BuildParameters, ImageBuilds
+from cloud_hub.images.build_job import BuildParameters, Made
+from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.layer_store import HubLayerStore
 from cloud_hub.images.rows import ImageRow
 from cloud_hub.models.rows import ModelRow
@@ -77,7 +78,7 @@ def image_versions(hubs: Sequence[Database], folder: Path) -> Race:
     """An image's next version, and the links of its blobs, which all share."""
     blobs, models = _models(hubs[0], folder)
     model = register(models, upload(hubs[0], blobs, as_bytes(onnx_model())))
-    image = built(blobs, b"a layer")
+    image = Made(built(blobs, b"a layer"), "host", ())
     services = [
         ImageBuilds(
             hub,

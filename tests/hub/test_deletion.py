@@ -23,7 +23,8 @@ from cloud_hub.blobs.upload_rows import UploadKey
 from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import BlobGoneError, ModelInUseError, NotFoundError, UploadOffsetError
-from cloud_hub.images.builds import BuildParameters, ImageBuilds
+from cloud_hub.images.build_job import BuildParameters, Made
+from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.removal import delete_model
 from cloud_hub.models.rows import ModelRow
@@ -233,7 +234,7 @@ async def test_deletion_against_the_registration_of_an_image(world: World) -> No
         work_dir=world.folder / "work",
         cache_dir=world.folder / "cache",
     )
-    image = built(world.blobs)
+    image = Made(built(world.blobs), "host", ())
     for number in range(30):
         await world.upload()
         model = world.register()

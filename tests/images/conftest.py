@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -22,7 +24,9 @@ from cloud_hub.images.build import (
     PipWheelSource,
     build_image,
 )
+from cloud_hub.images.build.bases import native_target
 from contract.digests import sha256
+from tests.images.shop import shop as shop  # noqa: PLC0414  a fixture of this folder
 
 ROOT = Path(__file__).parents[2]
 SURROUNDINGS: tuple[dict[str, Any], ...] = (
@@ -39,9 +43,25 @@ SURROUNDINGS: tuple[dict[str, Any], ...] = (
             "LC_ALL": "C.UTF-8",
             "PYTHONHASHSEED": "4242",
             "LANG": "de_DE.UTF-8",
+            "YEARS_AHEAD": "5",
         },
     },
 )
+NOBODY: Final = 65534
+# Another user who may read what root's tests made for themselves, and write nothing of it.
+AS_NOBODY: Final = (
+    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+    *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+)
+
+
+def as_nobody(owned: Path) -> tuple[str, ...]:
+    """Return what starts a program as another user who owns one folder; nothing where we are not root."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return ()
+    owned.mkdir(exist_ok=True)
+    os.chown(owned, NOBODY, NOBODY)
+    return AS_NOBODY
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,7 @@ class Built:
     wheels: Path
     image: BuiltImage
     left_over: tuple[str, ...]
+    in_zstd: BuiltImage | None = None
 
     def store(self) -> FolderLayerStore:
         return FolderLayerStore(self.root)
@@ -90,7 +111,7 @@ def wheels_dir(pytestconfig: pytest.Config) -> Path:
     """The wheels, downloaded once for as long as pytest's cache lives."""
     assert pytestconfig.cache is not None
     folder = Path(pytestconfig.cache.mkdir("headland-wheels"))
-    PipWheelSource(folder).wheels()
+    PipWheelSource(folder).wheels(native_target())
     return folder
 
 
@@ -112,28 +133,50 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def twins(tmp_path_factory: pytest.TempPathFactory, wheels_dir: Path, model: Path) -> tuple[Built, Built]:
-    """The same image twice, built at the same time under different surroundings."""
+    """The same image twice, built at the same time under different surroundings.
+
+    The second by another user, where the machine can do so, in another year; both in zstd too, below
+    ``zstd``, without wheels.
+    """
     folder = tmp_path_factory.mktemp("images")
     roots = [folder / "one", folder / "a-much-longer-name-for-the-other"]
+    as_other = as_nobody(roots[1])
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.images.build_once", str(root), str(wheels_dir), str(model)],
+            [
+                *(as_other if number else ()),
+                *(sys.executable, "-m", "tests.images.build_once"),
+                json.dumps({"root": str(root), "wheels": str(wheels_dir), "model": str(model)}),
+                json.dumps(
+                    {
+                        "root": str(root / "zstd"),
+                        "wheels": "",
+                        "model": str(model),
+                        "compression": "zstd",
+                        "bare": True,
+                    }
+                ),
+            ],
             stdout=subprocess.PIPE,
             cwd=around["cwd"],
             umask=around["umask"],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | around["env"],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+            | around["env"],
         )
-        for root, around in zip(roots, SURROUNDINGS, strict=True)
+        for number, (root, around) in enumerate(zip(roots, SURROUNDINGS, strict=True))
     ]
     built = []
-    for root, process in zip(roots, running, strict=True):
-        out, _ = process.communicate(timeout=150)
+    for number, (root, process) in enumerate(zip(roots, running, strict=True)):
+        out, _ = process.communicate(timeout=300)
         assert process.returncode == 0
         answer = json.loads(out)
-        answer.pop("seconds")
-        left_over = tuple(answer.pop("left_over"))
-        layers = tuple(Layer(**layer) for layer in answer.pop("layers"))
-        built.append(Built(root, model, wheels_dir, BuiltImage(layers=layers, **answer), left_over))
+        assert (answer["uid"] == NOBODY) == bool(number and as_other)
+        assert (answer["year"] > time.localtime().tm_year + 3) == bool(number)
+        one, packed = answer["built"]
+        assert packed["left_over"] == []
+        image = msgspec.convert(one["image"], BuiltImage)
+        in_zstd = msgspec.convert(packed["image"], BuiltImage)
+        built.append(Built(root, model, wheels_dir, image, tuple(one["left_over"]), in_zstd))
     return built[0], built[1]
 
 

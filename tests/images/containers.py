@@ -26,7 +26,7 @@ def container(
     built: Built, rootfs: Path, folder: Path, name: str
 ) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
     """Run the image as configured, without any network; yields the socket's folder and the process."""
-    config = built.document(built.image.config_digest)["config"]
+    config = built.document(built.image.manifests[0].config_digest)["config"]
     shared = folder / "shared"
     shared.mkdir()
     os.chown(shared, 65532, 65532)

@@ -24,7 +24,7 @@ class Thing:
 
 def _compile(name: str, source: bytes) -> tuple[bytes | None, str]:
     # Each child has a hash seed of its own: isolated mode takes none from the environment.
-    with Compiler(Path(sys.executable), cache_tag="test") as compiler:
+    with Compiler(lambda: [sys.executable], cache_tag="test") as compiler:
         return compiler.compile(name, source)
 
 
@@ -73,7 +73,7 @@ def test_source_is_never_run(tmp_path: Path) -> None:
     ids=["syntax", "encoding", "zero byte", "nesting", "depth", "unknown coding"],
 )
 def test_source_that_is_not_python_gives_no_bytecode_and_the_next_file_compiles(source: bytes) -> None:
-    with Compiler(Path(sys.executable), cache_tag="test") as compiler:
+    with Compiler(lambda: [sys.executable], cache_tag="test") as compiler:
         try:
             compiled, reason = compiler.compile("/opt/bad.py", source)
         except BuildError:
@@ -89,7 +89,7 @@ def test_a_child_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     mute.write_text("#!/bin/sh\nexec cat > /dev/null\n")
     mute.chmod(0o755)
     with (
-        Compiler(mute, cache_tag="test", timeout_s=0.2) as compiler,
+        Compiler(lambda: [str(mute)], cache_tag="test", timeout_s=0.2) as compiler,
         pytest.raises(BuildError, match="could not compile"),
     ):
         compiler.compile("/opt/x.py", b"x = 1\n")

@@ -6,9 +6,13 @@ import json
 import tarfile
 from pathlib import Path
 
+from backports import zstd
+
+from cloud_hub.images.build import BuildInputs, BuildOptions, build_image
 from contract import oci
-from contract.digests import sha256
+from contract.digests import hex_of, sha256
 from contract.encoding import decode
+from tests.images.build_once import NoWheels
 from tests.images.conftest import Built
 
 
@@ -20,6 +24,33 @@ def test_two_builds_in_different_surroundings_give_the_same_bytes(twins: tuple[B
     assert blobs == sorted(path.name for path in (other.root / "blobs/sha256").iterdir())
     assert len(blobs) == 7 + 3
     assert one.left_over == other.left_over == ()
+
+
+def test_two_builds_in_zstd_give_the_same_bytes_and_the_diff_ids_of_gzip(twins: tuple[Built, Built]) -> None:
+    one, other = twins
+    assert one.in_zstd is not None
+    assert one.in_zstd == other.in_zstd
+    assert {layer.media_type for layer in one.in_zstd.layers} == {oci.LAYER_ZSTD}
+    in_gzip = {layer.title: layer for layer in one.image.layers}
+    for layer in one.in_zstd.layers:
+        assert layer.diff_id == in_gzip[layer.title].diff_id
+        assert layer.digest != in_gzip[layer.title].digest
+        with zstd.open(one.root / "zstd/blobs/sha256" / hex_of(layer.digest)) as tar:
+            assert f"sha256:{hashlib.file_digest(tar, 'sha256').hexdigest()}" == layer.diff_id
+
+
+def test_the_key_of_a_layer_holds_its_compression(built: Built, tmp_path: Path) -> None:
+    store = built.copied_store(tmp_path / "store")
+    image = build_image(
+        BuildInputs("pump-wear", 3, built.model, sha256(built.model.read_bytes())),
+        layers=store,
+        wheels=NoWheels(),
+        work_dir=tmp_path,
+        progress=lambda fraction, message: None,
+        cancelled=lambda: False,
+        options=BuildOptions(compression="zstd"),
+    )
+    assert (store.hits, image.new_layers) == (0, 3)
 
 
 def test_every_blob_has_its_digest_and_every_tar_its_diff_id(built: Built) -> None:
@@ -46,8 +77,8 @@ def test_one_other_byte_in_the_model_makes_one_new_layer(built: Built, tmp_path:
     ]
     assert titles == ["model"]
     assert (store.hits, store.saved, image.new_layers) == (6, 1, 1)
-    assert image.config_digest != built.image.config_digest
-    assert image.manifest_digest != built.image.manifest_digest
+    assert image.manifests[0].config_digest != built.image.manifests[0].config_digest
+    assert image.manifests[0].manifest_digest != built.image.manifests[0].manifest_digest
     assert image.index_digest != built.image.index_digest
 
 
@@ -80,7 +111,7 @@ def test_a_script_adds_one_layer_on_top(built: Built, tmp_path: Path) -> None:
         assert any(name.endswith(".pyc") for name in tar.getnames())
     assert (
         "HEADLAND_SCRIPT=/var/headland/script/score.py"
-        in json.loads(store.blob(image.config_digest).read_bytes())["config"]["Env"]
+        in json.loads(store.blob(image.manifests[0].config_digest).read_bytes())["config"]["Env"]
     )
 
 
@@ -88,7 +119,7 @@ def test_the_documents_lead_from_the_index_to_every_layer(built: Built) -> None:
     store = built.store()
     index = decode(store.blob(built.image.index_digest).read_bytes(), oci.Index, what="index")
     assert index.manifests[0].platform is not None
-    assert index.manifests[0].digest == built.image.manifest_digest
+    assert index.manifests[0].digest == built.image.manifests[0].manifest_digest
     manifest_bytes = store.blob(index.manifests[0].digest).read_bytes()
     assert len(manifest_bytes) == index.manifests[0].size
     manifest = decode(manifest_bytes, oci.Manifest, what="manifest")

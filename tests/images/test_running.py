@@ -40,7 +40,9 @@ def _loader(rootfs: Path) -> Path:
 
 def _look(built: Built, rootfs: Path, *loader_options: str) -> dict[str, Any]:
     """Start the image's Python through the image's loader, and return what it saw."""
-    configured = dict(row.split("=", 1) for row in built.document(built.image.config_digest)["config"]["Env"])
+    configured = dict(
+        row.split("=", 1) for row in built.document(built.image.manifests[0].config_digest)["config"]["Env"]
+    )
     moved = {
         name: value.replace("/opt/", f"{rootfs}/opt/")
         for name, value in configured.items()

@@ -10,6 +10,8 @@ from tests.hub.test_models import as_bytes, onnx_model
 from tests.power.meter import STREAM, Meter
 
 PAUSE_S = 0.02
+DEED_PAUSE_S = 0.1
+"""Between two rollouts or models: what there is to judge after each cut grows with them."""
 SAMPLES_AT_ONCE = 5
 
 
@@ -20,6 +22,7 @@ class Ledger:
         self._folder, self._meter, self._manifest = folder, meter, manifest
         self.models: dict[str, str] = {}
         self.rollouts: dict[tuple[str, int], None] = {}
+        self._looked_at = 0
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -42,17 +45,21 @@ class Ledger:
         while self._threads:
             self._threads.pop().join()
 
-    def lost(self, workspace: Workspace) -> list[str]:
-        """Return what was acknowledged and is not there as it was; no tolerance."""
-        found = self._lost_models(workspace) + self._lost_rollouts(workspace)
+    def lost(self, workspace: Workspace, *, all_bytes: bool = True) -> list[str]:
+        """Return what was acknowledged and is not there as it was; no tolerance.
+
+        Without ``all_bytes`` only models are downloaded that were not looked at before.
+        """
+        found = self._lost_models(workspace, 0 if all_bytes else self._looked_at)
+        found += self._lost_rollouts(workspace)
         return found + self._lost_samples(workspace) + self._meter.faults
 
-    def _lost_models(self, workspace: Workspace) -> list[str]:
+    def _lost_models(self, workspace: Workspace, first: int) -> list[str]:
         noted = dict(self.models)
         there = {f"{model.name}:{model.version}" for model in workspace.models()}
         lost = [name for name in noted if name not in there]
         for number, (name, digest) in enumerate(noted.items()):
-            if name not in there:
+            if name not in there or number < first:
                 continue
             try:
                 file = workspace.download_model(name, self._folder / f"{name}-{number}")
@@ -62,6 +69,7 @@ class Ledger:
             if sha256(file.read_bytes()) != digest:
                 lost.append(f"{name}: other bytes")
             file.unlink()
+        self._looked_at = len(noted)
         return lost
 
     def _lost_rollouts(self, workspace: Workspace) -> list[str]:
@@ -94,7 +102,7 @@ class Ledger:
         path = self._folder / "meter.onnx"
         number = 0
         with Hub.connect() as hub:
-            while not self._stopping.wait(PAUSE_S):
+            while not self._stopping.wait(DEED_PAUSE_S):
                 number += 1
                 path.write_bytes(as_bytes(onnx_model(float(number))))
                 try:
@@ -106,7 +114,7 @@ class Ledger:
     def _apply_rollouts(self) -> None:
         number = 0
         with Hub.connect() as hub:
-            while not self._stopping.wait(PAUSE_S):
+            while not self._stopping.wait(DEED_PAUSE_S):
                 number += 1
                 try:
                     rollout = hub.workspace().apply_rollout(self._manifest(f"r{number % 3}"))

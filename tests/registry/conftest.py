@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from cloud_hub.api.app import create_app
+from cloud_hub.db.engine import Database
 from cloud_hub.init import initialise
 from cloud_hub.settings import Settings
 from cloud_hub.wiring import Core, build_services
 from tests.api.conftest import ADMIN, World, serving
+from tests.hub.databases import Place
+from tests.registry.stage import Stage
 from tests.registry.wire import Wire
 
 
@@ -44,3 +47,17 @@ def token(world: World) -> str:
 def wire(world: World, token: str) -> Wire:
     """Requests to the registry, by who may push."""
     return Wire(world.client, token)
+
+
+@pytest.fixture
+def database(place: Place) -> Database:
+    """A migrated database of each kind."""
+    return place.open()
+
+
+@pytest.fixture
+def stage(database: Database, tmp_path: Path) -> Stage:
+    """A registry on a fresh database, of each kind."""
+    made = Stage(database, tmp_path)
+    made.make_workspaces()
+    return made

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cloud_hub.blobs.service import Blobs
-from cloud_hub.images.build.ports import BuiltImage, Layer
+from cloud_hub.images.build.ports import BuiltImage, Layer, PlatformImage
 from contract import oci
 from contract.digests import sha256
 
@@ -80,11 +80,7 @@ def built(blobs: Blobs, *layers: bytes) -> BuiltImage:
     whole = index(manifest)
     for data in (manifest.data, whole.data, *manifest.blobs.values()):
         blobs.save_bytes(data)
-    return BuiltImage(
-        whole.digest,
-        manifest.digest,
-        sha256(EMPTY),
-        tuple(Layer(sha256(layer), sha256(layer), len(layer), "model") for layer in layers),
-        sum(map(len, layers)),
-        len(layers),
-    )
+    found = tuple(Layer(sha256(layer), sha256(layer), len(layer), "model") for layer in layers)
+    size_bytes = sum(map(len, layers))
+    one = PlatformImage("linux/amd64", manifest.digest, sha256(EMPTY), found, size_bytes)
+    return BuiltImage(whole.digest, (one,), size_bytes, len(layers))

@@ -23,22 +23,27 @@ from cloud_hub.images.build.errors import (
     WheelRefusedError,
 )
 from cloud_hub.images.build.folder_store import FolderLayerStore
+from cloud_hub.images.build.options import BuildOptions
 from cloud_hub.images.build.pip_wheels import PipWheelSource
 from cloud_hub.images.build.ports import (
+    Attached,
     BuildInputs,
     BuiltImage,
     InputFile,
     Layer,
     LayerStore,
+    PlatformImage,
     Progress,
     Wheel,
     WheelSource,
 )
 
 __all__ = [
+    "Attached",
     "BuildCancelledError",
     "BuildError",
     "BuildInputs",
+    "BuildOptions",
     "BuiltImage",
     "FolderLayerStore",
     "HostRuntimeError",
@@ -47,6 +52,7 @@ __all__ = [
     "LayerStore",
     "ModelChangedError",
     "PipWheelSource",
+    "PlatformImage",
     "Progress",
     "ScriptRefusedError",
     "Wheel",

@@ -64,7 +64,7 @@ def collect_base(interpreter: Interpreter) -> list[Entry]:
         own.file(f"{library}/{path.relative_to(root).as_posix()}", path, 0o644)
         for path in _standard_library(root)
     ]
-    return entries + _system_files()
+    return entries + system_files()
 
 
 def _extensions(folder: Path) -> list[Path]:
@@ -121,7 +121,8 @@ def _sysconfig_module(interpreter: Interpreter, library: str) -> tuple[str, Cont
     return f"{library}/{interpreter.facts.sysconfigdata}.py", from_bytes(text), 0o644, sha256(text)
 
 
-def _system_files() -> list[Entry]:
+def system_files() -> list[Entry]:
+    """Return the users and the folders that every image of ours has."""
     texts = {
         "/etc/passwd": f"root:x:0:0:root:/:/nonexistent\nheadland:x:{USER_ID}:{USER_ID}::/:/nonexistent\n",
         "/etc/group": f"root:x:0:\nheadland:x:{USER_ID}:\n",

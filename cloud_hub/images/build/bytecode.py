@@ -7,7 +7,7 @@ import select
 import struct
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, Final
@@ -19,14 +19,25 @@ WORKER: Final = Path(__file__).with_name("bytecode_worker.py")
 
 
 class Compiler:
-    """Compiles source in one child process of the given Python; a context manager.
+    """Compiles source in one child process of a Python; a context manager.
 
-    The bytecode is the same in every process, whatever its hash seed: see `bytecode_worker`.
+    ``identity`` is all that the bytecode depends on beside the source; empty where none is kept. The
+    bytecode is the same in every process, whatever its hash seed: see `bytecode_worker`.
     """
 
-    def __init__(self, python: Path, *, cache_tag: str, timeout_s: float = 60.0) -> None:
-        self._python, self._timeout_s = python, timeout_s
+    def __init__(
+        self,
+        command: Callable[[], Sequence[str]],
+        *,
+        cache_tag: str,
+        build: str = "",
+        kept: bool = True,
+        timeout_s: float = 60.0,
+    ) -> None:
+        """``command()`` starts the Python; ``build`` says which it is. Without ``kept`` it only checks."""
+        self._command, self._timeout_s, self._kept = command, timeout_s, kept
         self.cache_tag = cache_tag
+        self.identity: tuple[str, ...] = (cache_tag, build) if kept else ()
         self._worker: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Compiler":
@@ -61,6 +72,8 @@ class Compiler:
         Test suites inside packages get none: nothing imports them on a device, and numpy's alone is 12 MB.
         """
         found = list(entries)
+        if not self._kept:
+            return found
         return found + [
             File(self._path_of(entry.path), self._content(entry))
             for entry in found
@@ -84,7 +97,7 @@ class Compiler:
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [str(self._python), "-I", "-S", str(WORKER)],
+            [*self._command(), "-I", "-S", str(WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -5,10 +5,7 @@ from typing import Final
 
 from cloud_hub.images.build.layout import (
     APP,
-    LIBRARIES,
     MODEL_DIR,
-    PYTHON,
-    PYTHON_HOME,
     SCRIPT,
     SITE_PACKAGES,
     USER_ID,
@@ -23,6 +20,11 @@ TITLE: Final = "org.opencontainers.image.title"
 VERSION: Final = "org.opencontainers.image.version"
 MODEL: Final = "dev.headland.model"
 MODEL_DIGEST: Final = "dev.headland.model.digest"
+HEALTH_CHECK: Final = "dev.headland.healthcheck"
+HEALTH_PATH: Final = "/v2/health/ready"
+"""The path at which the scoring server says that it is ready."""
+BASE_NAME: Final = "org.opencontainers.image.base.name"
+BASE_DIGEST: Final = "org.opencontainers.image.base.digest"
 
 
 def image_config(
@@ -30,14 +32,15 @@ def image_config(
     name: str,
     version: int,
     model_digest: str,
-    architecture: str,
+    platform: str,
+    python: str,
+    base_environment: Sequence[str],
     has_script: bool,
     layers: Sequence[Layer],
 ) -> bytes:
-    """Return the image configuration."""
+    """Return the image configuration; ``python`` is the program, which finds itself by its environment."""
     environment = (
-        f"PATH={PYTHON_HOME}/bin:/usr/bin:/bin",
-        f"LD_LIBRARY_PATH={LIBRARIES}",
+        *base_environment,
         f"PYTHONPATH={APP}:{SITE_PACKAGES}",
         "PYTHONDONTWRITEBYTECODE=1",
         "PYTHONUNBUFFERED=1",
@@ -47,7 +50,7 @@ def image_config(
         f"HEADLAND_MODEL_VERSION={version}",
     )
     run = oci.RunConfig(
-        Entrypoint=(PYTHON, "-m", "modules.serving"),
+        Entrypoint=(python, "-m", "modules.serving"),
         Env=(*environment, f"HEADLAND_SCRIPT={SCRIPT}") if has_script else environment,
         WorkingDir="/",
         User=f"{USER_ID}:{USER_ID}",
@@ -56,8 +59,8 @@ def image_config(
     )
     return canonical(
         oci.ImageConfig(
-            architecture=architecture,
-            os="linux",
+            architecture=platform.partition("/")[2],
+            os=platform.partition("/")[0],
             created=EPOCH,
             config=run,
             rootfs=oci.RootFs(type="layers", diff_ids=tuple(layer.diff_id for layer in layers)),
@@ -74,7 +77,7 @@ def image_manifest(config: bytes, layers: Sequence[Layer], annotations: dict[str
             config=oci.Descriptor(mediaType=oci.CONFIG, digest=sha256(config), size=len(config)),
             layers=tuple(
                 oci.Descriptor(
-                    mediaType=oci.LAYER_GZIP,
+                    mediaType=layer.media_type,
                     digest=layer.digest,
                     size=layer.size_bytes,
                     annotations={TITLE: layer.title},
@@ -86,16 +89,19 @@ def image_manifest(config: bytes, layers: Sequence[Layer], annotations: dict[str
     )
 
 
-def image_index(manifest: bytes, architecture: str, annotations: dict[str, str]) -> bytes:
-    """Return the index that names the manifest by its platform."""
-    entry = oci.Descriptor(
-        mediaType=oci.MANIFEST,
-        digest=sha256(manifest),
-        size=len(manifest),
-        platform=oci.Platform(architecture=architecture),
+def image_index(manifests: Sequence[tuple[str, bytes]], annotations: dict[str, str]) -> bytes:
+    """Return the index that names each manifest by its platform."""
+    entries = tuple(
+        oci.Descriptor(
+            mediaType=oci.MANIFEST,
+            digest=sha256(manifest),
+            size=len(manifest),
+            platform=oci.Platform(architecture=platform.partition("/")[2]),
+        )
+        for platform, manifest in manifests
     )
     return canonical(
-        oci.Index(schemaVersion=2, mediaType=oci.INDEX, manifests=(entry,), annotations=annotations)
+        oci.Index(schemaVersion=2, mediaType=oci.INDEX, manifests=entries, annotations=annotations)
     )
 
 
@@ -106,4 +112,10 @@ def labels(*, name: str, version: int, model_digest: str) -> dict[str, str]:
         VERSION: str(version),
         MODEL: f"{name}:{version}",
         MODEL_DIGEST: model_digest,
+        HEALTH_CHECK: HEALTH_PATH,
     }
+
+
+def base_of(name: str, digest: str) -> dict[str, str]:
+    """Return the annotations that name an image's base."""
+    return {BASE_NAME: name} | ({BASE_DIGEST: digest} if digest else {})

@@ -15,6 +15,12 @@ class BuildCancelledError(BuildError):
     code = "image-build-cancelled"
 
 
+class OptionRefusedError(BuildError):
+    """What was chosen of a build is not possible, or not here."""
+
+    code = "image-option-refused"
+
+
 class HostRuntimeError(BuildError):
     """The Python or the shared libraries of this machine cannot become a base layer."""
 
@@ -44,3 +50,28 @@ class WheelRefusedError(BuildError):
     """A wheel is damaged, or holds what must never be unpacked."""
 
     code = "wheel-refused"
+
+
+class RequirementsRefusedError(BuildError):
+    """The list of Python dependencies cannot be read, or asks for what an image cannot have."""
+
+    code = "requirements-refused"
+
+
+class RequirementsUnresolvedError(BuildError):
+    """pip found no set of wheels that satisfies the Python dependencies on a platform."""
+
+    code = "requirements-unresolved"
+
+
+class DebianUnavailableError(BuildError):
+    """The machine has no apt, or not Debian's keys, so that the base debian cannot be made."""
+
+    code = "debian-unavailable"
+
+
+class DebianFetchError(BuildError):
+    """Debian's packages could not be fetched, or are not what its signed lists say."""
+
+    code = "debian-fetch-failed"
+    retriable = True

@@ -1,6 +1,5 @@
 """The layers of an image in their order, each with the key that stands for all its inputs."""
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,13 +32,13 @@ class LayerPlan:
     entries: Opening
 
 
-def base_plan(interpreter: Interpreter, compiler: Compiler) -> LayerPlan:
+def host_plan(interpreter: Interpreter, compiler: Compiler) -> LayerPlan:
     """Plan the layer of the runtime; reads every file of it once."""
     found = collect_base(interpreter)
-    return _plan("runtime", _named(found), interpreter, lambda _: compiler.beside(found))
+    return _plan("runtime", _named(found), compiler, lambda _: compiler.beside(found))
 
 
-def wheel_plans(wheels: Sequence[Wheel], interpreter: Interpreter, compiler: Compiler) -> list[LayerPlan]:
+def wheel_plans(wheels: Sequence[Wheel], compiler: Compiler) -> list[LayerPlan]:
     """Plan the layers of the Python dependencies; raises `WheelRefusedError`."""
     plans = []
     for group in in_layers(look_through(wheel) for wheel in wheels):
@@ -49,14 +48,14 @@ def wheel_plans(wheels: Sequence[Wheel], interpreter: Interpreter, compiler: Com
 
         alone = len(group) == 1
         title = group[0].wheel.filename.split("-")[0] if alone else "small Python packages"
-        plans.append(_plan(title, [files.wheel.digest for files in group], interpreter, entries))
+        plans.append(_plan(title, [files.wheel.digest for files in group], compiler, entries))
     return plans
 
 
-def server_plan(interpreter: Interpreter, compiler: Compiler) -> LayerPlan:
+def server_plan(compiler: Compiler) -> LayerPlan:
     """Plan the layer of the scoring server, from the installed packages; nothing is imported."""
     found = [*_package("contract", ""), *_package("modules", "serving")]
-    return _plan("scoring server", _named(found), interpreter, lambda _: compiler.beside(found))
+    return _plan("scoring server", _named(found), compiler, lambda _: compiler.beside(found))
 
 
 def model_plan(inputs: BuildInputs) -> LayerPlan:
@@ -64,11 +63,11 @@ def model_plan(inputs: BuildInputs) -> LayerPlan:
     digest = inputs.model_digest
     if not inputs.model_files:
         entry = File(f"{MODEL_DIR}/model.onnx", from_path(inputs.model_file), 0o644, digest)
-        return LayerPlan("model", _key("model", [digest]), lambda _: [entry])
+        return LayerPlan("model", layer_key("model", [digest]), lambda _: [entry])
     entries = [
         File(f"{MODEL_DIR}/{one.path}", from_path(one.file), 0o644, one.digest) for one in inputs.model_files
     ]
-    return LayerPlan("model", _key("model", ["folder", digest]), lambda _: entries)
+    return LayerPlan("model", layer_key("model", ["folder", digest]), lambda _: entries)
 
 
 def script_plan(file: Path, compiler: Compiler) -> LayerPlan:
@@ -96,7 +95,7 @@ def script_plan(file: Path, compiler: Compiler) -> LayerPlan:
         )
     digest = sha256(source)
     found = [File(SCRIPT, from_bytes(source), 0o644, digest)]
-    key = _key("script", [digest, compiler.cache_tag, sys.version])
+    key = layer_key("script", [digest, *compiler.identity])
     return LayerPlan("scoring script", key, lambda _: compiler.beside(found))
 
 
@@ -136,11 +135,11 @@ def _named(entries: Iterable[Entry]) -> list[object]:
     return rows
 
 
-def _plan(title: str, inputs: Sequence[object], interpreter: Interpreter, entries: Opening) -> LayerPlan:
+def _plan(title: str, inputs: Sequence[object], compiler: Compiler, entries: Opening) -> LayerPlan:
     """Plan a layer with bytecode, which depends on the Python that compiles it."""
-    facts = interpreter.facts
-    return LayerPlan(title, _key(title, [*inputs, facts.cache_tag, facts.build]), entries)
+    return LayerPlan(title, layer_key(title, [*inputs, *compiler.identity]), entries)
 
 
-def _key(title: str, inputs: Sequence[object]) -> str:
+def layer_key(title: str, inputs: Sequence[object]) -> str:
+    """Return the key of a layer made of ``inputs``."""
     return sha256(canonical([FORMAT, title, inputs]))

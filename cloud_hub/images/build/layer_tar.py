@@ -1,20 +1,30 @@
-"""Layers as reproducible tar files (POSIX ustar, pax headers only where a name needs them), gzipped."""
+"""Layers as reproducible tar files (POSIX ustar, pax headers only where a name needs them), compressed."""
 
 import gzip
 import hashlib
 import io
+import sys
 import tarfile
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
-from cloud_hub.images.build.errors import BuildError, ModelChangedError
+from cloud_hub.images.build.errors import BuildCancelledError, BuildError, ModelChangedError
 from cloud_hub.images.build.layout import check_member
+from cloud_hub.images.build.options import GZIP, MEDIA_TYPES, Compression
 from cloud_hub.images.build.ports import Layer
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 CHUNK_BYTES: Final = 1 << 20
 BLOCK_BYTES: Final = 512
+GZIP_LEVEL: Final = 6
+ZSTD_LEVEL: Final = 3  # level 19 takes minutes for a few percent
 
 Content = Callable[[], tuple[BinaryIO, int] | None]
 """Opens a file's bytes and says how many they are; None means that there is no such file after all."""
@@ -70,32 +80,60 @@ def digest_of(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
-def write_layer(entries: Iterable[Entry], target: Path, *, title: str) -> Layer:
-    """Write ``entries`` and their parent directories as a gzipped tar to the new file ``target``.
+def write_layer(
+    entries: Iterable[Entry],
+    target: Path,
+    *,
+    title: str,
+    compression: Compression = GZIP,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Layer:
+    """Write ``entries`` and their parent directories as a compressed tar to the new file ``target``.
 
-    Sorted by path, times 0, owner root, no user names: the same entries give the same bytes. Raises
-    `ModelChangedError` for a file whose bytes are not those of its digest, and `BuildError` for two
-    entries on one path.
+    Sorted by path, times 0, owner root, no user names: the same entries give the same bytes. ``cancelled``
+    is asked before each MiB. Raises `ModelChangedError` for a file whose bytes are not those of its
+    digest, `BuildCancelledError`, and `BuildError` for two entries on one path.
     """
     with target.open("xb") as file:
         compressed = _HashingWriter(file)
-        with gzip.GzipFile("", "wb", 6, compressed, mtime=0) as zipped:
-            tar = _HashingWriter(zipped)
+        with _compressing(compressed, compression) as packed:
+            tar = _HashingWriter(packed, cancelled)
             for entry in _with_parents(entries):
                 _write_entry(tar, entry)
             tar.write(bytes(2 * BLOCK_BYTES))
-    return Layer(digest=compressed.digest(), diff_id=tar.digest(), size_bytes=compressed.size, title=title)
+    return Layer(
+        digest=compressed.digest(),
+        diff_id=tar.digest(),
+        size_bytes=compressed.size,
+        title=title,
+        media_type=MEDIA_TYPES[compression],
+    )
+
+
+def stop_if(cancelled: Callable[[], bool]) -> None:
+    """Raise `BuildCancelledError` if somebody asked for it."""
+    if cancelled():
+        raise BuildCancelledError("the build was cancelled", where="image build", fix="Start it again.")
+
+
+def _compressing(target: "_HashingWriter", compression: Compression) -> AbstractContextManager[BinaryIO]:
+    # Both need no more of a file than write().
+    file = cast(BinaryIO, target)
+    if compression == GZIP:
+        return cast(AbstractContextManager[BinaryIO], gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0))
+    return cast(AbstractContextManager[BinaryIO], zstd.ZstdFile(file, "wb", level=ZSTD_LEVEL))
 
 
 class _HashingWriter:
     """Passes bytes on, and keeps their count and SHA-256."""
 
-    def __init__(self, target: BinaryIO | gzip.GzipFile) -> None:
-        self._target = target
+    def __init__(self, target: BinaryIO, cancelled: Callable[[], bool] = lambda: False) -> None:
+        self._target, self._cancelled = target, cancelled
         self._hash = hashlib.sha256()
         self.size = 0
 
     def write(self, data: bytes, /) -> int:
+        stop_if(self._cancelled)
         self._hash.update(data)
         self.size += len(data)
         self._target.write(data)

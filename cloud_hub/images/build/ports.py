@@ -4,15 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cloud_hub.images.build.target import Target
+from contract import oci
+
 
 @dataclass(frozen=True)
 class Layer:
-    """A gzip-compressed layer: its digest, the digest of its tar, its compressed size and what it holds."""
+    """A compressed layer: its digest, the digest of its tar, its compressed size and what it holds."""
 
     digest: str
     diff_id: str
     size_bytes: int
     title: str
+    media_type: str = oci.LAYER_GZIP
 
 
 @dataclass(frozen=True)
@@ -52,19 +56,47 @@ class BuildInputs:
 
 
 @dataclass(frozen=True)
-class BuiltImage:
-    """A finished image: all its blobs are in the layer store.
+class PlatformImage:
+    """The image of one platform; ``size_bytes`` is everything that a device without any layer pulls."""
 
-    ``size_bytes`` is everything that a device without any layer pulls. ``new_layers`` counts the
-    layers that were not in the store before.
-    """
-
-    index_digest: str
+    platform: str
     manifest_digest: str
     config_digest: str
     layers: tuple[Layer, ...]
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A document that refers to an image: a manifest with a ``subject``, an artifact type and one blob."""
+
+    title: str
+    artifact_type: str
+    subject: str
+    manifest_digest: str
+    blob_digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """A finished image: all its blobs are in the layer store.
+
+    ``size_bytes`` is everything that a registry keeps of it, each blob once, without what is attached.
+    ``new_layers`` counts the layers that were not in the store before.
+    """
+
+    index_digest: str
+    manifests: tuple[PlatformImage, ...]
+    size_bytes: int
     new_layers: int
+    attached: tuple[Attached, ...] = ()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of all platforms, each once."""
+        found = {layer.digest: layer for one in self.manifests for layer in one.layers}
+        return tuple(found.values())
 
 
 class LayerStore(Protocol):
@@ -78,7 +110,7 @@ class LayerStore(Protocol):
         ...
 
     def save(self, key: str, layer: Layer, compressed: Path) -> None:
-        """Keep the gzip file as the blob ``layer.digest`` and remember it for ``key``.
+        """Keep the file as the blob ``layer.digest`` and remember it for ``key``.
 
         The file may be moved away. The blob is durable before the key is remembered.
         """
@@ -90,10 +122,10 @@ class LayerStore(Protocol):
 
 
 class WheelSource(Protocol):
-    """Where the Python dependencies of the scoring server come from."""
+    """Where the Python dependencies of an image come from."""
 
-    def wheels(self) -> tuple[Wheel, ...]:
-        """Return the wheels to install, in any order; raises `WheelDownloadError`."""
+    def wheels(self, target: Target) -> tuple[Wheel, ...]:
+        """Return the wheels to install for a Python, in any order; raises `WheelDownloadError`."""
         ...
 
 

@@ -1,0 +1,115 @@
+"""Builds of images in a workspace."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cloud_hub.sdk.client import Client
+from cloud_hub.sdk.errors import SdkError
+from cloud_hub.sdk.events import ActivityEvent
+from cloud_hub.sdk.image_export import ExportFormat, export_image
+from cloud_hub.sdk.image_types import Image
+from cloud_hub.sdk.transfer import look_at, upload
+from cloud_hub.sdk.types import Activity
+
+
+class BuildCalls:
+    """What a `Workspace` can do to make images."""
+
+    name: str
+    _client: Client
+    _path: str
+
+    def start_build(
+        self,
+        name: str,
+        model: str,
+        script: Path | None = None,
+        *,
+        base: str = "host",
+        platforms: Sequence[str] = (),
+        compression: str = "gzip",
+        requirements: Path | None = None,
+        pyproject: Path | None = None,
+        conda: Path | None = None,
+        lock: Path | None = None,
+    ) -> Activity:
+        """Start to build image ``name`` of a model; follow the activity.
+
+        ``base`` is ``host`` or ``debian``; ``platforms`` are such as ``linux/arm64``, none is the hub's own;
+        ``compression`` is ``gzip`` or ``zstd``. Of ``requirements``, ``pyproject``, ``conda`` and ``lock``
+        at most one; without one the image has what the scoring server needs.
+        """
+        files = {"requirements": requirements, "pyproject": pyproject, "conda": conda}
+        given = {kind: path for kind, path in files.items() if path is not None}
+        if len(given) + (lock is not None) > 1:
+            raise SdkError("dependencies come from one file", where="build", fix="Give one of them.")
+        asked = [
+            {"kind": kind, "digest": self._uploaded(path)} for kind, path in given.items() if path is not None
+        ]
+        body = {
+            "name": name,
+            "model": model,
+            "script_digest": self._uploaded(script),
+            "base": base,
+            "platforms": list(platforms),
+            "compression": compression,
+            "requirements": asked[0] if asked else None,
+            "lock_digest": self._uploaded(lock),
+        }
+        return self._client.post(f"{self._path}/images/builds", body, Activity)
+
+    def build_image(
+        self,
+        name: str,
+        model: str,
+        script: Path | None = None,
+        on_event: Callable[[ActivityEvent], None] | None = None,
+        *,
+        base: str = "host",
+        platforms: Sequence[str] = (),
+        compression: str = "gzip",
+        requirements: Path | None = None,
+        pyproject: Path | None = None,
+        conda: Path | None = None,
+        lock: Path | None = None,
+    ) -> Image:
+        """Build as `start_build` does and wait for it; ``on_event`` is told how it goes."""
+        begun = self.start_build(
+            name,
+            model,
+            script,
+            base=base,
+            platforms=platforms,
+            compression=compression,
+            requirements=requirements,
+            pyproject=pyproject,
+            conda=conda,
+            lock=lock,
+        )
+        done = self.wait(begun.id, on_event)
+        return self.image((done.result or {})["image"])
+
+    def wait(self, activity: str, on_event: Callable[[ActivityEvent], None] | None = None) -> Activity:
+        """Wait for an activity; the workspace's own."""
+        raise NotImplementedError
+
+    def image(self, name: str) -> Image:
+        """Return an image; the workspace's own."""
+        raise NotImplementedError
+
+    def export_image(
+        self, name: str, file: Path, *, form: ExportFormat = "oci", platform: str | None = None
+    ) -> int:
+        """Write an image into a tar file and return its bytes.
+
+        ``form`` is ``oci``, an OCI image layout, or ``docker``, what ``docker load`` reads; ``platform``
+        alone, or all.
+        """
+        return export_image(self._client, self.image(name), file, form=form, platform=platform)
+
+    def _uploaded(self, path: Path | None) -> str | None:
+        if path is None:
+            return None
+        file = look_at(path)
+        upload(self._client, self.name, file)
+        return file.digest
