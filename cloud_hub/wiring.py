@@ -168,8 +168,7 @@ def build_services(
     ``kinds`` of activities come on top of the hub's own.
     """
     database, audit = core.database, core.audit
-    limits = AttemptLimits(database)
-    blobs = _blobs(settings, core)
+    limits, blobs = AttemptLimits(database), _blobs(settings, core)
     tokens = Tokens(database, limits, audit)
     sealed, outbound = _webhook_doors(settings, core)
     webhooks = Webhooks(database, sealed, audit, outbound.check)
@@ -177,8 +176,7 @@ def build_services(
     people = People(database, tokens, limits, audit)
     uploads = Uploads(database, blobs, _parts(settings, core, "uploads"), most_bytes=settings.max_model_bytes)
     registry = Registry(database, blobs)
-    deltas = _deltas(settings, core, registry, activities)
-    pushes = _pushes(settings, core, blobs)
+    deltas, pushes = _deltas(settings, core, registry, activities), _pushes(settings, core, blobs)
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
         settings=settings,
