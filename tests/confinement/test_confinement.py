@@ -90,3 +90,15 @@ def test_a_child_cannot_start_another() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to become another user that the kernel counts processes of")
     assert work("fork") == "BlockingIOError"
+
+
+def test_work_that_is_wanted_no_longer_is_ended() -> None:
+    asked = []
+
+    def stopped() -> bool:
+        asked.append(1)
+        return len(asked) > 1
+
+    with pytest.raises(ChildLostError) as caught:
+        run_confined(WORK, {"do": "sleep"}, LIMITS, stopped=stopped)
+    assert caught.value.ending == "stopped"

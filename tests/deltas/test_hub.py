@@ -24,7 +24,7 @@ from contract.delta import container
 from contract.delta.applying import pieces
 from contract.desired import ImageRef
 from contract.digests import sha256
-from tests.api.conftest import World, bearer
+from tests.api.conftest import ADMIN, World, bearer
 from tests.deltas.layers import onnx_of, tar_of, tuned, weights
 from tests.registry.conftest import hub_in
 from tests.registry.content import Content, described
@@ -186,3 +186,22 @@ def test_pairs_are_of_one_title_and_each_old_layer_once() -> None:
     ]
     found = [(pair.old.diff_id, pair.new.diff_id) for pair in pairs_of([new], earlier)]
     assert found == [("m2", "m3"), ("a", "b")]
+
+
+def test_a_cancelled_activity_ends_its_child(world: World, wire: Wire) -> None:
+    noise = random.Random(8)
+    old, new = (tar_of({"m/model.bin": noise.randbytes(30_000_000)}) for _ in range(2))
+    register(world, wire, "cancelled", ("model", old))
+    ref = register(world, wire, "cancelled", ("model", new))
+    (row,) = (row for row in world.services.activities.all_in("shop") if row.state in {"queued", "running"})
+    deadline = time.monotonic() + 60
+    while world.services.activities.get("shop", row.id).state == "queued":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    world.services.activities.cancel("shop", row.id, ADMIN)
+    while world.services.activities.get("shop", row.id).state == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert world.services.activities.get("shop", row.id).state == "cancelled"
+    assert referrers(wire, ref) == []
+    assert not list((world.services.settings.data_dir / "work").glob("delta-*"))
