@@ -10,7 +10,7 @@ PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 # Tests and demos start hundreds of Python processes: none of them is to compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench bench-hub bench-registry bench-images fix soak lock clean
+.PHONY: demo test check bench bench-hub bench-registry bench-images bench-updates fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -46,6 +46,9 @@ bench-registry: $(STAMP) ## push and pull beside docker-registry (ARGS="--write"
 bench-images: $(STAMP) ## builds of images beside buildah (ARGS="--write" for the page)
 	$(BIN)/python -m benchmarks.image_builds $(ARGS)
 
+bench-updates: $(STAMP) ## bytes on the wire of updates beside other ways; trains a model once (ARGS="--only Adam")
+	$(BIN)/python -m benchmarks.updates $(ARGS)
+
 lock: $(STAMP) ## choose versions anew within the ranges of pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
 	  --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
@@ -53,6 +56,8 @@ lock: $(STAMP) ## choose versions anew within the ranges of pyproject.toml
 	  --python-version 3.11 -c requirements.lock modules/serving/requirements.in -o modules/serving/requirements.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
 	  --python-version 3.11 benchmarks/peers.in -o benchmarks/peers.txt
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \
+	  --python-version 3.11 benchmarks/updates_peers.in -o benchmarks/updates_peers.txt
 
 clean: ## forget the virtual environment and caches
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -49,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_uploads_s: Annotated[int, Meta(ge=3600)] = 7 * 86_400
     keep_unlinked_s: Annotated[int, Meta(ge=600)] = 3600
     builds_at_once: Annotated[int, Meta(ge=1, le=64)] = 2
+    delta_versions: Annotated[int, Meta(ge=0, le=100)] = 3
     debian_mirror: str = ""
     activity_lease_s: Annotated[float, Meta(ge=1, le=3600)] = 30.0
     activity_streams: Annotated[int, Meta(ge=1, le=10_000)] = 100

@@ -40,6 +40,7 @@ from cloud_hub.image_stores.outside import OutsideRegistries
 from cloud_hub.image_stores.service import ImageStores
 from cloud_hub.images.bases.for_builds import Bases
 from cloud_hub.images.builds import ImageBuilds
+from cloud_hub.images.deltas.service import ImageDeltas
 from cloud_hub.images.earlier import complete_earlier
 from cloud_hub.images.removal import in_use
 from cloud_hub.images.service import Images
@@ -174,8 +175,7 @@ def build_services(
     ``kinds`` of activities come on top of the hub's own.
     """
     database, audit = core.database, core.audit
-    limits = AttemptLimits(database)
-    blobs = _blobs(settings, core)
+    limits, blobs = AttemptLimits(database), _blobs(settings, core)
     tokens = Tokens(database, limits, audit)
     sealed, outbound = _webhook_doors(settings, core)
     webhooks = Webhooks(database, sealed, audit, outbound.check)
@@ -183,7 +183,7 @@ def build_services(
     people = People(database, tokens, limits, audit)
     uploads = Uploads(database, blobs, _parts(settings, core, "uploads"), most_bytes=settings.max_model_bytes)
     registry = Registry(database, blobs)
-    pushes = _pushes(settings, core, blobs)
+    deltas, pushes = _deltas(settings, core, registry, activities), _pushes(settings, core, blobs)
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
         settings=settings,
@@ -198,7 +198,8 @@ def build_services(
         images=Images(database, audit),
         image_stores=ImageStores(database, core.registries, audit),
         image_mover=ImageMover(database, blobs, core.registries),
-        image_builds=_image_builds(settings, core, registry, models, activities),
+        image_builds=_image_builds(settings, core, registry, models, activities, deltas),
+        image_deltas=deltas,
         registry=registry,
         registry_changes=Changes(database, registry, audit, in_use),
         registry_tokens=RegistryTokens(tokens, people, limits, core.master_keys.derive("registry-tokens")),
@@ -247,8 +248,20 @@ def _attached(settings: Settings, core: Core) -> AttachedFiles:
     return AttachedFiles(core.telemetry_stores, cache_dir, settings.telemetry_cache_bytes)
 
 
+def _deltas(settings: Settings, core: Core, registry: Registry, activities: Activities) -> ImageDeltas:
+    work_dir, versions = settings.data_dir / "work", settings.delta_versions
+    return ImageDeltas(
+        core.database, registry.blobs, registry, activities, work_dir=work_dir, versions=versions
+    )
+
+
 def _image_builds(
-    settings: Settings, core: Core, registry: Registry, models: Models, activities: Activities
+    settings: Settings,
+    core: Core,
+    registry: Registry,
+    models: Models,
+    activities: Activities,
+    deltas: ImageDeltas,
 ) -> ImageBuilds:
     data_dir = settings.data_dir
     return ImageBuilds(
@@ -262,6 +275,7 @@ def _image_builds(
         cache_dir=data_dir / "cache",
         debian_mirror=settings.debian_mirror,
         bases=Bases(core.database, registry.blobs, core.secrets, core.registries.access),
+        registered=deltas.start,
     )
 
 

@@ -40,6 +40,19 @@ class OutboxReport(msgspec.Struct, frozen=True, kw_only=True):
     dropped: int
 
 
+class PullReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Layers that came to the device since its agent started.
+
+    ``saved_bytes`` is what the whole layers would have been beyond the deltas that came instead;
+    ``fallbacks`` counts deltas that were of no use, so that the whole layer came after all.
+    """
+
+    received_bytes: int
+    saved_bytes: int
+    deltas: int
+    fallbacks: int
+
+
 class Reported(msgspec.Struct, frozen=True, kw_only=True):
     """Device to hub: the observed state, sent on each change and repeated now and then."""
 
@@ -49,6 +62,7 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     modules: tuple[ModuleReport, ...]
     outbox: OutboxReport
     refused: Refusal | None = None
+    pulls: PullReport | msgspec.UnsetType = msgspec.UNSET
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

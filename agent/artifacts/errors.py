@@ -51,3 +51,9 @@ class LayerRefusedError(ArtifactError):
     """A layer holds what may not be unpacked."""
 
     code = "layer-refused"
+
+
+class RecipeUnusableError(ArtifactError):
+    """The tar of a layer cannot be made again from its folder: no delta is applied to it."""
+
+    code = "recipe-unusable"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from agent.artifacts.errors import (
     DigestMismatchError,
@@ -38,6 +38,9 @@ class Registry(Protocol):
 
     def manifest(self, repository: str, digest: str) -> bytes:
         """Return an index or manifest whose digest was checked."""
+
+    def referrers(self, repository: str, digest: str, artifact_type: str) -> bytes:
+        """Return the index of what refers to a manifest; a registry that has none of it refuses."""
 
     def blob(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int:
         """Bring ``target`` to the whole blob, going on from what it holds; return the bytes received.
@@ -73,6 +76,13 @@ class HttpsRegistry:
         if sha256(data) != digest:
             raise DigestMismatchError("the registry sent another manifest", where=digest)
         return data
+
+    def referrers(self, repository: str, digest: str, artifact_type: str) -> bytes:
+        """GET ``/v2/{repository}/referrers/{digest}``; what it says is proved by nothing, and only offers."""
+        path = f"/v2/{repository}/referrers/{digest}?artifactType={quote(artifact_type, safe='')}"
+        with self._get(path, {"Accept": oci.INDEX}) as response:
+            _expect(response, {HTTPStatus.OK}, path)
+            return response.read(MAX_MANIFEST_BYTES)
 
     def blob(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int:
         """GET ``/v2/{repository}/blobs/{digest}``, from where an earlier try broke off."""

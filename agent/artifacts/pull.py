@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from agent.artifacts.delta import Offer, Savings, offers_for, pull_layer
 from agent.artifacts.errors import DigestMismatchError, ImageInvalidError
 from agent.artifacts.fetch import Registry
 from agent.artifacts.store import ContentStore
-from agent.artifacts.unpack import unpack
 from contract import oci
 from contract.desired import ImageRef
 from contract.digests import sha256
@@ -35,8 +35,11 @@ class StagedImage:
     blobs: frozenset[str]
 
 
-def pull_image(ref: ImageRef, registry: Registry, store: ContentStore) -> StagedImage:
-    """Bring an image to this device; raises `ArtifactError`, retriable or not."""
+def pull_image(
+    ref: ImageRef, registry: Registry, store: ContentStore, savings: Savings | None = None
+) -> StagedImage:
+    """Bring an image to this device; raises `ArtifactError`, retriable or not. ``savings`` is told of it."""
+    counted = savings if savings is not None else Savings()
     index_or_manifest = _document(ref, ref.digest, registry, store)
     digest = _manifest_digest(index_or_manifest)
     manifest_bytes = index_or_manifest if digest is None else _document(ref, digest, registry, store)
@@ -44,10 +47,13 @@ def pull_image(ref: ImageRef, registry: Registry, store: ContentStore) -> Staged
     config = _config(ref, manifest.config, registry, store)
     if len(config.rootfs.diff_ids) != len(manifest.layers):
         raise ImageInvalidError("the configuration has another number of layers", where=ref.name)
+    offers: list[Offer] | None = None
     for descriptor, diff_id in zip(manifest.layers, config.rootfs.diff_ids, strict=True):
         with store.exclusive(descriptor.digest):
             if store.layer(diff_id) is None:
-                _layer(ref, descriptor, diff_id, registry, store)
+                if offers is None:
+                    offers = offers_for(ref.repository, digest or ref.digest, registry, store)
+                pull_layer(ref.repository, descriptor, diff_id, offers, registry, store, counted)
     staged = staged_image(ref, store)
     if staged is None:
         raise ImageInvalidError("the image is not whole after its pull", where=ref.name)
@@ -124,18 +130,3 @@ def _config(
             store.save_blob(descriptor.digest, data)
             partial.unlink()
     return decode(data, oci.ImageConfig, what="image configuration")
-
-
-def _layer(
-    ref: ImageRef, descriptor: oci.Descriptor, diff_id: str, registry: Registry, store: ContentStore
-) -> None:
-    partial = store.partial_file(descriptor.digest)
-    registry.blob(ref.repository, descriptor, partial)
-    with store.new_layer(diff_id) as folder:
-        found = unpack(partial, folder)
-        if found != diff_id:
-            partial.unlink()
-            raise DigestMismatchError(
-                "the unpacked layer is another than the configuration says", where=diff_id
-            )
-    partial.unlink()

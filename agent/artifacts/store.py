@@ -1,6 +1,6 @@
 """The content store: small blobs, partial downloads, and layers unpacked by their diff id.
 
-``blobs/sha256/{hex}``, ``partial/{hex}``, ``layers/{hex}``. A layer is unpacked beside and
+``blobs/sha256/{hex}``, ``partial/{hex}``, ``layers/{hex}``, ``recipes/{hex}``. A layer is unpacked beside and
 becomes visible by one rename after the file system was synced, so a power cut leaves it whole or
 absent.
 """
@@ -27,12 +27,15 @@ class ContentStore:
         self._blobs = root / "blobs" / "sha256"
         self._partial = root / "partial"
         self._layers = root / "layers"
+        self._recipes = root / "recipes"
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
-        for folder in (self._blobs, self._partial, self._layers):
+        for folder in (self._blobs, self._partial, self._layers, self._recipes):
             folder.mkdir(parents=True, exist_ok=True)
         for left in self._layers.glob(f"{UNPACKING}*"):
             shutil.rmtree(left, ignore_errors=True)
+        for left in self._recipes.glob(f"{UNPACKING}*"):
+            left.unlink(missing_ok=True)
 
     def read_blob(self, digest: str) -> bytes | None:
         """Return a manifest or configuration, or none where it is not here."""
@@ -75,8 +78,34 @@ class ContentStore:
             if not target.exists():
                 beside.rename(target)
                 sync_folder(self._layers)
+                # Only then: a recipe without its layer would be believed when the layer comes another way.
+                if self.recipe_beside(beside).exists():
+                    self.recipe_beside(beside).rename(self._recipes / hex_of(diff_id))
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+            self.recipe_beside(beside).unlink(missing_ok=True)
+
+    def recipe_beside(self, folder: Path) -> Path:
+        """Return where the recipe of a layer that is being unpacked is written, if one is."""
+        return self._recipes / folder.name
+
+    def recipe(self, diff_id: str) -> Path | None:
+        """Return the recipe of a layer, or none where it was unpacked without one."""
+        path = self._recipes / hex_of(diff_id)
+        return path if path.is_file() and self.layer(diff_id) is not None else None
+
+    def has_recipes(self) -> bool:
+        """Is there a layer that a delta could be applied to?"""
+        return any(not path.name.startswith(".") for path in self._recipes.iterdir())
+
+    def forget_recipe(self, diff_id: str) -> None:
+        """Let no delta be applied to this layer any more: it is not what it was."""
+        (self._recipes / hex_of(diff_id)).unlink(missing_ok=True)
+
+    @property
+    def work_dir(self) -> Path:
+        """Return where temporary files without a name go, on the disk of the store."""
+        return self._partial
 
     def sweep(self, blobs: Iterable[str], diff_ids: Iterable[str]) -> list[str]:
         """Delete everything but these blobs and layers; return the names of what went.
@@ -85,7 +114,7 @@ class ContentStore:
         """
         keep = {hex_of(digest) for digest in (*blobs, *diff_ids)}
         gone = []
-        for folder in (self._blobs, self._partial, self._layers):
+        for folder in (self._blobs, self._partial, self._layers, self._recipes):
             for path in folder.iterdir():
                 if path.name not in keep and not path.name.startswith("."):
                     gone.append(path.name)

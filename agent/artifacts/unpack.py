@@ -12,10 +12,11 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 from agent.artifacts.compression import COMPRESSION_ERRORS, decompressed
 from agent.artifacts.errors import LayerRefusedError
+from agent.artifacts.recipe import RecipeWriter
 from agent.layers import MARK, OPAQUE, WHITEOUT
 
 MAX_BYTES = 8 * 1024**3
@@ -31,28 +32,59 @@ EXTENSIONS = (
 CHUNK_BYTES = 256 * 1024
 
 
-def unpack(layer: Path, target: Path, *, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> str:
+class Source(Protocol):
+    """A tar that is read once, from its start to its end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes, and none only at the end."""
+        ...
+
+
+def unpack(
+    layer: Path,
+    target: Path,
+    *,
+    recipe: RecipeWriter | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_entries: int = MAX_ENTRIES,
+) -> str:
     """Unpack a tar, plain or with gzip or zstd, into the empty folder ``target``; return its diff id.
 
     Raises `LayerRefusedError`; the target then holds what was unpacked before and is to be deleted.
     """
     try:
         with layer.open("rb") as raw, decompressed(raw) as plain:
-            stream = _Digesting(plain, max_bytes)
-            _Unpacker(target).run(stream, max_entries)
-            stream.drain()
-            return f"sha256:{stream.digest.hexdigest()}"
+            return unpack_tar(plain, target, recipe=recipe, max_bytes=max_bytes, max_entries=max_entries)
+    except COMPRESSION_ERRORS as error:
+        raise LayerRefusedError(f"the layer is no tar ({error})") from error
+
+
+def unpack_tar(
+    source: Source,
+    target: Path,
+    *,
+    recipe: RecipeWriter | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_entries: int = MAX_ENTRIES,
+) -> str:
+    """Unpack a plain tar as `unpack` does; ``recipe`` is told of it, and finished by the caller."""
+    stream = _Digesting(source, max_bytes, recipe)
+    try:
+        _Unpacker(target, recipe).run(stream, max_entries)
+        stream.drain()
     except (tarfile.TarError, EOFError, ValueError, RecursionError, *COMPRESSION_ERRORS) as error:
         # `tarfile` lets ValueError out for headers that are not numbers, and recurses for each long name.
         raise LayerRefusedError(f"the layer is no tar ({error})") from error
+    return f"sha256:{stream.digest.hexdigest()}"
 
 
 class _Digesting:
     """A stream that is digested as it is read, and ends with an error beyond its bound."""
 
-    def __init__(self, source: IO[bytes], max_bytes: int) -> None:
+    def __init__(self, source: Source, max_bytes: int, recipe: RecipeWriter | None) -> None:
         self._source = source
         self._left = max_bytes
+        self._recipe = recipe
         self.digest = hashlib.sha256()
 
     def read(self, size: int) -> bytes:
@@ -62,12 +94,15 @@ class _Digesting:
         if self._left < 0:
             raise LayerRefusedError("the layer is larger than allowed")
         self.digest.update(data)
+        if self._recipe is not None:
+            self._recipe.take(data)
         return data
 
     def drain(self) -> None:
         """Read what stands behind the tar's end: it is part of the diff id too."""
         while self.read(CHUNK_BYTES):
-            pass
+            if self._recipe is not None:
+                self._recipe.rest()
 
 
 class _BoundedHeader(tarfile.TarInfo):
@@ -82,8 +117,9 @@ class _BoundedHeader(tarfile.TarInfo):
 
 
 class _Unpacker:
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, recipe: RecipeWriter | None) -> None:
         self._target = target
+        self._recipe = recipe
         self._files: set[tuple[str, ...]] = set()
         self._seen: set[tuple[str, ...]] = set()
 
@@ -94,6 +130,8 @@ class _Unpacker:
             for count, member in enumerate(tar, start=1):
                 if count > max_entries:
                     raise LayerRefusedError("the layer has more entries than allowed")
+                if self._recipe is not None:
+                    self._recipe.entry(member.offset_data)
                 self._member(tar, member)
 
     def _member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
@@ -128,7 +166,7 @@ class _Unpacker:
             if member.isdir():
                 _make_folder(folder, name, member.mode)
             elif member.isreg():
-                self._write(tar, member, folder, name)
+                self._write(tar, member, folder, parts)
                 self._files.add(parts)
             elif member.issym():
                 os.symlink(member.linkname, name, dir_fd=folder)
@@ -139,10 +177,14 @@ class _Unpacker:
         except FileExistsError as error:
             raise LayerRefusedError("an entry stands twice") from error
 
-    def _write(self, tar: tarfile.TarFile, member: tarfile.TarInfo, folder: int, name: str) -> None:
+    def _write(
+        self, tar: tarfile.TarFile, member: tarfile.TarInfo, folder: int, parts: tuple[str, ...]
+    ) -> None:
+        if self._recipe is not None and member.size:
+            self._recipe.content(parts, member.offset_data, member.size)
         source = tar.extractfile(member)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, 0o600, dir_fd=folder)
+        descriptor = os.open(parts[-1], flags, 0o600, dir_fd=folder)
         with os.fdopen(descriptor, "wb") as file:
             while source is not None and (chunk := source.read(CHUNK_BYTES)):
                 file.write(chunk)

@@ -38,6 +38,7 @@ from agent.reconcile.state import (
 from contract.agent_api import CONTAINER_ENV, IMAGE_ENV, MODULE_ENV, SOCKET_ENV
 from contract.desired import Desired, Module
 from contract.errors import HeadlandError
+from contract.messages import PullReport
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,10 @@ class Executor:
     def context(self) -> Context:
         """Return what is in flight."""
         return Context(pulling=self._pulls.in_flight(), backing_off=self._backoff.waiting())
+
+    def pull_report(self) -> PullReport:
+        """Return what pulls received, and what deltas saved."""
+        return self._pulls.savings.report()
 
     def pull_failures(self, desired: Desired) -> list[Fail]:
         """Return, once each, the pulls that failed for good and are still desired."""

@@ -149,5 +149,6 @@ class Reconciler:
                 modules=modules,
                 outbox=self._outbox_report(),
                 refused=self._refused,
+                pulls=self._executor.pull_report(),
             )
         )

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from agent.artifacts.delta import Savings
 from agent.artifacts.errors import FetchSlowError
 from agent.artifacts.fetch import Registry
 from agent.artifacts.pull import StagedImage, pull_image, staged_image, sweep
@@ -33,6 +34,7 @@ class Pulls:
         self._in_flight: set[str] = set()
         self._failures: list[tuple[Module, str]] = []
         self._staged: dict[str, StagedImage] = {}
+        self.savings = Savings()
 
     def close(self) -> None:
         """Start nothing more; what is half here is gone on with by the next agent."""
@@ -85,7 +87,7 @@ class Pulls:
 
     def _run(self, module: Module) -> None:
         try:
-            pull_image(module.image, self._registry, self._store)
+            pull_image(module.image, self._registry, self._store, self.savings)
             self._backoff.healthy(module.image.digest)
         except FetchSlowError as error:
             log.info("module %s: the pull goes on later: %s", module.name, error)

@@ -1,5 +1,6 @@
 """Builds of images, as activities: queued here, made in `cloud_hub.images.build_job`, registered here."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ class ImageBuilds:
         cache_dir: Path,
         debian_mirror: str = "",
         bases: Bases | None = None,
+        registered: Callable[[ImageRow], None] = lambda _: None,
     ) -> None:
         self._bases = bases
         self._database = database
@@ -64,6 +66,7 @@ class ImageBuilds:
         self._models = models
         self._activities = activities
         self._audit = audit
+        self._registered = registered
         self._jobs = BuildJobs(database, blobs, work_dir, cache_dir, debian_mirror, bases)
         activities.register(Kind(BUILD, self._build))
 
@@ -174,6 +177,7 @@ class ImageBuilds:
                 row = self._register(asked, model, made, progress.activity)
             except IntegrityError:  # another process took the version, or made this very image
                 row = self._register(asked, model, made, progress.activity)
+        self._registered(row)
         return {"image": f"{row.name}:{row.version}", "digest": row.digest}
 
     def _register(self, asked: BuildParameters, model: ModelRow, made: Made, activity: str) -> ImageRow:

@@ -100,6 +100,7 @@ def register(ask: RegisterAsk, hub: Hub, who: Who) -> ImageAnswer:
         tags=ask.tags,
     )
     row = register_pushed(hub.database, hub.registry, hub.audit, who.workspace, pushed, who.by)
+    hub.image_deltas.start(row)
     return ImageAnswer.model_validate(hub.images.get(who.workspace, row.name, row.version))
 
 

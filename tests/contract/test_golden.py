@@ -41,6 +41,14 @@ MESSAGES: dict[str, msgspec.Struct] = {
         outbox=messages.OutboxReport(pending=2, dropped=1),
         refused=messages.Refusal(code="expired", reason="the document's time is over"),
     ),
+    "reported-2": messages.Reported(
+        generation=3,
+        at=AT,
+        converged=True,
+        modules=(),
+        outbox=messages.OutboxReport(pending=0, dropped=0),
+        pulls=messages.PullReport(received_bytes=9, saved_bytes=91, deltas=2, fallbacks=1),
+    ),
     "batch-1": messages.Batch(
         epoch="e" * 32, after=4, first=5, sampled_at_us=(1, 2),
         bodies=(msgspec.Raw(b'{"a":1}'), msgspec.Raw(b"2.5")),
