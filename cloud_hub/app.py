@@ -22,6 +22,7 @@ from cloud_hub.broker.port import Bus
 from cloud_hub.broker.program import find_program
 from cloud_hub.broker.settings import BrokerSettings
 from cloud_hub.cluster import work
+from cloud_hub.core import Core, partitions_of
 from cloud_hub.devices.listener import DeviceListener
 from cloud_hub.errors import DatabaseUnavailableError, HubRunningError
 from cloud_hub.image_stores.moving import ImageMover
@@ -30,7 +31,7 @@ from cloud_hub.lock import hub_lock
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.ingest import Ingest
-from cloud_hub.wiring import Core, build_services, partitions_of
+from cloud_hub.wiring import build_services
 
 log = logging.getLogger(__name__)
 

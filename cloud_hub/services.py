@@ -42,7 +42,23 @@ from cloud_hub.workspaces.service import Workspaces
 
 
 @dataclass(frozen=True)
-class Services:
+class ImageServices:
+    """Those of images."""
+
+    images: Images
+    image_builds: ImageBuilds
+    image_stores: ImageStores
+    image_mover: ImageMover
+    image_deltas: ImageDeltas
+    registry: Registry
+    registry_changes: Changes
+    registry_tokens: RegistryTokens
+    pushes: Pushes
+    collector: Collector
+
+
+@dataclass(frozen=True)
+class Services(ImageServices):
     """One of each."""
 
     settings: Settings
@@ -54,16 +70,6 @@ class Services:
     workspaces: Workspaces
     experiments: Experiments
     models: Models
-    images: Images
-    image_builds: ImageBuilds
-    image_stores: ImageStores
-    image_mover: ImageMover
-    image_deltas: ImageDeltas
-    registry: Registry
-    registry_changes: Changes
-    registry_tokens: RegistryTokens
-    pushes: Pushes
-    collector: Collector
     devices: Devices
     rollouts: Rollouts
     telemetry: Telemetry

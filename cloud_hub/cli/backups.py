@@ -28,9 +28,9 @@ def backup(
 ) -> None:
     """Copy a hub, running or not: its rows at one instant, all bytes, and its keys, sealed."""
     from cloud_hub.backup.service import back_up  # noqa: PLC0415  the CLI starts without the hub's packages
+    from cloud_hub.core import open_bytes  # noqa: PLC0415
     from cloud_hub.init import PKI, SETTINGS_FILE, database_of, require_initialised  # noqa: PLC0415
     from cloud_hub.settings import load, portable  # noqa: PLC0415
-    from cloud_hub.wiring import open_bytes  # noqa: PLC0415
 
     if without_keys == (passphrase_file is not None):
         raise SdkError(
@@ -71,9 +71,9 @@ def restore(
     """Make a hub of a backup, in a new data folder; `headland hub up` goes on from there."""
     from cloud_hub.backup.service import read_manifest  # noqa: PLC0415  as above
     from cloud_hub.backup.service import restore as put_back  # noqa: PLC0415
+    from cloud_hub.core import open_bytes  # noqa: PLC0415
     from cloud_hub.init import database_of, make_folders, require_new, write_settings  # noqa: PLC0415
     from cloud_hub.settings import from_portable  # noqa: PLC0415
-    from cloud_hub.wiring import open_bytes  # noqa: PLC0415
 
     manifest = read_manifest(source)
     require_new(data_dir)

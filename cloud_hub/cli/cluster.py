@@ -32,9 +32,9 @@ def export_keys(
 ) -> None:
     """Seal this hub's keys and settings in a file, for another hub on the same rows and bytes."""
     from cloud_hub.cluster.joining import export_keys as seal  # noqa: PLC0415  the CLI starts without the hub
+    from cloud_hub.core import open_bytes  # noqa: PLC0415
     from cloud_hub.init import SETTINGS_FILE, require_initialised  # noqa: PLC0415
     from cloud_hub.settings import load  # noqa: PLC0415
-    from cloud_hub.wiring import open_bytes  # noqa: PLC0415
 
     require_initialised(data_dir)
     settings = load(data_dir / SETTINGS_FILE, data_dir=data_dir.resolve())

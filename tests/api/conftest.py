@@ -21,10 +21,11 @@ from cloud_hub.access.tokens import make_token
 from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
 from cloud_hub.audit.actor import Actor
+from cloud_hub.core import Core
 from cloud_hub.sdk import Context, Hub
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
-from cloud_hub.wiring import Core, build_services
+from cloud_hub.wiring import build_services
 from tests.api.hub import new_hub
 
 PASSWORD = "correct horse battery"

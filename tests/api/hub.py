@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cloud_hub.access.tokens import make_token
 from cloud_hub.audit.actor import Actor
+from cloud_hub.core import Core
 from cloud_hub.init import initialise, make_folders
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
-from cloud_hub.wiring import Core, build_services
+from cloud_hub.wiring import build_services
 from tests.hub.databases import migrated_sqlite
 
 WORKSPACE = "shop"

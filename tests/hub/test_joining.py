@@ -9,11 +9,11 @@ from sqlalchemy import select, update
 from cloud_hub.backup.errors import BackupError, RestoreError
 from cloud_hub.blobs.claim import STORE_ID
 from cloud_hub.cluster.joining import OWN_FILES, export_keys, join
+from cloud_hub.core import open_bytes
 from cloud_hub.db.rows import HubRow
 from cloud_hub.errors import AlreadyInitialisedError, ForeignDatabaseError, HubSettingsError
 from cloud_hub.init import SETTINGS_FILE, database_of, initialise
 from cloud_hub.settings import Settings, load
-from cloud_hub.wiring import open_bytes
 from tests.hub.databases import Servers
 
 PASSPHRASE = "correct horse battery"

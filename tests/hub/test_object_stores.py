@@ -16,6 +16,7 @@ from cloud_hub.blobs.remote import PART_BYTES
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.blobs.upload_rows import UploadKey
 from cloud_hub.blobs.uploads import Uploads
+from cloud_hub.core import open_bytes
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import QueryError
 from cloud_hub.settings import Settings
@@ -23,7 +24,6 @@ from cloud_hub.telemetry.files import SWEPT_AFTER, Files
 from cloud_hub.telemetry.ingest import Arrived, Ingest
 from cloud_hub.telemetry.query import Telemetry
 from cloud_hub.telemetry.rows import IntentRow, PendingRow
-from cloud_hub.wiring import open_bytes
 from tests.conformance.fixtures import azure_service, gcs_service, s3_service, service
 from tests.conformance.servers import Service, cable_to
 

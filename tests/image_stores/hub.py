@@ -14,11 +14,12 @@ from cloud_hub.access.tokens import make_token
 from cloud_hub.api.app import create_app
 from cloud_hub.audit.actor import Actor
 from cloud_hub.blobs.service import OCTETS
+from cloud_hub.core import Core
 from cloud_hub.init import initialise
 from cloud_hub.secrets.text import SecretText
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
-from cloud_hub.wiring import Core, build_services
+from cloud_hub.wiring import build_services
 from contract import oci
 from tests.bases.pictures import Picture
 from tests.oci_client.docker_registry import PASSWORD, USER, DockerRegistry

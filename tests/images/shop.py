@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from cloud_hub.api.app import create_app
+from cloud_hub.core import Core
 from cloud_hub.init import initialise
 from cloud_hub.sdk import Image, Workspace
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
-from cloud_hub.wiring import Core, build_services
+from cloud_hub.wiring import build_services
 from tests.api.conftest import ADMIN, World, serving
 
 SCRIPT = b"import tomli_w\n\ndef init():\n    pass\n\ndef run(raw_data):\n    return raw_data\n"

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from cloud_hub.api.app import create_app
+from cloud_hub.core import Core
 from cloud_hub.db.engine import Database
 from cloud_hub.init import initialise
 from cloud_hub.settings import Settings
-from cloud_hub.wiring import Core, build_services
+from cloud_hub.wiring import build_services
 from tests.api.conftest import ADMIN, World, serving
 from tests.hub.databases import Place
 from tests.registry.stage import Stage
