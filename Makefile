@@ -7,7 +7,10 @@ STAMP := $(VENV)/.installed
 JOBS ?= 4
 PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 
-.PHONY: demo test check bench bench-hub bench-registry bench-updates fix soak lock clean
+# Tests and demos start hundreds of Python processes: none of them is to compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test check bench bench-hub bench-registry bench-images bench-updates fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -39,6 +42,9 @@ bench-hub: $(STAMP) ## the hub beside cp, MLflow and a bare FastAPI app (ARGS="-
 
 bench-registry: $(STAMP) ## push and pull beside docker-registry (ARGS="--write" for the page)
 	$(BIN)/python -m benchmarks.registry $(ARGS)
+
+bench-images: $(STAMP) ## builds of images beside buildah (ARGS="--write" for the page)
+	$(BIN)/python -m benchmarks.image_builds $(ARGS)
 
 bench-updates: $(STAMP) ## bytes on the wire of updates beside other ways; trains a model once (ARGS="--only Adam")
 	$(BIN)/python -m benchmarks.updates $(ARGS)

@@ -24,6 +24,7 @@ from cloud_hub.broker.settings import BrokerSettings
 from cloud_hub.cluster import work
 from cloud_hub.devices.listener import DeviceListener
 from cloud_hub.errors import DatabaseUnavailableError, HubRunningError
+from cloud_hub.image_stores.moving import ImageMover
 from cloud_hub.init import PKI, require_initialised
 from cloud_hub.lock import hub_lock
 from cloud_hub.services import Services
@@ -34,6 +35,7 @@ from cloud_hub.wiring import Core, build_services, partitions_of
 log = logging.getLogger(__name__)
 
 SWEEP_INTERVAL_S = 600.0
+MOVE_INTERVAL_S = 10.0
 SHARE_INTERVAL_S = 5.0
 
 
@@ -77,6 +79,7 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
             loop.create_task(_flush_forever(core, core.files.flush_own, settings.telemetry_flush_s)),
             loop.create_task(_flush_forever(core, core.files.flush_attached, settings.telemetry_flush_s)),
             loop.create_task(_sweep_forever(core, services)),
+            loop.create_task(_move_forever(core, services.image_mover)),
         ]
         # A SQLite file is this process's alone: it holds the folder's lock.
         services.activities.begin(alone=core.database.is_sqlite)
@@ -162,6 +165,18 @@ async def _sweep_forever(core: Core, services: Services) -> None:
         except Exception:
             log.exception("old bytes could not be swept; tried again in %g s", SWEEP_INTERVAL_S)
         await asyncio.sleep(SWEEP_INTERVAL_S)
+
+
+async def _move_forever(core: Core, mover: ImageMover) -> None:
+    """Carry images out to external registries; whoever sweeps does it."""
+    while True:
+        await asyncio.sleep(MOVE_INTERVAL_S)
+        if not core.share.holds(work.SWEEP):
+            continue
+        try:
+            await asyncio.to_thread(mover.move_all)
+        except Exception:
+            log.exception("images could not be moved; tried again in %g s", MOVE_INTERVAL_S)
 
 
 def _leave(core: Core) -> None:

@@ -20,6 +20,8 @@ from cloud_hub.datastores.telemetry import TelemetryStores
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
+from cloud_hub.image_stores.moving import ImageMover
+from cloud_hub.image_stores.service import ImageStores
 from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.deltas.service import ImageDeltas
 from cloud_hub.images.service import Images
@@ -55,6 +57,8 @@ class Services:
     images: Images
     image_builds: ImageBuilds
     image_deltas: ImageDeltas
+    image_stores: ImageStores
+    image_mover: ImageMover
     registry: Registry
     registry_changes: Changes
     registry_tokens: RegistryTokens

@@ -10,6 +10,7 @@ from msgspec import Meta
 from cloud_hub.broker.cluster import split_address
 from cloud_hub.db.urls import postgresql_url
 from cloud_hub.errors import HubSettingsError
+from cloud_hub.oci_client.rules import parse_rules
 from cloud_hub.outbound.policy import parse_allowed
 
 DEFAULT_DATA_DIR = Path("/var/lib/headland-hub")
@@ -26,7 +27,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ``object_store`` is a URL as in `cloud_hub.blobs.location`, empty for ``objects`` in the data folder;
     ``debian_mirror`` is where the base debian comes from, empty for the mirror of the machine's own apt.
     ``object_store_credentials`` names a file, empty for the environment. What may stand in
-    ``outbound_allow`` is in `cloud_hub.outbound.policy.parse_allowed`. ``public_https_port`` and
+    ``outbound_allow`` is in `cloud_hub.outbound.policy.parse_allowed`, and in ``registry_realms`` and
+    ``registry_plain_http`` in `cloud_hub.oci_client.rules.parse_rules`; ``registry_certificates`` names a PEM
+    file of authorities that registries are trusted by, beside the system's. ``public_https_port`` and
     ``public_mqtt_port`` are those of what stands before the hub, 0 where nothing does. Of several hubs
     ``cluster_members`` are the ``host:port`` at which each is reached by the others, this one's among
     them as ``cluster_address``.
@@ -57,14 +60,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     datastore_folders: tuple[str, ...] = ()
     datastore_endpoints: tuple[str, ...] = ()
     outbound_allow: tuple[str, ...] = ()
+    registry_realms: tuple[str, ...] = ("registry-1.docker.io=https://auth.docker.io",)
+    registry_plain_http: tuple[str, ...] = ()
+    registry_certificates: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def __post_init__(self) -> None:
-        """Refuse a database URL with a password, an ``outbound_allow`` that is none, half a cluster."""
+        """Refuse a database URL with a password, entries of lists that are none, half a cluster."""
         if self.database:
             postgresql_url(self.database)
         # What msgspec reports of a ValueError here is a `ValidationError` with the same words.
         parse_allowed(self.outbound_allow)
+        parse_rules(self.registry_realms, self.registry_plain_http)
         if self.cluster_address or self.cluster_members:
             self._check_cluster()
 

@@ -35,6 +35,10 @@ from cloud_hub.db.engine import Database
 from cloud_hub.db.owner import claim as claim_database
 from cloud_hub.devices.service import Devices, HubFacts
 from cloud_hub.experiments.service import Experiments
+from cloud_hub.image_stores.moving import ImageMover
+from cloud_hub.image_stores.outside import OutsideRegistries
+from cloud_hub.image_stores.service import ImageStores
+from cloud_hub.images.bases.for_builds import Bases
 from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.deltas.service import ImageDeltas
 from cloud_hub.images.earlier import complete_earlier
@@ -49,6 +53,7 @@ from cloud_hub.init import (
 )
 from cloud_hub.keys import open_master_keys
 from cloud_hub.models.service import Models
+from cloud_hub.oci_client.access import RegistryAccess
 from cloud_hub.outbound.policy import parse_allowed
 from cloud_hub.pki.authority import Authority
 from cloud_hub.pki.signer import DesiredSigner
@@ -85,6 +90,7 @@ class Core:
     audit: Audit
     devices: Devices
     secrets: Secrets
+    registries: OutsideRegistries
     datastores: Datastores
     telemetry_stores: TelemetryStores
     files: Files
@@ -119,6 +125,7 @@ class Core:
             audit=audit,
             devices=Devices(database, authority, facts, audit),
             secrets=secrets,
+            registries=OutsideRegistries(database, secrets, RegistryAccess.of(settings)),
             datastores=datastores,
             telemetry_stores=telemetry_stores,
             files=Files(database, store, telemetry_stores),
@@ -189,6 +196,8 @@ def build_services(
         experiments=Experiments(database, blobs),
         models=models,
         images=Images(database, audit),
+        image_stores=ImageStores(database, core.registries, audit),
+        image_mover=ImageMover(database, blobs, core.registries),
         image_builds=_image_builds(settings, core, registry, models, activities, deltas),
         image_deltas=deltas,
         registry=registry,
@@ -265,6 +274,7 @@ def _image_builds(
         work_dir=data_dir / "work",
         cache_dir=data_dir / "cache",
         debian_mirror=settings.debian_mirror,
+        bases=Bases(core.database, registry.blobs, core.secrets, core.registries.access),
         registered=deltas.start,
     )
 
@@ -281,7 +291,7 @@ def _webhook_doors(settings: Settings, core: Core) -> tuple[KeySealedText, Guard
 
 def _blobs(settings: Settings, core: Core) -> Blobs:
     """Return the blobs; what a migration could not read in them is looked up now."""
-    blobs = Blobs(core.database, core.store, settings.data_dir / "work")
+    blobs = Blobs(core.database, core.store, settings.data_dir / "work", core.registries)
     complete_earlier(core.database, blobs)
     return blobs
 

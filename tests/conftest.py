@@ -1,5 +1,6 @@
 """What all tests share: a skip of a system test is a failure under CI; how they run side by side."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.hub.databases import Place, Servers
+from tests.hub.databases import Place, Servers, migrated_sqlite
 from tests.postgres import running_server, why_not
 from tests.side_by_side import Scheduling, long_first
+
+# What is collected stays: looking for garbage in it takes each worker 3 s of a core.
+gc.disable()
 
 # Times say nothing on a shared machine.
 settings.register_profile("headland", deadline=None)
@@ -26,6 +30,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let what takes long begin first."""
     items[:] = [items[place] for place in long_first([item.nodeid for item in items])]
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, but not in what is there already."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -70,7 +80,7 @@ def _place(kind: str, folder: Path, request: pytest.FixtureRequest, *, migrated:
     if kind == "sqlite":
         place = Place(kind, folder / "hub.db")
         if migrated:
-            place.open().migrate()
+            (folder / "hub.db").write_bytes(migrated_sqlite())
         yield place
         place.close()
         return

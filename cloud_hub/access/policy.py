@@ -93,6 +93,8 @@ IN_WORKSPACE: dict[str, Rule] = {
     "GET /images": "Reader",
     "POST /images": "Contributor",
     "POST /images/builds": "Contributor",
+    "GET /image-store": "Reader",
+    "PUT /image-store": "Owner",
     "GET /images/{image}": "Reader",
     "PATCH /images/{image}": "Contributor",
     "DELETE /images/{image}": "Contributor",

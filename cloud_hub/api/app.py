@@ -20,6 +20,7 @@ from cloud_hub.datastores.routes import router as datastores
 from cloud_hub.devices.enrolment_routes import router as enrolment
 from cloud_hub.devices.routes import router as devices
 from cloud_hub.experiments.routes import router as experiments
+from cloud_hub.image_stores.routes import router as image_stores
 from cloud_hub.images.routes import router as images
 from cloud_hub.models.routes import router as models
 from cloud_hub.registry.push_routes import router as registry_pushes
@@ -42,6 +43,7 @@ ROUTERS = (
     experiments,
     models,
     images,
+    image_stores,
     devices,
     rollouts,
     telemetry,

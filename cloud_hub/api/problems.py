@@ -15,6 +15,7 @@ from cloud_hub.archives.errors import ArchiveStorageError
 from cloud_hub.audit.errors import AuditBrokenError
 from cloud_hub.blobs.errors import ReadCacheError, StoreConfigError, StoreError
 from cloud_hub.broker.errors import BrokerError
+from cloud_hub.oci_client.errors import RegistryDeniedError, RegistryError, RegistryNotFoundError
 from cloud_hub.outbound.errors import OutboundFailedError, OutboundTooLargeError
 from cloud_hub.pki.errors import CsrRefusedError
 from cloud_hub.registry.errors import BlobKeptError, OciInputError, RangeInvalidError
@@ -47,6 +48,9 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     ReadCacheError: HTTPStatus.UNPROCESSABLE_ENTITY,
     OutboundFailedError: HTTPStatus.BAD_GATEWAY,
     OutboundTooLargeError: HTTPStatus.BAD_GATEWAY,
+    RegistryError: HTTPStatus.BAD_GATEWAY,
+    RegistryNotFoundError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    RegistryDeniedError: HTTPStatus.UNPROCESSABLE_ENTITY,
     ArchiveStorageError: HTTPStatus.INSUFFICIENT_STORAGE,
     OciInputError: HTTPStatus.BAD_REQUEST,
     RangeInvalidError: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,

@@ -12,7 +12,8 @@ class ArchiveLimits:
     ``max_ratio`` is expanded bytes over the archive's own, and counts above ``ratio_from_bytes``
     expanded bytes: a small text may be compressed a thousandfold and harm nobody. Names are
     measured in bytes of UTF-8; ``max_depth`` counts the parts of a path. ``max_header_bytes`` is
-    one extended header of a tar.
+    one extended header of a tar. ``leave_out_links`` is for archives whose links say nothing that their
+    files do not say: a link in a tar is then passed over instead of refused, and never made.
     """
 
     max_entries: int = 20_000
@@ -24,6 +25,7 @@ class ArchiveLimits:
     max_ratio: int = 200
     ratio_from_bytes: int = 16 * MIB
     max_header_bytes: int = 16 * 1024
+    leave_out_links: bool = False
     # Resident memory cannot be more than the address space, so the figure holds by construction.
     memory_bytes: int = 64 * MIB
     cpu_s: int = 120

@@ -36,12 +36,15 @@ def tar_entries(file: BinaryIO, tree: Tree, *, compressed: bool) -> Iterator[Ent
         fileobj=stream,
         mode="r|",
         errorlevel=2,
-        tarinfo=_header_class(tree),
+        tarinfo=header_class(tree),
         encoding="utf-8",
         errors="strict",
     ) as tar:
         while (member := tar.next()) is not None:
-            yield _entry(tar, member)
+            if tree.limits.leave_out_links and member.type in LINKS:
+                tree.count()
+            else:
+                yield _entry(tar, member)
             # It keeps every header it has seen.
             tar.members.clear()
     while stream.read(CHUNK_BYTES):
@@ -59,7 +62,7 @@ class _Counted:
         return data
 
 
-def _header_class(tree: Tree) -> type[tarfile.TarInfo]:
+def header_class(tree: Tree) -> type[tarfile.TarInfo]:
     """Return the class that `tarfile` makes of headers, bounded by the limits of ``tree``."""
 
     class Header(tarfile.TarInfo):

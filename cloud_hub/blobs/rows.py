@@ -23,7 +23,8 @@ class BlobRow(Base):
 class BlobLinkRow(Base):
     """A blob belongs to a repository (``ws/image``) or to one of the owners in `cloud_hub.blobs.owners`.
 
-    Bytes are stored once however many links there are; without a link they cannot be read.
+    Bytes are stored once however many links there are; without a link they cannot be read. With a
+    ``place`` they are in another registry (`cloud_hub.image_stores`), and this link keeps none here.
     """
 
     __tablename__ = "blob_links"
@@ -33,6 +34,7 @@ class BlobLinkRow(Base):
     digest: Mapped[str] = mapped_column(primary_key=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     media_type: Mapped[str]
+    place: Mapped[str | None] = mapped_column(default=None)
     created_at: Mapped[datetime]
 
 

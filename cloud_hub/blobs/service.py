@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
@@ -25,11 +26,22 @@ CHUNK_BYTES = 1 << 20
 OCTETS = "application/octet-stream"
 
 
-class Blobs:
-    """Content-addressed bytes over an object store."""
+class Outside(Protocol):
+    """Bytes that other registries keep for repositories."""
 
-    def __init__(self, database: Database, store: ObjectStore, work_dir: Path) -> None:
+    def read(self, place: str, digest: str, size_bytes: int, offset: int, length: int) -> Iterator[bytes]:
+        """Yield a part of a blob; raises `HubError` at once where it cannot be had."""
+        ...
+
+
+class Blobs:
+    """Content-addressed bytes over an object store, or where their links say outside."""
+
+    def __init__(
+        self, database: Database, store: ObjectStore, work_dir: Path, outside: Outside | None = None
+    ) -> None:
         self._database = database
+        self._outside = outside
         self._store = store
         self._work_dir = work_dir
         work_dir.mkdir(parents=True, exist_ok=True)
@@ -71,21 +83,39 @@ class Blobs:
     def link(self, session: Session, owner: str, digest: str, size_bytes: int, media_type: str) -> None:
         """Let ``owner`` see a blob; raises `BlobGoneError` where its bytes are not in the store."""
         row = self.hold(session, digest)
+        known = session.get(BlobLinkRow, (owner, digest))
+        if known is not None and known.place is not None:
+            return
+        place = None
         if not self._store.exists(key_of(digest)):
-            raise BlobGoneError(
-                "the bytes are no longer on the hub", where=digest, fix="Upload the file again."
-            )
-        row.unlinked_at = None
-        if session.get(BlobLinkRow, (owner, digest)) is None:
+            place = _place_in(session, owner, digest)
+            if place is None:
+                raise BlobGoneError(
+                    "the bytes are no longer on the hub", where=digest, fix="Upload the file again."
+                )
+        else:
+            row.unlinked_at = None
+        if known is None:
             session.add(
                 BlobLinkRow(
                     owner=owner,
                     digest=digest,
                     size_bytes=size_bytes,
                     media_type=media_type,
+                    place=place,
                     created_at=datetime.now(UTC),
                 )
             )
+
+    def move_out(self, session: Session, owner: str, digest: str, place: str) -> None:
+        """Let a link say that its bytes are at ``place``, where they are by now; those here may go."""
+        row = self.hold(session, digest)
+        link = session.get(BlobLinkRow, (owner, digest))
+        if link is not None:
+            link.place = place
+            session.flush()
+        if not linked(session, digest):
+            row.unlinked_at = row.unlinked_at or datetime.now(UTC)
 
     def unlink(self, session: Session, owner: str, digest: str) -> None:
         """End a link; bytes that nobody links any more are marked for deletion."""
@@ -117,8 +147,26 @@ class Blobs:
             raise NotFoundError("no such blob here", where=digest, fix="Upload the file first.")
         return link
 
-    def read(self, digest: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes of a blob in chunks."""
+    def read(
+        self, digest: str, offset: int = 0, length: int | None = None, *, owner: str = ""
+    ) -> Iterator[bytes]:
+        """Yield the bytes of a blob in chunks; from outside where they are no longer here.
+
+        ``owner``: whose link counts of several that are outside, else any.
+        """
+        link = self._link_outside(digest, owner) if self._outside is not None else None
+        if link is None or link.place is None or self._outside is None or self.exists(digest):
+            return self._read_here(digest, offset, length)
+        wanted = length if length is not None else link.size_bytes - offset
+        return self._outside.read(link.place, digest, link.size_bytes, offset, wanted)
+
+    def _link_outside(self, digest: str, owner: str) -> BlobLinkRow | None:
+        query = select(BlobLinkRow).where(BlobLinkRow.digest == digest, BlobLinkRow.place.is_not(None))
+        with self._database.reading() as session:
+            found = session.scalars(query.order_by(BlobLinkRow.owner).limit(1000)).all()
+        return next((one for one in found if one.owner == owner), found[0] if found else None)
+
+    def _read_here(self, digest: str, offset: int, length: int | None) -> Iterator[bytes]:
         left = length if length is not None else self._store.size(key_of(digest)) - offset
         with self._store.open(key_of(digest), offset) as file:
             while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
@@ -162,8 +210,20 @@ class Blobs:
 
 
 def linked(session: Session, digest: str) -> bool:
-    """Does anybody link the blob?"""
-    return bool(session.scalar(select(exists().where(BlobLinkRow.digest == digest))))
+    """Does anybody link the bytes that are here?"""
+    here = exists().where(BlobLinkRow.digest == digest, BlobLinkRow.place.is_(None))
+    return bool(session.scalar(select(here)))
+
+
+def _place_in(session: Session, owner: str, digest: str) -> str | None:
+    """Return where another repository of the same workspace has the blob outside."""
+    workspace, slash, _ = owner.partition("/")
+    query = select(BlobLinkRow.place).where(
+        BlobLinkRow.owner.startswith(f"{workspace}/", autoescape=True),
+        BlobLinkRow.digest == digest,
+        BlobLinkRow.place.is_not(None),
+    )
+    return session.scalars(query.limit(1)).first() if slash else None
 
 
 def key_of(digest: str) -> str:

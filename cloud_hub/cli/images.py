@@ -5,6 +5,23 @@ from typing import Annotated
 
 import typer
 
+from cloud_hub.cli.build_options import (
+    Base,
+    BaseSecret,
+    Compression,
+    Conda,
+    Detach,
+    FpgaData,
+    FpgaPrecision,
+    FpgaReuseFactor,
+    Kind,
+    Lock,
+    Model,
+    Platform,
+    Pyproject,
+    Requirements,
+    Script,
+)
 from cloud_hub.cli.following import Follower
 from cloud_hub.cli.output import Format, Output, as_json, console, show, show_table, size
 from cloud_hub.cli.session import WorkspaceOption, group
@@ -18,28 +35,21 @@ app = group("Images: a model with all it needs to score.")
 @app.command(epilog="Example: headland image build digits --model digits:1 --base debian")
 def build(
     name: str,
-    model: Annotated[str, typer.Option(help="name:version, or name for the newest.")],
-    script: Annotated[Path | None, typer.Option(help="score.py with init() and run(raw_data).")] = None,
-    base: Annotated[
-        str, typer.Option(help="host: the hub's own Python; debian: packages of Debian 12.")
-    ] = "host",
-    platform: Annotated[
-        str, typer.Option(help="linux/amd64, linux/arm64, or both with a comma; else the hub's own.")
-    ] = "",
-    compression: Annotated[
-        str, typer.Option(help="gzip, which every engine reads, or zstd, which is smaller and faster.")
-    ] = "gzip",
-    requirements: Annotated[Path | None, typer.Option(help="A requirements.txt.")] = None,
-    pyproject: Annotated[
-        Path | None, typer.Option(help="A pyproject.toml; its dependencies are taken.")
-    ] = None,
-    conda: Annotated[
-        Path | None, typer.Option(help="A conda environment file; its pip part is taken.")
-    ] = None,
-    lock: Annotated[
-        Path | None, typer.Option(help="A lock of an image: the same packages once more.")
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for it.")] = False,
+    model: Model,
+    script: Script = None,
+    base: Base = "host",
+    base_secret: BaseSecret = None,
+    platform: Platform = "",
+    compression: Compression = "gzip",
+    requirements: Requirements = None,
+    pyproject: Pyproject = None,
+    conda: Conda = None,
+    lock: Lock = None,
+    kind: Kind = "cpu",
+    fpga_precision: FpgaPrecision = "ap_fixed<16,6>",
+    fpga_reuse_factor: FpgaReuseFactor = 1,
+    fpga_data: FpgaData = None,
+    detach: Detach = False,
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
 ) -> None:
@@ -50,12 +60,17 @@ def build(
             model,
             script,
             base=base,
+            base_secret=base_secret,
             platforms=[one.strip() for one in platform.split(",") if one.strip()],
             compression=compression,
             requirements=requirements,
             pyproject=pyproject,
             conda=conda,
             lock=lock,
+            kind=kind,
+            fpga_precision=fpga_precision,
+            fpga_reuse_factor=fpga_reuse_factor,
+            fpga_data=fpga_data,
         )
         if detach:
             show(begun, f"image-build {begun.id} is queued; headland activity follow {begun.id}")

@@ -1,7 +1,7 @@
 """What `headland workspace show` prints."""
 
 from cloud_hub.cli.output import cell, size
-from cloud_hub.sdk.workspace_types import TelemetryStore, WorkspaceOverview
+from cloud_hub.sdk.workspace_types import ImageStore, TelemetryStore, WorkspaceOverview
 
 HUB = "hub:"
 """How people name the hub's own store."""
@@ -17,6 +17,7 @@ def overview_text(found: WorkspaceOverview) -> str:
         f"  files: datastore {default.name}, {place}{secret}",
         *_telemetry_lines(found.telemetry),
         f"  images: the hub's registry, {found.images}",
+        *_image_lines(found.image_store),
         "  secrets: the hub's vault",
         "  " + ", ".join(f"{count} {name}" for name, count in found.counts.items()),
     ]
@@ -26,6 +27,25 @@ def overview_text(found: WorkspaceOverview) -> str:
 def place_name(datastore: str | None) -> str:
     """Return how a place of telemetry is told."""
     return "the hub's own store" if datastore is None else f"datastore {datastore}"
+
+
+def image_place(store: ImageStore) -> str:
+    """Return how the place of images is told."""
+    if store.url == HUB:
+        return "the hub's own store"
+    return store.url + (f", secret {store.secret}" if store.secret else "")
+
+
+def _image_lines(store: ImageStore) -> list[str]:
+    if store.url == HUB:
+        return []
+    lines = [f"    kept in {image_place(store)}"]
+    if store.pending_blobs:
+        lines.append(f"    on their way there: {store.pending_blobs} blobs")
+    if store.problem_code is not None:
+        told = f"{store.problem_what} [{store.problem_code}]"
+        lines.append(f"    waits since {cell(store.problem_since)}: {told}")
+    return lines
 
 
 def _telemetry_lines(store: TelemetryStore) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cloud_hub.cli.output import Format, Output, show, show_table
-from cloud_hub.cli.overview import HUB, overview_text, place_name
+from cloud_hub.cli.overview import HUB, image_place, overview_text, place_name
 from cloud_hub.cli.secret_input import read_value
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
@@ -88,6 +88,24 @@ def set_telemetry(
     with connect(workspace) as ws:
         store = ws.set_telemetry_store(None if datastore == HUB else datastore)
     show(store, f"new telemetry files of {ws.name} go to {place_name(store.datastore)}")
+
+
+@app.command(
+    "set-image-store",
+    epilog="Example: headland workspace set-image-store https://harbor.example/shop --secret harbor",
+)
+def set_image_store(
+    url: Annotated[str, typer.Argument(help="https://host[:port]/path; `hub:` for the hub's own store.")],
+    secret: Annotated[
+        str | None, typer.Option(help="A secret of the workspace with user:password, or a token.")
+    ] = None,
+    workspace: WorkspaceOption = "",
+    output: Output = Format.TEXT,
+) -> None:
+    """Let images go to an external registry, which is tried first; people and devices still ask the hub."""
+    with connect(workspace) as ws:
+        store = ws.set_image_store(None if url == HUB else url, secret=secret)
+    show(store, f"images of {ws.name} go to {image_place(store)}")
 
 
 @app.command("list", epilog="Example: headland workspace list --output json")

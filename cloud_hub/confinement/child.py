@@ -27,12 +27,13 @@ def limit(limits: dict[str, int]) -> None:
             raise OSError(ctypes.get_errno(), "prctl")
     for kind, value in (
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_AS, limits["memory_bytes"]),
         (resource.RLIMIT_FSIZE, limits["file_bytes"]),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
     ):
         resource.setrlimit(kind, (value, value))
+    if not limits["may_fork"]:
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     # SIGXCPU at the soft limit tells the hub why; the hard one cannot be caught.
     resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_s"], limits["cpu_s"] + 1))
     os.umask(0o077)

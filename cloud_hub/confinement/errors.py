@@ -4,7 +4,7 @@ from typing import Literal
 
 from cloud_hub.errors import HubError
 
-Ending = Literal["time", "memory", "killed", "answer", "failed", "stopped"]
+Ending = Literal["time", "memory", "killed", "answer", "failed", "cancelled"]
 
 
 class ChildLostError(HubError):
@@ -13,7 +13,7 @@ class ChildLostError(HubError):
     ``time``: wall or processor time. ``memory``: its address space. ``killed``: by a signal that no
     limit sends, such as a fault in a C library. ``answer``: no answer, or one beyond its bound.
     ``failed``: an exception that its module did not expect, whose type is in the words.
-    ``stopped``: the caller wanted it no longer.
+    ``cancelled``: whoever asked for the work no longer wants it.
     """
 
     code = "confined-child-lost"

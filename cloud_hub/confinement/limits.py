@@ -10,7 +10,8 @@ class ChildLimits:
     """Bounds of one child; the kernel keeps all but ``wall_s`` and ``answer_bytes``.
 
     ``memory_bytes`` bounds its address space, and so what can be resident. ``file_bytes`` is the
-    largest file that it may write; 0 means that it can write none.
+    largest file that it may write; 0 means that it can write none. ``may_fork`` is for a program that
+    has to start others, such as a compiler: each gets the same bounds, and all end with the child.
     """
 
     memory_bytes: int
@@ -19,3 +20,4 @@ class ChildLimits:
     file_bytes: int = 0
     open_files: int = 32
     answer_bytes: int = 4 * MIB
+    may_fork: bool = False

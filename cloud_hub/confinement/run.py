@@ -22,17 +22,20 @@ ROOT: Final = Path(__file__).parents[2]
 # the child may not start others.
 ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
 CHUNK_BYTES = 64 * 1024
-ASKED_S = 0.5
+LOOK_S: Final = 0.25
 
 
 def run_confined(
-    module: str, request: dict[str, Any], limits: ChildLimits, *, stopped: Callable[[], bool] = lambda: False
+    module: str,
+    request: dict[str, Any],
+    limits: ChildLimits,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Any:  # noqa: ANN401  JSON
     """Return what ``confined(request)`` of ``module`` answers in a child; both are JSON.
 
-    ``stopped`` is asked now and then whether the answer is wanted no longer.
-
-    Blocks, so call it in a thread. Raises `ChildLostError`; the child is gone in every case.
+    Blocks, so call it in a thread; ``cancelled`` is asked a few times a second. Raises `ChildLostError`;
+    the child is gone in every case, and what it started with it.
     """
     asked = {
         "limits": dataclasses.asdict(limits),
@@ -42,9 +45,9 @@ def run_confined(
     }
     deadline = time.monotonic() + limits.wall_s
     with _child() as child:
-        answer = _converse(child, json.dumps(asked).encode() + b"\n", limits.answer_bytes, deadline, stopped)
-        if answer is None and stopped():
-            raise ChildLostError("it was to stop", "stopped")
+        answer = _converse(
+            child, json.dumps(asked).encode() + b"\n", limits.answer_bytes, deadline, cancelled
+        )
         if answer is None:
             raise ChildLostError("it took longer than allowed", "time")
         try:
@@ -69,7 +72,10 @@ def _child() -> "Iterator[subprocess.Popen[bytes]]":
     try:
         yield child
     finally:
-        child.kill()
+        if child.returncode is None:
+            # Its session: what it started goes with it, where it was allowed to start anything.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
         with child:
             pass
 
@@ -79,9 +85,9 @@ def _converse(
     request: bytes,
     most_bytes: int,
     deadline: float,
-    stopped: Callable[[], bool],
+    cancelled: Callable[[], bool],
 ) -> bytes | None:
-    """Send the request, return all of the answer, up to one byte beyond its bound; None where it is over."""
+    """Send the request, return all of the answer, up to one byte beyond its bound; None out of time."""
     if child.stdin is None or child.stdout is None:
         raise ChildLostError("it has no pipes", "failed")
     with contextlib.suppress(BrokenPipeError):
@@ -93,9 +99,10 @@ def _converse(
     waiter.register(child.stdout, select.POLLIN)
     answer = bytearray()
     while len(answer) <= most_bytes:
-        left_s = deadline - time.monotonic()
-        if not waiter.poll(max(0.0, min(left_s, ASKED_S)) * 1000):
-            if left_s <= 0 or stopped():
+        if not waiter.poll(min(LOOK_S, max(0.0, deadline - time.monotonic())) * 1000):
+            if cancelled():
+                raise ChildLostError("it was cancelled", "cancelled")
+            if time.monotonic() >= deadline:
                 return None
             continue
         chunk = os.read(child.stdout.fileno(), CHUNK_BYTES)

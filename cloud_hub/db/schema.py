@@ -10,7 +10,9 @@ from cloud_hub.db import rows as hub_rows
 from cloud_hub.db.base import Base
 from cloud_hub.devices import rows as device_rows
 from cloud_hub.experiments import rows as experiment_rows
+from cloud_hub.image_stores import rows as image_store_rows
 from cloud_hub.images import rows as image_rows
+from cloud_hub.images.bases import rows as base_rows
 from cloud_hub.models import rows as model_rows
 from cloud_hub.registry import rows as registry_rows
 from cloud_hub.rollouts import rows as rollout_rows
@@ -23,6 +25,7 @@ DOMAINS = (
     access_rows,
     activity_rows,
     audit_rows,
+    base_rows,
     blob_rows,
     cluster_rows,
     datastore_rows,
@@ -30,6 +33,7 @@ DOMAINS = (
     experiment_rows,
     hub_rows,
     image_rows,
+    image_store_rows,
     model_rows,
     registry_rows,
     rollout_rows,

@@ -14,20 +14,23 @@ import msgspec
 from cloud_hub.activities.kinds import Progress
 from cloud_hub.blobs.service import Blobs
 from cloud_hub.db.engine import Database
+from cloud_hub.images.bases.for_builds import Bases, WorkspaceBases
 from cloud_hub.images.build.bases import Asked, Base, host_base
 from cloud_hub.images.build.build import PlatformPlan, build_image
 from cloud_hub.images.build.debian.base import DebianBases
 from cloud_hub.images.build.errors import OptionRefusedError
 from cloud_hub.images.build.lock import Lock, read_lock
-from cloud_hub.images.build.options import DEBIAN, GZIP, HOST, BuildOptions, Compression
+from cloud_hub.images.build.options import DEBIAN, FOREIGN, GZIP, HOST, BuildOptions, Compression
 from cloud_hub.images.build.papers import lock_of, with_papers
 from cloud_hub.images.build.pip_wheels import PipWheelSource
 from cloud_hub.images.build.ports import BuildInputs, BuiltImage, InputFile
 from cloud_hub.images.build.provenance import Origin
 from cloud_hub.images.build.requirements import RequirementsKind, read_requirements
+from cloud_hub.images.fpga.emulation import Inputs, make_fpga, ranges_in, with_fpga
+from cloud_hub.images.fpga.options import FpgaOptions
 from cloud_hub.images.layer_store import HubLayerStore
-from cloud_hub.models.describe import ONNX
-from cloud_hub.models.rows import ModelRow
+from cloud_hub.models.describe import ONNX, onnx_files
+from cloud_hub.models.rows import ModelBaselineRow, ModelRow
 
 LEFTOVERS: Final = ("*/download-*", "*/resolve-*")
 """What a build that was killed may leave in the cache."""
@@ -40,6 +43,13 @@ class FileInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     digest: str
 
 
+class FpgaInput(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an image of kind ``fpga`` is asked for, and the digest of the .npz that it is measured on."""
+
+    options: FpgaOptions
+    data_digest: str | None = None
+
+
 class BuildParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a build's activity keeps: all that the build needs, whichever process does it."""
 
@@ -49,10 +59,12 @@ class BuildParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     script_digest: str | None
     principal: str
     base: str = HOST
+    base_secret: str | None = None
     platforms: tuple[str, ...] = ()
     compression: Compression = GZIP
     requirements: FileInput | None = None
     lock_digest: str | None = None
+    fpga: FpgaInput | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +80,16 @@ class BuildJobs:
     """Makes images below ``work_dir``; ``cache_dir`` keeps what was downloaded."""
 
     def __init__(
-        self, database: Database, blobs: Blobs, work_dir: Path, cache_dir: Path, debian_mirror: str
+        self,
+        database: Database,
+        blobs: Blobs,
+        work_dir: Path,
+        cache_dir: Path,
+        debian_mirror: str,
+        bases: Bases | None,
     ) -> None:
+        self._database = database
+        self._foreign = bases
         self._blobs, self._work_dir, self._cache_dir = blobs, work_dir, cache_dir
         self._debian_mirror = debian_mirror
         self._layers = HubLayerStore(database, blobs)
@@ -88,7 +108,32 @@ class BuildJobs:
             self._blobs.as_folder(files) as model_dir,
         ):
             inputs = self._inputs(asked, model, files, model_dir, Path(folder))
-            return self._made(asked, inputs, Path(folder), progress)
+            told = _Log(progress)
+            if asked.fpga is not None:
+                inputs = self._with_fpga(asked.fpga, model, inputs, Path(folder), told)
+            return self._made(asked, inputs, Path(folder), told)
+
+    def _with_fpga(
+        self, asked: FpgaInput, model: ModelRow, inputs: BuildInputs, work_dir: Path, told: "_Log"
+    ) -> BuildInputs:
+        data = None
+        if asked.data_digest is not None:
+            data = work_dir / "data.npz"
+            self._blobs.copy_to(asked.data_digest, data)
+        with self._database.reading() as session:
+            row = session.get(ModelBaselineRow, model.id)
+            ranges = ranges_in(row.document) if row is not None else None
+        named = onnx_files([one.path for one in inputs.model_files])
+        by_path = {one.path: one.file for one in inputs.model_files}
+        parts = make_fpga(
+            by_path[named[0]] if len(named) == 1 else inputs.model_file,
+            asked.options,
+            inputs=Inputs(data, ranges),
+            work_dir=work_dir,
+            progress=told,
+            cancelled=told.progress.stopped,
+        )
+        return with_fpga(inputs, parts)
 
     def _inputs(
         self,
@@ -114,10 +159,11 @@ class BuildJobs:
             ),
         )
 
-    def _made(self, asked: BuildParameters, inputs: BuildInputs, work_dir: Path, progress: Progress) -> Made:
-        started_at, plans, told = datetime.now(UTC), list[PlatformPlan](), _Log(progress)
+    def _made(self, asked: BuildParameters, inputs: BuildInputs, work_dir: Path, told: "_Log") -> Made:
+        started_at, plans, progress = datetime.now(UTC), list[PlatformPlan](), told.progress
         lock = read_lock(self._blobs.read_small(asked.lock_digest)) if asked.lock_digest else None
         debian = DebianBases(self._cache_dir / "debian", mirror=self._debian_mirror, lock=lock)
+        foreign = self._foreign.of(asked.workspace, asked.base_secret) if self._foreign else None
         image = build_image(
             inputs,
             layers=self._layers,
@@ -126,7 +172,7 @@ class BuildJobs:
             progress=told,
             cancelled=progress.stopped,
             options=BuildOptions(asked.base, asked.platforms, asked.compression),
-            bases=_Bases(debian),
+            bases=_Bases(debian, foreign),
             planned=plans.extend,
         )
         kept = lock_of(asked.base, plans, debian.used)
@@ -165,6 +211,8 @@ class BuildJobs:
             files[asked.requirements.kind] = asked.requirements.digest
         if asked.lock_digest is not None:
             files["lock"] = asked.lock_digest
+        if asked.fpga is not None and asked.fpga.data_digest is not None:
+            files["fpga data"] = asked.fpga.data_digest
         return Origin(
             name=f"{asked.workspace}/{asked.name}",
             invocation=activity,
@@ -175,6 +223,7 @@ class BuildJobs:
                 "base": asked.base,
                 "platforms": list(asked.platforms),
                 "compression": asked.compression,
+                **({"fpga": msgspec.to_builtins(asked.fpga.options)} if asked.fpga else {}),
             },
             files=files,
         )
@@ -185,13 +234,16 @@ class _Bases:
     """The bases that a hub has."""
 
     debian: DebianBases
+    foreign: WorkspaceBases | None
 
     def base(self, asked: Asked, closing: ExitStack) -> Base:
         if asked.name == HOST:
             return host_base(asked.platform, closing)
         if asked.name == DEBIAN:
             return self.debian.base(asked, closing)
-        raise OptionRefusedError("this base is not built yet", where=asked.name, fix="Choose debian.")
+        if self.foreign is not None and asked.name.startswith(FOREIGN):
+            return self.foreign.base(asked, closing)
+        raise OptionRefusedError("no such base", where=asked.name, fix="Choose debian.")
 
 
 @dataclass

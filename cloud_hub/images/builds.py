@@ -16,12 +16,15 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import InvalidInputError, TooLargeError
+from cloud_hub.images.bases.for_builds import Bases
 from cloud_hub.images.build.errors import OptionRefusedError
 from cloud_hub.images.build.lock import read_lock
 from cloud_hub.images.build.options import FOREIGN, BuildOptions, checked
 from cloud_hub.images.build.ports import BuiltImage, PlatformImage
 from cloud_hub.images.build.requirements import LIMIT_BYTES, read_requirements
-from cloud_hub.images.build_job import BuildJobs, BuildParameters, FileInput, Made
+from cloud_hub.images.build_job import BuildJobs, BuildParameters, FileInput, FpgaInput, Made
+from cloud_hub.images.fpga.emulation import require_own_platform
+from cloud_hub.images.fpga.options import checked as checked_fpga
 from cloud_hub.images.platforms import ImageLayer, ImagePlatform
 from cloud_hub.images.registration import NewImage, built_by, register
 from cloud_hub.images.rows import ImageRow
@@ -53,8 +56,10 @@ class ImageBuilds:
         work_dir: Path,
         cache_dir: Path,
         debian_mirror: str = "",
+        bases: Bases | None = None,
         registered: Callable[[ImageRow], None] = lambda _: None,
     ) -> None:
+        self._bases = bases
         self._database = database
         self._blobs = blobs
         self._registry = registry
@@ -62,7 +67,7 @@ class ImageBuilds:
         self._activities = activities
         self._audit = audit
         self._registered = registered
-        self._jobs = BuildJobs(database, blobs, work_dir, cache_dir, debian_mirror)
+        self._jobs = BuildJobs(database, blobs, work_dir, cache_dir, debian_mirror, bases)
         activities.register(Kind(BUILD, self._build))
 
     def clear_leftovers(self) -> None:
@@ -80,15 +85,21 @@ class ImageBuilds:
         options: BuildOptions | None = None,
         requirements: FileInput | None = None,
         lock_digest: str | None = None,
+        base_secret: str | None = None,
+        fpga: FpgaInput | None = None,
     ) -> ActivityRow:
         """Queue the build of the next version of ``name``; what is not there is refused at once."""
         check_name(name, where="image name")
         model_row = self._models.get(workspace, *split_versioned(model, where="model"))
         require_servable(model_row, scripted=script_digest is not None)
         options = checked(options or BuildOptions())
-        if options.base.startswith(FOREIGN):
-            raise OptionRefusedError("this base is not built yet", where=options.base, fix="Choose debian.")
+        if self._bases is not None:
+            self._bases.check(workspace, options.base, base_secret)
+        elif options.base.startswith(FOREIGN):
+            raise OptionRefusedError("no such base", where=options.base, fix="Choose debian.")
         self._check_files(workspace, script_digest, requirements, lock_digest)
+        if fpga is not None:
+            fpga = self._checked(workspace, fpga, options, script_digest)
         parameters = BuildParameters(
             workspace=workspace,
             name=name,
@@ -96,10 +107,12 @@ class ImageBuilds:
             script_digest=script_digest,
             principal=by.principal,
             base=options.base,
+            base_secret=base_secret,
             platforms=options.platforms,
             compression=options.compression,
             requirements=requirements,
             lock_digest=lock_digest,
+            fpga=fpga,
         )
         with self._activities.starting() as session:
             row = self._activities.start_in(
@@ -107,6 +120,18 @@ class ImageBuilds:
             )
             self._audit.record(session, by, "image.build", name, workspace=workspace)
         return row
+
+    def _checked(
+        self, workspace: str, fpga: FpgaInput, options: BuildOptions, script_digest: str | None
+    ) -> FpgaInput:
+        require_own_platform(options.platforms)
+        if script_digest is not None:
+            raise OptionRefusedError(
+                "an image of kind fpga has a scoring script of its own", where="script", fix="Leave it out."
+            )
+        if fpga.data_digest is not None:
+            self._size_of(workspace, fpga.data_digest, "fpga data")
+        return FpgaInput(options=checked_fpga(fpga.options), data_digest=fpga.data_digest)
 
     def _check_files(
         self,
@@ -169,6 +194,7 @@ class ImageBuilds:
                     models=(model.id,),
                     base=made.base,
                     compression=asked.compression,
+                    kind="fpga" if asked.fpga is not None else "cpu",
                     packages=made.packages,
                     activity=activity,
                     created_by=asked.principal,

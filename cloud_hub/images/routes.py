@@ -14,7 +14,8 @@ from cloud_hub.errors import InvalidInputError
 from cloud_hub.images.attached import What, attached_to, read_attached
 from cloud_hub.images.build.options import GZIP, HOST, BuildOptions, Compression
 from cloud_hub.images.build.requirements import RequirementsKind
-from cloud_hub.images.build_job import FileInput
+from cloud_hub.images.build_job import FileInput, FpgaInput
+from cloud_hub.images.fpga.options import FpgaOptions, IoType, Strategy
 from cloud_hub.images.pushed import Pushed, register_pushed
 from cloud_hub.images.removal import delete_image
 from cloud_hub.images.schemas import AttachedAnswer, ImageAnswer, ImagePage, RegisterAsk, UseAnswer
@@ -35,6 +36,16 @@ class RequirementsAsk(Ask):
     digest: str
 
 
+class FpgaAsk(Ask):
+    """An image of kind ``fpga``: its arithmetic, and the digest of an uploaded .npz to measure it on."""
+
+    precision: str = "ap_fixed<16,6>"
+    reuse_factor: int = 1
+    io_type: IoType = "io_parallel"
+    strategy: Strategy = "Latency"
+    data_digest: str | None = None
+
+
 class BuildAsk(Ask):
     """What to build: a registered model, and digests of uploaded files where there are some.
 
@@ -45,10 +56,12 @@ class BuildAsk(Ask):
     model: str
     script_digest: str | None = None
     base: str = HOST
+    base_secret: str | None = None
     platforms: list[str] = Field(default_factory=list, max_length=16)
     compression: Compression = GZIP
     requirements: RequirementsAsk | None = None
     lock_digest: str | None = None
+    fpga: FpgaAsk | None = None
 
 
 @router.post("/builds", status_code=202)
@@ -65,8 +78,15 @@ def build(ask: BuildAsk, hub: Hub, who: Who) -> ActivityAnswer:
         options=options,
         requirements=FileInput(kind=found.kind, digest=found.digest) if found is not None else None,
         lock_digest=ask.lock_digest,
+        base_secret=ask.base_secret,
+        fpga=_fpga(ask.fpga) if ask.fpga is not None else None,
     )
     return ActivityAnswer.model_validate(row)
+
+
+def _fpga(ask: FpgaAsk) -> FpgaInput:
+    options = FpgaOptions(ask.precision, ask.reuse_factor, ask.io_type, ask.strategy)
+    return FpgaInput(options=options, data_digest=ask.data_digest)
 
 
 @router.post("", status_code=201)

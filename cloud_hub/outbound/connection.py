@@ -13,17 +13,21 @@ from cloud_hub.outbound.ports import Dialer
 
 
 class Deadline:
-    """A point in time that every wait ends at: a limit on each read alone is no limit on the sum."""
+    """A point in time that every wait ends at: a limit on each read alone is no limit on the sum.
 
-    def __init__(self, total_s: float) -> None:
+    With ``idle_s`` no single wait is longer than that.
+    """
+
+    def __init__(self, total_s: float, idle_s: float | None = None) -> None:
         self._end = time.monotonic() + total_s
+        self._idle_s = idle_s
 
     def left(self, most_s: float | None) -> float:
         """Return how long the next step may take; raises `httpcore.ReadTimeout` when time is over."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise httpcore.ReadTimeout("the request took longer than allowed")
-        return left if most_s is None else min(left, most_s)
+        return min([left, *(bound for bound in (most_s, self._idle_s) if bound is not None)])
 
 
 class PinnedBackend(httpcore.NetworkBackend):

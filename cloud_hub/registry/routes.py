@@ -67,7 +67,7 @@ def blob(workspace: str, image: str, digest: str, request: Request, hub: Hub, wh
     size = hub.registry.blob(repository, digest).size_bytes
 
     def read(offset: int, length: int) -> Iterator[bytes]:
-        chunks = hub.registry.blobs.read(digest, offset, length)
+        chunks = hub.registry.blobs.read(digest, offset, length, owner=repository)
         return _counted(chunks, hub, who.device.id, repository, digest) if who.device is not None else chunks
 
     return bytes_response(request, read, digest=digest, size_bytes=size)

@@ -49,7 +49,7 @@ from cloud_hub.sdk.types import (
 from cloud_hub.sdk.vault_types import AuditEntry, AuditVerdict, Secret, SecretVersion
 from cloud_hub.sdk.webhooks import Webhooks
 from cloud_hub.sdk.workspace import Workspace
-from cloud_hub.sdk.workspace_types import TelemetryStore, WorkspaceInfo, WorkspaceOverview
+from cloud_hub.sdk.workspace_types import ImageStore, TelemetryStore, WorkspaceInfo, WorkspaceOverview
 
 __all__ = [
     "Activity",
@@ -77,6 +77,7 @@ __all__ = [
     "HubUnreachableError",
     "Image",
     "ImagePlatform",
+    "ImageStore",
     "ImageUse",
     "Line",
     "Lineage",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cloud_hub.sdk.base_files import FILE, base_archive
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.errors import SdkError
 from cloud_hub.sdk.events import ActivityEvent
@@ -26,18 +27,27 @@ class BuildCalls:
         script: Path | None = None,
         *,
         base: str = "host",
+        base_secret: str | None = None,
         platforms: Sequence[str] = (),
         compression: str = "gzip",
         requirements: Path | None = None,
         pyproject: Path | None = None,
         conda: Path | None = None,
         lock: Path | None = None,
+        kind: str = "cpu",
+        fpga_precision: str = "ap_fixed<16,6>",
+        fpga_reuse_factor: int = 1,
+        fpga_data: Path | None = None,
     ) -> Activity:
         """Start to build image ``name`` of a model; follow the activity.
 
-        ``base`` is ``host`` or ``debian``; ``platforms`` are such as ``linux/arm64``, none is the hub's own;
+        ``base`` is ``host``, ``debian``, ``oci:REFERENCE`` (with ``base_secret``, the name of a secret of the
+        workspace, where the registry wants a login) or ``file:PATH``, an OCI layout (a folder or a tar) or
+        a docker-archive, which is uploaded; ``platforms`` are such as ``linux/arm64``, none is the hub's own;
         ``compression`` is ``gzip`` or ``zstd``. Of ``requirements``, ``pyproject``, ``conda`` and ``lock``
         at most one; without one the image has what the scoring server needs.
+        ``kind`` is ``cpu`` or ``fpga``: a fixed-point emulation
+        with ``fpga_precision``, measured on the arrays of ``fpga_data``, an .npz file.
         """
         files = {"requirements": requirements, "pyproject": pyproject, "conda": conda}
         given = {kind: path for kind, path in files.items() if path is not None}
@@ -46,16 +56,25 @@ class BuildCalls:
         asked = [
             {"kind": kind, "digest": self._uploaded(path)} for kind, path in given.items() if path is not None
         ]
-        body = {
+        body: dict[str, object] = {
             "name": name,
             "model": model,
             "script_digest": self._uploaded(script),
-            "base": base,
+            "base": self._uploaded_base(base),
+            "base_secret": base_secret,
             "platforms": list(platforms),
             "compression": compression,
             "requirements": asked[0] if asked else None,
             "lock_digest": self._uploaded(lock),
         }
+        if kind == "fpga":
+            body["fpga"] = {
+                "precision": fpga_precision,
+                "reuse_factor": fpga_reuse_factor,
+                "data_digest": self._uploaded(fpga_data),
+            }
+        elif kind != "cpu" or fpga_data is not None:
+            raise SdkError("the kind is not fpga", where="kind", fix="Choose cpu, or fpga for --fpga-data.")
         return self._client.post(f"{self._path}/images/builds", body, Activity)
 
     def build_image(
@@ -66,12 +85,17 @@ class BuildCalls:
         on_event: Callable[[ActivityEvent], None] | None = None,
         *,
         base: str = "host",
+        base_secret: str | None = None,
         platforms: Sequence[str] = (),
         compression: str = "gzip",
         requirements: Path | None = None,
         pyproject: Path | None = None,
         conda: Path | None = None,
         lock: Path | None = None,
+        kind: str = "cpu",
+        fpga_precision: str = "ap_fixed<16,6>",
+        fpga_reuse_factor: int = 1,
+        fpga_data: Path | None = None,
     ) -> Image:
         """Build as `start_build` does and wait for it; ``on_event`` is told how it goes."""
         begun = self.start_build(
@@ -79,12 +103,17 @@ class BuildCalls:
             model,
             script,
             base=base,
+            base_secret=base_secret,
             platforms=platforms,
             compression=compression,
             requirements=requirements,
             pyproject=pyproject,
             conda=conda,
             lock=lock,
+            kind=kind,
+            fpga_precision=fpga_precision,
+            fpga_reuse_factor=fpga_reuse_factor,
+            fpga_data=fpga_data,
         )
         done = self.wait(begun.id, on_event)
         return self.image((done.result or {})["image"])
@@ -106,6 +135,12 @@ class BuildCalls:
         alone, or all.
         """
         return export_image(self._client, self.image(name), file, form=form, platform=platform)
+
+    def _uploaded_base(self, base: str) -> str:
+        if not base.startswith(FILE):
+            return base
+        with base_archive(Path(base.removeprefix(FILE))) as archive:
+            return f"blob:{self._uploaded(archive)}"
 
     def _uploaded(self, path: Path | None) -> str | None:
         if path is None:

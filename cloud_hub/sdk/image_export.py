@@ -68,7 +68,7 @@ class _Source:
         return data
 
     def blob(self, digest: str) -> Iterator[bytes]:
-        with self._client.stream(f"{self._path}/blobs/{digest}", {}) as answer:
+        with self._client.stream(self._path + f"/blobs/{digest}", {}) as answer:
             yield from answer.iter_raw(1 << 20)
 
     def manifests(self, platform: str | None) -> list[tuple[oci.Descriptor, bytes]]:

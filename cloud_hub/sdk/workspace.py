@@ -26,7 +26,7 @@ from cloud_hub.sdk.types import (
 )
 from cloud_hub.sdk.vault_types import DestroyedVersions, Secret, SecretValue, SecretVersion
 from cloud_hub.sdk.webhooks import Webhooks
-from cloud_hub.sdk.workspace_types import TelemetryStore, WorkspaceOverview
+from cloud_hub.sdk.workspace_types import ImageStore, TelemetryStore, WorkspaceOverview
 from contract.enrolment import Invitation
 
 PATIENCE_S = 300.0
@@ -52,6 +52,20 @@ class Workspace(ModelCalls, ImageCalls, BuildCalls):
     def set_telemetry_store(self, datastore: str | None) -> TelemetryStore:
         """Let new telemetry files go to a datastore, or (None) to the hub's own store; earlier ones stay."""
         return self._client.put(f"{self._path}/telemetry/store", {"datastore": datastore}, TelemetryStore)
+
+    def image_store(self) -> ImageStore:
+        """Return where new images go, and what waits."""
+        return self._client.get(f"{self._path}/image-store", ImageStore)
+
+    def set_image_store(self, url: str | None, *, secret: str | None = None) -> ImageStore:
+        """Let images go to an external registry, or (None) let new ones stay on the hub.
+
+        ``url`` is ``https://host[:port]/path``; ``secret`` names a secret of the workspace with
+        ``user:password`` or a token. The registry is tried first.
+        """
+        return self._client.put(
+            f"{self._path}/image-store", {"url": url or "hub:", "secret": secret}, ImageStore
+        )
 
     def start_run(
         self, experiment: str, *, parent: str | None = None, source: dict[str, str] | None = None

@@ -37,6 +37,21 @@ class TelemetryStore(msgspec.Struct, frozen=True, kw_only=True):
     held: list[HeldTelemetry]
 
 
+class ImageStore(msgspec.Struct, frozen=True, kw_only=True):
+    """Where new images go: the address of an external registry, or ``hub:``.
+
+    ``secret`` names its credential; ``pending_blobs`` wait on the hub to go there, and ``problem_*`` says
+    why, as of the last try.
+    """
+
+    url: str
+    secret: str | None
+    pending_blobs: int
+    problem_code: str | None
+    problem_what: str | None
+    problem_since: datetime | None
+
+
 class WorkspaceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A workspace as the hub knows it."""
 
@@ -53,5 +68,6 @@ class WorkspaceOverview(WorkspaceInfo, frozen=True, kw_only=True):
     default_datastore: DatastoreInfo
     telemetry: TelemetryStore
     images: str
+    image_store: ImageStore
     secrets: str
     counts: dict[str, int]

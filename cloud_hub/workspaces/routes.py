@@ -10,6 +10,7 @@ from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.datastores.first import FirstDatastore
 from cloud_hub.datastores.routes import DatastoreAnswer
 from cloud_hub.errors import InvalidInputError
+from cloud_hub.image_stores.routes import ImageStoreAnswer
 from cloud_hub.secrets.text import SecretText
 from cloud_hub.telemetry.routes import TelemetryStoreAnswer
 from cloud_hub.workspaces.overview import overview_of
@@ -77,6 +78,7 @@ class OverviewAnswer(WorkspaceAnswer):
     default_datastore: DatastoreAnswer
     telemetry: TelemetryStoreAnswer
     images: str
+    image_store: ImageStoreAnswer
     secrets: str
     counts: dict[str, int]
 
@@ -111,6 +113,7 @@ def show(hub: Hub, who: Who) -> OverviewAnswer:
         default_datastore=DatastoreAnswer.model_validate(found.default_datastore),
         telemetry=TelemetryStoreAnswer.model_validate(found.telemetry),
         images=f"{hub.settings.host}:{hub.settings.https_port}/{who.workspace}",
+        image_store=ImageStoreAnswer.model_validate(hub.image_stores.state(who.workspace)),
         secrets="hub:",
         counts=found.counts,
     )

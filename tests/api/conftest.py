@@ -21,11 +21,11 @@ from cloud_hub.access.tokens import make_token
 from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
 from cloud_hub.audit.actor import Actor
-from cloud_hub.init import initialise
 from cloud_hub.sdk import Context, Hub
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.wiring import Core, build_services
+from tests.api.hub import new_hub
 
 PASSWORD = "correct horse battery"
 ADMIN = Actor("admin")
@@ -92,8 +92,8 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def world(settings: Settings) -> Iterator[World]:
-    """A hub made by `initialise`, with two workspaces."""
-    admin_token = initialise(settings)
+    """A hub as `initialise` makes it, with two workspaces."""
+    admin_token = new_hub(settings)
     core = Core.open(settings)
     services = build_services(settings, core, lambda _device, _envelope: None)
     for workspace in ("shop", "lab"):
@@ -115,7 +115,9 @@ def serving(app: FastAPI, core: Core) -> Iterator[httpx.Client]:
     thread.start()
     try:
         tls = ssl.create_default_context(cafile=str(ca))
-        with httpx.Client(base_url=f"https://localhost:{listener.getsockname()[1]}", verify=tls) as client:
+        # Fifty passwords are hashed two at a time: how long that takes says nothing on a shared machine.
+        where = f"https://localhost:{listener.getsockname()[1]}"
+        with httpx.Client(base_url=where, verify=tls, timeout=60) as client:
             yield client
     finally:
         server.stop()

@@ -138,6 +138,7 @@ CHANGES: dict[str, Change] = {
     in_workspace("POST /datastores/{datastore}/default"): Change("datastore.make-default", before=_attached),
     in_workspace("DELETE /datastores/{datastore}"): Change("datastore.detach", before=_attached),
     in_workspace("PUT /telemetry/store"): Change("telemetry.set-store", {"datastore": "default"}),
+    in_workspace("PUT /image-store"): Change("workspace.set-image-store", {"url": "hub:"}),
     in_workspace("POST /models"): Change("model.register", {"name": "digits"}, before=_uploaded),
     in_workspace("PATCH /models/{model}"): Change("model.change", {"tags": {"a": "1"}}, before=_model),
     in_workspace("DELETE /models/{model}"): Change("model.delete", before=_model),

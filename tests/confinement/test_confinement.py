@@ -92,13 +92,32 @@ def test_a_child_cannot_start_another() -> None:
     assert work("fork") == "BlockingIOError"
 
 
-def test_work_that_is_wanted_no_longer_is_ended() -> None:
-    asked = []
+def sleepers(seconds: str) -> list[int]:
+    found = psutil.process_iter(["cmdline"])
+    return [one.pid for one in found if (one.info["cmdline"] or [])[:2] == ["sleep", seconds]]
 
-    def stopped() -> bool:
-        asked.append(1)
-        return len(asked) > 1
 
+def test_what_a_child_may_start_ends_with_it() -> None:
+    """A compiler, say; the sleeper has a time of its own to be found by."""
+    seconds = f"{600 + os.getpid()}.5"
+    began: list[int] = []
+
+    def cancelled() -> bool:
+        began.extend(sleepers(seconds))
+        return bool(began)
+
+    limits = dataclasses.replace(LIMITS, may_fork=True)
     with pytest.raises(ChildLostError) as caught:
-        run_confined(WORK, {"do": "sleep"}, LIMITS, stopped=stopped)
-    assert caught.value.ending == "stopped"
+        run_confined(WORK, {"do": "start_and_wait", "seconds": seconds}, limits, cancelled=cancelled)
+    assert caught.value.ending == "cancelled"
+    assert began
+    left = psutil.Process(began[0]) if psutil.pid_exists(began[0]) else None
+    if left is not None:
+        left.wait(20)
+    assert sleepers(seconds) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the child changes its user")
+def test_only_a_child_that_may_fork_can() -> None:
+    assert work("fork") == "BlockingIOError"
+    assert work("fork", dataclasses.replace(LIMITS, may_fork=True)) == "forked"

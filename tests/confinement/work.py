@@ -77,3 +77,8 @@ def fork(_: dict[str, Any]) -> str:
     except OSError as error:
         return type(error).__name__
     return "forked"
+
+
+def start_and_wait(request: dict[str, Any]) -> None:
+    with subprocess.Popen(["sleep", request["seconds"]]):
+        pass

@@ -34,7 +34,7 @@ def of_struct(kind: type[msgspec.Struct]) -> Facts:
             found |= {f"{field.name}.{key}": value for key, value in inner.items()}
             continue
         bounds = [getattr(field.type, name, None) for name in ("gt", "ge", "lt", "le")]
-        default = [] if field.default == () else field.default
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
         found[field.name] = (str(default), [f"{bound:g}" for bound in bounds if bound is not None])
     return {key: (default, [_plain(bound) for bound in bounds]) for key, (default, bounds) in found.items()}
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cloud_hub.db.engine import Database
 from tests.postgres import Postgres
@@ -26,6 +28,18 @@ class Place:
         """Close whatever was opened."""
         for database in self._opened:
             database.close()
+
+
+@cache
+def migrated_sqlite() -> bytes:
+    """Return a SQLite database with this release's schema and no rows: migrated once, then copied."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "hub.db"
+        database = Database(path)
+        database.migrate()
+        database.close()
+        assert not path.with_name("hub.db-wal").exists(), "the file has all of it"
+        return path.read_bytes()
 
 
 class Servers:

@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,9 +61,9 @@ def test_podman_runs_what_was_exported(shop: Shop, plain: Image, source: str, tm
     shared.mkdir()
     os.chown(shared, 65532, 65532)
     let_pass(shared)
-    with _podman(tmp_path) as podman:
+    with _podman() as podman:
         image = _run([*podman, "pull", "--quiet", f"{source}:{tmp_path / 'plain.tar'}"]).strip()
-        command = [*podman, "run", "--rm", "--name", "hl", "--runtime", "runc", "--cgroups=disabled"]
+        command = [*podman, "run", "--rm", "--name", "hl", "--runtime", "runc"]
         command += ["--network=none", "--read-only", "--volume", f"{shared}:/run/headland"]
         command += ["--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096"]
         command += ["--env", "HEADLAND_LISTEN=unix:/run/headland/score.sock", image]
@@ -80,21 +81,17 @@ def test_podman_runs_what_was_exported(shop: Shop, plain: Image, source: str, tm
 
 
 @contextmanager
-def _podman(folder: Path) -> Iterator[list[str]]:
-    root = [
-        "--root",
-        str(folder / "storage"),
-        "--runroot",
-        str(folder / "run"),
-        "--tmpdir",
-        str(folder / "tmp"),
-    ]
-    podman = ["podman", *root, "--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--events-backend=none"]
+def _podman() -> Iterator[list[str]]:
+    """Yield podman over storage of its own, in a folder with a short name: it takes no longer one."""
+    folder = Path(tempfile.mkdtemp(prefix="hl-"))
+    places = {"--root": "storage", "--runroot": "run", "--tmpdir": "tmp"}
+    own = [part for name, place in places.items() for part in (name, str(folder / place))]
+    podman = ["podman", *own, "--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--events-backend=none"]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 4096), hard))
     try:
         yield podman
     finally:
         subprocess.run([*podman, "rm", "-f", "--all"], check=False, capture_output=True, timeout=60)
-        subprocess.run(["umount", "-R", folder / "storage/vfs"], check=False, capture_output=True)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        shutil.rmtree(folder, ignore_errors=True)

@@ -2,15 +2,26 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.images.conftest import Built
+from cloud_hub.images.bases.archive_sources import open_archive
+from cloud_hub.images.bases.base import foreign_base
+from cloud_hub.images.bases.for_builds import as_build_base
+from cloud_hub.images.build import BuildInputs, PipWheelSource, build_image
+from cloud_hub.images.build.bases import Asked, Base
+from cloud_hub.images.build.options import BuildOptions
+from contract.digests import sha256
+from tests.bases.memory import MemoryFindings
+from tests.bases.pictures import picture_of_layer, tar_of
+from tests.images.conftest import Built, unpacked
 from tests.images.containers import ask, container, let_pass, until_ready
 
 LOOK = """
@@ -96,3 +107,63 @@ def test_it_scores_in_a_container_without_a_network(built: Built, rootfs: Path, 
         status, answer = ask(shared / "score.sock", "POST", "/v2/models/pump-wear/infer", json.dumps(body))
         assert status == 200, answer
         assert json.loads(answer)["outputs"][0]["data"] == [2.0, 4.0, 6.0]
+
+
+def test_an_image_over_a_base_from_elsewhere_scores(built: Built, tmp_path: Path) -> None:
+    """A layout with a Python, an environment that would lead it astray, and a start of its own."""
+    if os.geteuid() != 0 or shutil.which("runc") is None:
+        pytest.skip("needs root and runc")
+    runtime = built.image.manifests[0].layers[0]
+    run = {
+        "Env": [
+            "PATH=/opt/python/bin",
+            "LD_LIBRARY_PATH=/opt/python/lib",
+            "PYTHONHOME=/nowhere",
+            "PYTHONPATH=/no",
+        ],
+        "Entrypoint": ["/bin/false"],
+        "User": "0",
+        "WorkingDir": "/nowhere",
+    }
+    made = picture_of_layer(built.store().blob(runtime.digest).read_bytes(), runtime.diff_id, run)
+    source = open_archive(tar_of(made.write(tmp_path / "layout")), "blob:sha256:x", tmp_path / "files")
+    store = built.copied_store(tmp_path / "store")
+
+    class Layers:
+        def exists(self, digest: str) -> bool:
+            return store.blob(digest).exists()
+
+        def save_file(self, digest: str, path: Path) -> None:
+            shutil.copyfile(path, store.blob(digest))
+
+    class Bases:
+        def base(self, asked: Asked, closing: ExitStack) -> Base:
+            found = foreign_base(
+                source, asked.platform, blobs=Layers(), findings=MemoryFindings(), work_dir=asked.work_dir,
+                cancelled=asked.cancelled,
+            )  # fmt: skip
+            assert found.python.full_version == platform.python_version()
+            return as_build_base(found, closing)
+
+    image = build_image(
+        BuildInputs("pump-wear", 3, built.model, sha256(built.model.read_bytes())),
+        layers=store,
+        wheels=PipWheelSource(built.wheels),
+        work_dir=tmp_path,
+        progress=lambda fraction, message: None,
+        cancelled=lambda: False,
+        options=BuildOptions("blob:sha256:" + "0" * 64),
+        bases=Bases(),
+    )
+    assert image.manifests[0].layers[0].digest == made.layers[0], "a base's layers are taken as they are"
+    assert image.new_layers == 0, "the rest is what it is over any other base with this Python"
+    over = Built(tmp_path / "store", built.model, built.wheels, image, ())
+    rootfs = unpacked(over, tmp_path / "rootfs")
+    let_pass(rootfs)
+    with container(over, rootfs, tmp_path, "headland-foreign-base") as (shared, running):
+        until_ready(shared / "score.sock", running, tmp_path / "log")
+        status, body = ask(shared / "score.sock", "POST", "/v2/models/pump-wear/infer", INFER)
+    assert (status, json.loads(body)["outputs"][0]["data"]) == (200, [2.0, 4.0, 6.0])
+
+
+INFER = json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]})

@@ -155,9 +155,9 @@ class ImageDeltas:
                 "max_bytes": MAX_TAR_BYTES,
             }
             try:
-                answer = run_confined(WORKER, request, LIMITS, stopped=progress.stopped)
+                answer = run_confined(WORKER, request, LIMITS, cancelled=progress.stopped)
             except ChildLostError as error:
-                if error.ending == "stopped":
+                if error.ending == "cancelled":
                     raise ActivityStoppedError("the activity is to stop", where=progress.activity) from error
                 log.warning("no delta to layer %s: %s", pair.new.diff_id, error)
                 return None

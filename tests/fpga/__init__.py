@@ -1,0 +1,1 @@
+"""Images of kind fpga: conversion, emulation, agreement."""
