@@ -170,19 +170,15 @@ def build_services(
     kinds: Iterable[Kind] = (),
     broker_connected: Callable[[], bool] = lambda: True,
 ) -> Services:
-    """Return every service; ``push(device, envelope)`` tells a device what it shall run.
-
-    ``kinds`` of activities come on top of the hub's own.
-    """
-    database, audit = core.database, core.audit
-    limits, blobs = AttemptLimits(database), _blobs(settings, core)
+    """Return every service; ``push(device, envelope)`` tells a device what to run, ``kinds`` are more kinds."""
+    database, audit, blobs = core.database, core.audit, _blobs(settings, core)
+    limits = AttemptLimits(database)
     tokens = Tokens(database, limits, audit)
     sealed, outbound = _webhook_doors(settings, core)
     webhooks = Webhooks(database, sealed, audit, outbound.check)
     activities = _activities(settings, core, webhooks, kinds)
-    people = People(database, tokens, limits, audit)
+    people, registry = People(database, tokens, limits, audit), Registry(database, blobs)
     uploads = Uploads(database, blobs, _parts(settings, core, "uploads"), most_bytes=settings.max_model_bytes)
-    registry = Registry(database, blobs)
     deltas, pushes = _deltas(settings, core, registry, activities), _pushes(settings, core, blobs)
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     return Services(
