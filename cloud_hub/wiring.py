@@ -170,7 +170,7 @@ def build_services(
     kinds: Iterable[Kind] = (),
     broker_connected: Callable[[], bool] = lambda: True,
 ) -> Services:
-    """Return every service; ``push(device, envelope)`` tells a device what to run, ``kinds`` are more kinds."""
+    """Return every service; ``push(device, envelope)`` tells a device what to run; ``kinds`` are more."""
     database, audit, blobs = core.database, core.audit, _blobs(settings, core)
     limits = AttemptLimits(database)
     tokens = Tokens(database, limits, audit)
