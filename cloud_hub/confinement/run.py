@@ -87,7 +87,7 @@ def _converse(
     deadline: float,
     cancelled: Callable[[], bool],
 ) -> bytes | None:
-    """Send the request, return all of the answer, up to one byte beyond its bound; None where it is over."""
+    """Send the request, return all of the answer, up to one byte beyond its bound; None out of time."""
     if child.stdin is None or child.stdout is None:
         raise ChildLostError("it has no pipes", "failed")
     with contextlib.suppress(BrokenPipeError):
