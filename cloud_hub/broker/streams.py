@@ -1,5 +1,6 @@
 """What the server keeps on disk: telemetry that waits for the hub, and, bounded, what nobody needs."""
 
+import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,8 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from contract.topics import TELEMETRY_SUBJECTS
+
+log = logging.getLogger(__name__)
 
 TELEMETRY: Final = "TELEMETRY"
 _PARTITIONED: Final = "part"
@@ -72,17 +75,27 @@ async def ensure_telemetry(jetstream: JetStreamContext, plan: Plan) -> None:
 
 
 async def _ensure_consumer(jetstream: JetStreamContext, plan: Plan, partition: int) -> None:
-    await jetstream.add_consumer(
-        TELEMETRY,
-        ConsumerConfig(
-            durable_name=consumer_of(plan, partition),
-            filter_subject=f"{_PARTITIONED}.{partition}.>" if plan.partitions > 1 else None,
-            deliver_policy=DeliverPolicy.ALL,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT_S,
-            max_ack_pending=MAX_ACK_PENDING,
-        ),
+    """Make a consumer; one that believes it has had messages that are still to come is made anew.
+
+    A power cut can empty the file that says what a consumer is, and take the stream's last messages. The
+    server then forgets the consumer, and the next one of its name finds its old position: ahead of the
+    stream, it would be given nothing until the stream gets there.
+    """
+    name = consumer_of(plan, partition)
+    config = ConsumerConfig(
+        durable_name=name,
+        filter_subject=f"{_PARTITIONED}.{partition}.>" if plan.partitions > 1 else None,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT_S,
+        max_ack_pending=MAX_ACK_PENDING,
     )
+    made = await jetstream.add_consumer(TELEMETRY, config)
+    last = (await jetstream.stream_info(TELEMETRY)).state.last_seq
+    if made.delivered is not None and made.delivered.stream_seq > last:
+        log.warning("the broker lost messages it had: %s begins anew, devices send them again", name)
+        await jetstream.delete_consumer(TELEMETRY, name)
+        await jetstream.add_consumer(TELEMETRY, config)
 
 
 def _by_part(plan: Plan) -> SubjectTransform:

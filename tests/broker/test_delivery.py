@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import signal
+from pathlib import Path
 
 from nats.js.api import StreamState
 
@@ -53,6 +55,34 @@ async def test_telemetry_survives_a_restart_of_the_hub(
     (delivery,) = await second.bus.fetch_telemetry(10, 2.0)
     assert topics.parse_subject(delivery.subject) == ("cam-1", "telemetry", "inference")
     assert delivery.payload == b"one"
+
+
+async def test_a_consumer_that_a_power_cut_left_ahead_of_its_stream_begins_anew(
+    fleet: Fleet, start_broker: StartBroker, connect: Connect, tmp_path: Path
+) -> None:
+    """Found by sixty power cuts: the messages as they were, the consumer's position as it became."""
+    first = await start_broker()
+    cam, topic = fleet.enrol("cam-1"), topics.telemetry("cam-1", "inference")
+    device = await connect(first, cam)
+    await asyncio.to_thread(device.publish, topic, b"one")
+    assert await drain(first.bus, 1) == [b"one"]
+    await first.stop()
+    (stream,) = tmp_path.rglob("streams/TELEMETRY")
+    shutil.copytree(stream / "msgs", tmp_path / "before")
+    second = await start_broker()
+    device = await connect(second, cam)
+    for number in range(20):
+        await asyncio.to_thread(device.publish, topic, b"%d" % number)
+    assert len(await drain(second.bus, 20)) == 20
+    await second.stop()
+    shutil.rmtree(stream / "msgs")
+    shutil.copytree(tmp_path / "before", stream / "msgs")
+    for name in ("meta.inf", "meta.sum"):
+        (stream / "obs/ingest" / name).write_bytes(b"")
+    third = await start_broker()
+    device = await connect(third, cam)
+    await asyncio.to_thread(device.publish, topic, b"after")
+    assert await drain(third.bus, 1) == [b"after"]
 
 
 async def test_acknowledged_telemetry_is_gone_and_the_rest_is_not(

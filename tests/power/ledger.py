@@ -22,6 +22,8 @@ class Ledger:
         self._folder, self._meter, self._manifest = folder, meter, manifest
         self.models: dict[str, str] = {}
         self.rollouts: dict[tuple[str, int], None] = {}
+        self.refused: dict[str, str] = {}
+        """What each was last told instead of a yes."""
         self._looked_at = 0
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -107,7 +109,8 @@ class Ledger:
                 path.write_bytes(as_bytes(onnx_model(float(number))))
                 try:
                     model = hub.workspace().register_model(f"m{number % 3}", path)
-                except SdkError:
+                except SdkError as error:
+                    self.refused["model"] = str(error)
                     continue  # nobody was told that it is there
                 self.models[f"{model.name}:{model.version}"] = sha256(path.read_bytes())
 
@@ -118,7 +121,8 @@ class Ledger:
                 number += 1
                 try:
                     rollout = hub.workspace().apply_rollout(self._manifest(f"r{number % 3}"))
-                except SdkError:
+                except SdkError as error:
+                    self.refused["rollout"] = str(error)
                     continue
                 self.rollouts[rollout.name, rollout.revision] = None
 

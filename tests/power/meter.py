@@ -38,6 +38,11 @@ class Meter:
         """Its device id."""
         return self._identity.facts.device
 
+    def standing(self) -> str:
+        """Say where its samples are, for whoever wonders why none are acknowledged."""
+        mark, connected = self._outbox.mark(STREAM), self._transport.is_connected()
+        return f"connected: {connected}, taken {self.taken}, acknowledged up to {mark}"
+
     def measure(self, samples: int) -> None:
         """Take the next samples and send them once there is a hub."""
         first, now_us = self.taken + 1, time.time_ns() // 1000

@@ -80,7 +80,8 @@ class Site:
         """Let all work until each has had something acknowledged, and a while longer."""
         before, deadline = self.ledger.counts, time.monotonic() + DEADLINE_S
         while any(now <= then for now, then in zip(self.ledger.counts, before, strict=True)):
-            assert time.monotonic() < deadline, f"nothing is acknowledged any more: {self.ledger.counts}"
+            told = f"{before} -> {self.ledger.counts}; {self.ledger.refused}; {self.meter.standing()}"
+            assert time.monotonic() < deadline, f"not all are acknowledged anything any more: {told}"
             time.sleep(0.01)
         time.sleep(more_s)
 
