@@ -95,6 +95,8 @@ class ProcessDriver(Driver):
     def _status(self, container_id: str, home: Path) -> ContainerStatus:
         record = process_record.recorded(home / OWN)
         running = record is not None and process_record.still_runs(record)
+        if not running and container_id not in self._exit_codes:
+            self._reap()  # it ended just now, between the last look at our children and this one
         return ContainerStatus(
             id=container_id,
             running=running,

@@ -130,11 +130,18 @@ def _member(hub: Services, asked: Grant, workspace: str, rule: str) -> Grant:
     role = asked.caller.role_in(workspace)
     if role is None:
         raise no_such_workspace(workspace)
-    if workspace not in asked.caller.memberships:  # an administrator may ask for one that is not there
-        hub.workspaces.get(workspace)
+    if not _is_there(hub, asked.caller, workspace):
+        raise no_such_workspace(workspace)
     if RANK[role] < RANK[rule]:
         raise ForbiddenError(f"your role {role} does not allow it", where=workspace, fix=f"It takes {rule}.")
     return replace(asked, workspace=workspace)
+
+
+def _is_there(hub: Services, caller: Caller, workspace: str) -> bool:
+    """Is it there, and for the caller? An administrator may ask for one that is not."""
+    if caller.role_in(workspace) is None:
+        return False
+    return workspace in caller.memberships or hub.workspaces.exists(workspace)
 
 
 def no_such_workspace(workspace: str) -> NotFoundError:
@@ -168,7 +175,7 @@ def _of_registry(request: Request, hub: Services, asked: Grant, workspace: str) 
         else:
             caller = hub.tokens.authenticate(secret, asked.address)
         found = replace(asked, workspace=workspace, signed_in=caller, scopes=scopes)
-        there = not workspace or caller.role_in(workspace) is not None
+        there = not workspace or _is_there(hub, caller, workspace)
     if not there:
         raise RepositoryUnknownError("no such repository", where=workspace)
     if workspace:

@@ -1,5 +1,7 @@
 """Which external registry a workspace's images go to."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,14 +16,35 @@ from cloud_hub.db.engine import Database
 from cloud_hub.errors import InvalidInputError
 from cloud_hub.image_stores.outside import OutsideRegistries
 from cloud_hub.image_stores.rows import ImageStoreRow
+from cloud_hub.oci_client.errors import RegistryDeniedError, RegistryError, RegistryNotFoundError
 from cloud_hub.oci_client.push import put_blob
 from cloud_hub.oci_client.references import HOST, PATH
+from cloud_hub.outbound.errors import OutboundFailedError, OutboundTooLargeError
 from cloud_hub.registry.rows import ManifestRow
 from contract.digests import sha256
 
 HUB: Final = "hub:"
 TRIAL: Final = "headland-check"
 TRIAL_DATA: Final = b"{}"
+
+
+class ImageStoreUnusableError(InvalidInputError):
+    """The registry that was to be a workspace's image store cannot be used, so nothing was changed."""
+
+    code = "image-store-unusable"
+
+
+@contextmanager
+def _unusable(url: str) -> Iterator[None]:
+    """Tell whoever gave an address that it is of no use; why a registry lets nobody in is told as it is."""
+    try:
+        yield
+    except (RegistryNotFoundError, RegistryDeniedError):
+        raise
+    except (RegistryError, OutboundFailedError, OutboundTooLargeError) as error:
+        raise ImageStoreUnusableError(
+            f"the registry cannot be used, {error.what}", where=url, fix="Check the address; is it up?"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -55,7 +78,8 @@ class ImageStores:
             registry, path = place
             door = self._outside.door(workspace, registry, secret)
             trial = f"{path or workspace}/{TRIAL}"
-            put_blob(door, trial, sha256(TRIAL_DATA), len(TRIAL_DATA), lambda: iter([TRIAL_DATA]))
+            with _unusable(url):
+                put_blob(door, trial, sha256(TRIAL_DATA), len(TRIAL_DATA), lambda: iter([TRIAL_DATA]))
         with self._database.transaction() as session:
             query = select(ImageStoreRow).where(ImageStoreRow.workspace == workspace)
             for row in session.scalars(query.with_for_update()).all():

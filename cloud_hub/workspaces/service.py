@@ -56,6 +56,11 @@ class Workspaces:
             rows = session.scalars(select(WorkspaceRow).order_by(WorkspaceRow.name)).all()
         return [row for row in rows if caller.role_in(row.name) is not None]
 
+    def exists(self, name: str) -> bool:
+        """Is there such a workspace?"""
+        with self._database.reading() as session:
+            return session.get(WorkspaceRow, name) is not None
+
     def get(self, name: str) -> WorkspaceRow:
         """Return a workspace; raises `NotFoundError`."""
         with self._database.reading() as session:

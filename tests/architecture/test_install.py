@@ -75,6 +75,7 @@ def test_the_extras_are_those_that_are_promised() -> None:
         "cli",
         "hub",
         "postgres",
+        "fpga",
         "demo",
         "dev",
     }

@@ -13,7 +13,7 @@ from benchmarks.bare_app import ANSWERS, bare_app
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
-OF_THE_PEERS = {"mlflow_moves"}  # run by their Python
+OF_THE_PEERS = {"mlflow_moves", "updates_training"}  # run by their Python
 PARTS = sorted({path.stem for path in FOLDER.glob("*.py")} - {"__init__"} - OF_THE_PEERS)
 
 

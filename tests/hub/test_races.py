@@ -32,7 +32,6 @@ RACERS = 16
 # by then. Names of models, models and blobs are locked by their rows (`FOR UPDATE`) besides.
 RIGHT_BY_ITSELF = [
     ("sqlite", generations),
-    ("sqlite", blob_links),
     ("postgresql", model_versions),
     ("postgresql", image_versions),
     ("postgresql", blob_links),

@@ -8,6 +8,7 @@ import pytest
 
 from cloud_hub.blobs.service import OCTETS
 from cloud_hub.errors import BlobGoneError
+from cloud_hub.image_stores.service import ImageStoreUnusableError
 from cloud_hub.oci_client.errors import RegistryDeniedError, RegistryNotFoundError
 from cloud_hub.oci_client.pull import fetch_manifest
 from cloud_hub.oci_client.push import has_blob
@@ -158,6 +159,17 @@ def test_another_registry_gets_everything(at: World, made: Picture) -> None:
     at.services.image_mover.move_all()
     assert has_blob(at.registry.requests(), "second/digits", made.layers[0])
     assert at.services.image_stores.state("shop").pending_blobs == 0
+
+
+def test_a_store_that_is_not_up_is_refused_and_nothing_is_changed(at: World) -> None:
+    before = at.services.image_stores.state("shop").url
+    at.registry.stop()
+    try:
+        with pytest.raises(ImageStoreUnusableError):
+            at.services.image_stores.choose("shop", f"https://{at.registry.name}/x", None, BY)
+    finally:
+        at.registry.start()
+    assert at.services.image_stores.state("shop").url == before
 
 
 def test_a_store_that_does_not_let_in_is_refused(at: World) -> None:

@@ -10,7 +10,6 @@ from cloud_hub.audit.actor import Actor
 from cloud_hub.blobs.rows import BlobRow
 from cloud_hub.errors import NotFoundError
 from cloud_hub.images.rows import ImageRow
-from cloud_hub.models.rows import ModelRow
 from cloud_hub.registry.errors import ImageKeptError, ManifestBlobUnknownError
 from cloud_hub.registry.rows import ManifestRow, TagRow, UnreachedRow
 from contract.digests import sha256
@@ -229,17 +228,10 @@ def _age(stage: Stage, age: timedelta) -> None:
 
 
 def _register(stage: Stage, digest: str, version: int) -> None:
-    """Register an image row as a build does; its model is as little as the database takes."""
-    now = datetime.now(UTC)
+    """Register an image row as a build does."""
     with stage.database.transaction() as session:
-        model = ModelRow(
-            workspace="shop", name="m", version=1, digest=digest, size_bytes=1, framework="onnx",
-            folder=False, description="", signature={}, pickled=False, created_by="ana", created_at=now,
-        )  # fmt: skip
-        session.add(model)
-        session.flush()
         row = ImageRow(
-            workspace="shop", name="digits", version=version, digest=digest, size_bytes=1, layers=[],
-            model=model.id, created_by="ana", created_at=now,
+            workspace="shop", name="digits", version=version, digest=digest, size_bytes=1, platforms=[],
+            created_by="ana", created_at=datetime.now(UTC),
         )  # fmt: skip
         session.add(row)
