@@ -277,10 +277,10 @@ def test_the_commands(stage: Stage, tmp_path: Path) -> None:
     )
     assert followed.stdout is not None
     first = followed.stdout.readline()
-    assert "step 0" in first, followed.communicate(timeout=30)
+    assert "step 0" in first, followed.communicate(timeout=120)
     assert "step 1" in followed.stdout.readline()
     os.kill(followed.pid, signal.SIGINT)
-    _, told = followed.communicate(timeout=30)
+    _, told = followed.communicate(timeout=120)
     assert (followed.returncode, "the activity goes on" in told) == (130, True)
     assert stage.workspace.activity(activity).state == "running"
     listed = headland(stage, "activity", "list", "--state", "running", "--output", "json")
