@@ -87,12 +87,14 @@ def report(chosen: str, ways: str) -> Iterator[str]:
                 share = f"{100 * figure.size_bytes / whole:.3f}"
                 making = f"{figure.make_s:.1f} s, {figure.make_mb:.0f} MB"
                 applying = f"{figure.apply_s:.2f} s, {figure.apply_mb:.0f} MB"
-                rows.append([case.name, way, f"{figure.size_bytes:,}", share, making, applying])
+                rows.append([f"{case.name}: {way}", f"{figure.size_bytes:,}", share, making, applying])
                 sys.stderr.write(" | ".join(rows[-1]) + "\n")
         if case.is_model:
             floor = floor_bytes(case)
-            rows.append([case.name, "entropy floor", f"{floor:,.0f}", f"{100 * floor / whole:.3f}", "", ""])
-    yield from table(["update", "way", "bytes", "%", "to make", "to apply"], rows)
+            rows.append(
+                [f"{case.name}: entropy floor", f"{floor:,.0f}", f"{100 * floor / whole:.3f}", "", ""]
+            )
+    yield from table(["update: way", "bytes", "%", "to make", "to apply"], rows)
 
 
 def _bytes(file: BinaryIO, at: int, size: int) -> bytes:

@@ -42,14 +42,20 @@ def zstd_apply(_old: Path, delta: Path) -> str:
 
 
 def patch_from_make(old: Path, new: Path, delta: Path) -> None:
-    """As ``zstd -19 --patch-from``: one window over all of the old file."""
+    """As ``zstd -19 --patch-from``: one window over both files, and tables large enough to index the old one.
+
+    The program sizes its tables by the old file; the library sizes them by the new one's, and then finds
+    little of what stands far back.
+    """
     from backports import zstd
 
     before, after = old.read_bytes(), new.read_bytes()
     options = {
         int(zstd.CompressionParameter.compression_level): 19,
-        int(zstd.CompressionParameter.window_log): min(27, (len(before) + len(after)).bit_length()),
-        int(zstd.CompressionParameter.enable_long_distance_matching): 1,
+        int(zstd.CompressionParameter.window_log): (len(before) + len(after)).bit_length(),
+        int(zstd.CompressionParameter.chain_log): 27,
+        int(zstd.CompressionParameter.hash_log): 27,
+        int(zstd.CompressionParameter.target_length): 4096,
     }
     prefix = zstd.ZstdDict(before, is_raw=True).as_prefix
     delta.write_bytes(zstd.compress(after, options=options, zstd_dict=prefix))
