@@ -1,14 +1,22 @@
 """The disk does what it is there for: what was synced stays, what was not is gone."""
 
 import os
+import random
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from tests.power.appender import RECORD_BYTES
 from tests.power.disk import Disk, why_not
+from tests.power.writers import standing_still
 
 pytestmark = pytest.mark.system
+APPENDER = Path(__file__).with_name("appender.py")
 
 
 @pytest.fixture
@@ -33,3 +41,44 @@ def test_what_was_synced_is_there_after_a_cut_and_nothing_else(disk: Disk) -> No
     disk.mount()
     assert (disk.root / "synced").read_bytes() == b"kept"
     assert {path.name for path in disk.root.iterdir()} == {"synced", "lost+found"}
+
+
+def told_and_there(disk: Disk, work_s: float, *, stopped: bool) -> tuple[int, int]:
+    """Cut the power under a program that appends; return how many records it told of and how many are there."""
+    file = disk.root / "records"
+    file.unlink(missing_ok=True)
+    with subprocess.Popen(
+        [sys.executable, str(APPENDER), str(file)], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "1\n"
+        time.sleep(work_s)
+        with standing_still(writer.pid) if stopped else nullcontext():
+            disk.cut()
+        told = [1, *map(int, writer.stdout)]
+    disk.unmount()
+    disk.mount()
+    return told[-1], file.stat().st_size // RECORD_BYTES
+
+
+def test_what_a_writer_that_stood_still_was_told_is_there(disk: Disk) -> None:
+    told, there = told_and_there(disk, 0.2, stopped=True)
+    assert there >= told > 1
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_what_a_writer_was_told_is_there_after_many_cuts(disk: Disk) -> None:
+    moments = random.Random(4)
+    for _ in range(250):
+        told, there = told_and_there(disk, moments.uniform(0.05, 0.3), stopped=True)
+        assert there >= told
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_negative_control_an_fsync_that_is_under_way_is_told_a_lie(disk: Disk) -> None:
+    """Why writers stand still: it is seen now and then, and once is enough here."""
+    moments = random.Random(5)
+    cuts = (told_and_there(disk, moments.uniform(0.05, 0.3), stopped=False) for _ in range(600))
+    assert any(there < told for told, there in cuts)

@@ -25,6 +25,7 @@ from tests.hub.test_models import as_bytes, onnx_model
 from tests.power.disk import Disk, why_not
 from tests.power.ledger import Ledger
 from tests.power.meter import Meter
+from tests.power.writers import standing_still
 
 pytestmark = pytest.mark.system
 CUTS = 2
@@ -87,7 +88,8 @@ class Site:
 
     def cut(self, live_on_s: float) -> None:
         """Cut the disk's power, a moment later the hub's, and bring both back."""
-        self.disk.cut()
+        with standing_still(self.stage.hub.pid):
+            self.disk.cut()
         time.sleep(live_on_s)  # a hub that answers 2xx now lies
         self.stage.hub.kill()
         self.disk.unmount()
