@@ -44,7 +44,7 @@ def test_what_was_synced_is_there_after_a_cut_and_nothing_else(disk: Disk) -> No
 
 
 def told_and_there(disk: Disk, work_s: float, *, stopped: bool) -> tuple[int, int]:
-    """Cut the power under a program that appends; return how many records it told of and how many are there."""
+    """Cut the power under a program that appends; return how many records it told of and how many stay."""
     file = disk.root / "records"
     file.unlink(missing_ok=True)
     with subprocess.Popen(
