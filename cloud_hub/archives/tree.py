@@ -40,6 +40,8 @@ class Tree:
         self.file_bytes += size_bytes
         if self.file_bytes > self.limits.max_total_bytes:
             raise ArchiveRefusedError("large", f"all files may have {self.limits.max_total_bytes} bytes")
+        # By what headers claim, before any of it is written: who claims less is caught as it expands.
+        self._judge_ratio(self.file_bytes)
         return parts
 
     def count(self) -> None:
@@ -51,12 +53,14 @@ class Tree:
     def expand(self, size_bytes: int) -> None:
         """Count bytes that came out of decompression."""
         self.expanded_bytes += size_bytes
-        allowed = max(self.limits.ratio_from_bytes, self.limits.max_ratio * self.archive_bytes)
-        if self.expanded_bytes > allowed:
-            raise ArchiveRefusedError("bomb", f"it expands more than {self.limits.max_ratio} times")
+        self._judge_ratio(self.expanded_bytes)
         # Headers and padding of a tar are more than its files; not more than twice, and 1 MiB.
         if self.expanded_bytes > 2 * self.limits.max_total_bytes + 1024**2:
             raise ArchiveRefusedError("large", f"all files may have {self.limits.max_total_bytes} bytes")
+
+    def _judge_ratio(self, size_bytes: int) -> None:
+        if size_bytes > max(self.limits.ratio_from_bytes, self.limits.max_ratio * self.archive_bytes):
+            raise ArchiveRefusedError("bomb", f"it expands more than {self.limits.max_ratio} times")
 
     def _spell(self, parts: Parts, is_folder: bool) -> None:
         if parts in self._files:

@@ -122,6 +122,13 @@ def gzip_bomb(size: int = 512 * MIB) -> bytes:
     return buffer.getvalue()
 
 
+def claiming(size_bytes: int) -> bytes:
+    """Return a tar with the header of a file, and nothing of it."""
+    one = member("f")
+    one.size = size_bytes
+    return one.tobuf()
+
+
 def sparse() -> bytes:
     one = member("f", tarfile.GNUTYPE_SPARSE)
     return one.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
@@ -198,6 +205,7 @@ TARS: dict[str, tuple[str, Build]] = {
     "damaged second header": ("damaged", lambda _: patched(tar(member("f"), member("g"), form=GNU),
                                                             b"g\0\0", b"h\0\0")),
     "bomb": ("bomb", lambda _: gzip_bomb()),
+    "bomb in a header": ("bomb", lambda _: gzip.compress(claiming(512 * MIB))),
     "bomb behind the end": ("bomb", lambda _: gzip.compress(tar(member("f")) + bytes(64 * MIB), 1)),
     "gzip cut off": ("damaged", lambda _: gzip.compress(tar(member("f")))[:-9]),
     "gzip of no tar": ("damaged", lambda _: gzip.compress(b"hello" * 400)),
