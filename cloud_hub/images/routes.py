@@ -3,13 +3,12 @@
 from typing import Annotated
 
 from fastapi import Query, Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.activities.schemas import ActivityAnswer
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Ask
-from cloud_hub.db.pages import MOST, Order
 from cloud_hub.errors import InvalidInputError
 from cloud_hub.images.attached import What, attached_to, read_attached
 from cloud_hub.images.build.options import GZIP, HOST, BuildOptions, Compression
@@ -18,15 +17,19 @@ from cloud_hub.images.build_job import FileInput, FpgaInput
 from cloud_hub.images.fpga.options import FpgaOptions, IoType, Strategy
 from cloud_hub.images.pushed import Pushed, register_pushed
 from cloud_hub.images.removal import delete_image
-from cloud_hub.images.schemas import AttachedAnswer, ImageAnswer, ImagePage, RegisterAsk, UseAnswer
-from cloud_hub.images.search import Search, search
+from cloud_hub.images.schemas import (
+    AttachedAnswer,
+    ImageAnswer,
+    ImagePage,
+    ImageQuery,
+    RegisterAsk,
+    UseAnswer,
+)
+from cloud_hub.images.search import search
 from cloud_hub.models.schemas import ChangeAsk
 from contract.ids import split_versioned
 
 router = guarded_router(f"{WORKSPACE}/images", "images")
-
-Texts = Annotated[list[str], Query(max_length=20)]
-Bytes = Annotated[int, Query(ge=0, lt=1 << 63)]
 
 
 class RequirementsAsk(Ask):
@@ -105,50 +108,10 @@ def register(ask: RegisterAsk, hub: Hub, who: Who) -> ImageAnswer:
 
 
 @router.get("")
-def images(
-    hub: Hub,
-    who: Who,
-    name: str | None = None,
-    tag: Texts = [],  # noqa: B006  FastAPI copies it
-    model: str | None = None,
-    platform: str | None = None,
-    digest: str | None = None,
-    package: str | None = None,
-    layer: str | None = None,
-    log: str | None = None,
-    base: str | None = None,
-    kind: str | None = None,
-    min_bytes: Bytes | None = None,
-    max_bytes: Bytes | None = None,
-    created_by: str | None = None,
-    created_after: AwareDatetime | None = None,
-    created_before: AwareDatetime | None = None,
-    latest: bool = False,
-    order: Order = "name",
-    limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
-    cursor: str | None = None,
-) -> ImagePage:
+def images(hub: Hub, who: Who, query: Annotated[ImageQuery, Query()]) -> ImagePage:
     """Find images: all that is said must hold; names, bases and layers may be globs."""
-    what = Search(
-        name=name,
-        tags=tag,
-        model=model,
-        platform=platform,
-        digest=digest,
-        package=package,
-        layer=layer,
-        log=log,
-        base=base,
-        kind=kind,
-        min_bytes=min_bytes,
-        max_bytes=max_bytes,
-        created_by=created_by,
-        created_after=created_after,
-        created_before=created_before,
-        latest=latest,
-        order=order,
-    )
-    return ImagePage.model_validate(search(hub.database, who.workspace, what, limit=limit, cursor=cursor))
+    page = search(hub.database, who.workspace, query.search(), limit=query.limit, cursor=query.cursor)
+    return ImagePage.model_validate(page)
 
 
 @router.get("/{image}")

@@ -6,6 +6,10 @@ from typing import Annotated
 from pydantic import Field
 
 from cloud_hub.api.schemas import Answer, Ask
+from cloud_hub.api.version_query import VersionQuery
+from cloud_hub.images.search import Search
+
+Bytes = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class RegisterAsk(Ask):
@@ -19,6 +23,24 @@ class RegisterAsk(Ask):
     models: Annotated[list[str], Field(max_length=100)] = Field(default_factory=list)
     description: str = ""
     tags: dict[str, str] = Field(default_factory=dict)
+
+
+class ImageQuery(VersionQuery):
+    """Which images to find; bases and layers may be globs too."""
+
+    model: str | None = None
+    platform: str | None = None
+    package: str | None = None
+    layer: str | None = None
+    log: str | None = None
+    base: str | None = None
+    kind: str | None = None
+    min_bytes: Bytes | None = None
+    max_bytes: Bytes | None = None
+
+    def search(self) -> Search:
+        """Return what to find."""
+        return Search(**self.wanted())
 
 
 class LayerAnswer(Answer):

@@ -5,25 +5,21 @@ from typing import Annotated
 
 import msgspec
 from fastapi import Query, Request, Response
-from pydantic import AwareDatetime
 
 from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.ranges import bytes_response
-from cloud_hub.db.pages import MOST, Order
 from cloud_hub.errors import InvalidInputError
 from cloud_hub.models.lineage import lineage
 from cloud_hub.models.removal import delete_model
-from cloud_hub.models.schemas import ChangeAsk, LineageAnswer, ModelAnswer, ModelAsk, ModelPage
-from cloud_hub.models.search import Search, search
+from cloud_hub.models.schemas import ChangeAsk, LineageAnswer, ModelAnswer, ModelAsk, ModelPage, ModelQuery
+from cloud_hub.models.search import search
 from cloud_hub.models.service import NewModel
 from contract.baseline import read_baseline
 from contract.digests import check_digest
 from contract.ids import split_versioned
 
 router = guarded_router(f"{WORKSPACE}/models", "models")
-
-Texts = Annotated[list[str], Query(max_length=20)]
 
 
 @router.post("", status_code=201)
@@ -33,40 +29,9 @@ def register(ask: ModelAsk, hub: Hub, who: Who) -> ModelAnswer:
 
 
 @router.get("")
-def models(
-    hub: Hub,
-    who: Who,
-    name: str | None = None,
-    tag: Texts = [],  # noqa: B006  FastAPI copies it
-    property: Texts = [],  # noqa: B006
-    framework: str | None = None,
-    run: str | None = None,
-    experiment: str | None = None,
-    digest: str | None = None,
-    created_by: str | None = None,
-    created_after: AwareDatetime | None = None,
-    created_before: AwareDatetime | None = None,
-    latest: bool = False,
-    order: Order = "name",
-    limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
-    cursor: str | None = None,
-) -> ModelPage:
+def models(hub: Hub, who: Who, query: Annotated[ModelQuery, Query()]) -> ModelPage:
     """Find models: all that is said must hold; a tag is ``key=value`` or ``key``, a name may be a glob."""
-    what = Search(
-        name=name,
-        tags=tag,
-        properties=property,
-        framework=framework,
-        run=run,
-        experiment=experiment,
-        digest=digest,
-        created_by=created_by,
-        created_after=created_after,
-        created_before=created_before,
-        latest=latest,
-        order=order,
-    )
-    page = search(hub.database, who.workspace, what, limit=limit, cursor=cursor)
+    page = search(hub.database, who.workspace, query.search(), limit=query.limit, cursor=query.cursor)
     return ModelPage.model_validate(page)
 
 

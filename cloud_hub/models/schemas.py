@@ -6,7 +6,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from cloud_hub.api.schemas import Answer, Ask
+from cloud_hub.api.version_query import Texts, VersionQuery
 from cloud_hub.models.files import MOST_FILES
+from cloud_hub.models.search import Search
 
 
 class FileAsk(Ask):
@@ -42,6 +44,20 @@ class ChangeAsk(Ask):
 
     description: str | None = None
     tags: dict[str, str | None] = Field(default_factory=dict)
+
+
+class ModelQuery(VersionQuery):
+    """Which models to find; a property is ``key=value`` or ``key``."""
+
+    property: Texts = Field(default_factory=list)
+    framework: str | None = None
+    run: str | None = None
+    experiment: str | None = None
+
+    def search(self) -> Search:
+        """Return what to find."""
+        found = self.wanted()
+        return Search(**found | {"properties": found.pop("property")})
 
 
 class FileAnswer(Answer):
