@@ -5,11 +5,11 @@ of the same number would be taken for one that runs the new one. So each device'
 far beyond. What a device says of itself once it is back counts as ever.
 """
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_hub.devices.rows import DeviceRow
-from cloud_hub.rollouts.rows import DesiredRow
+from cloud_hub.rollouts.current import newest_generations
 from cloud_hub.rollouts.service import FARTHEST, held
 
 ROOM = 1_000_000
@@ -17,7 +17,7 @@ ROOM = 1_000_000
 
 def leave_room(session: Session) -> None:
     """Note for each device that it may hold a generation up to `ROOM` beyond what is known."""
-    query = select(DesiredRow.device, func.max(DesiredRow.generation)).group_by(DesiredRow.device)
+    query = newest_generations()
     newest = {row[0]: row[1] for row in session.execute(query)}
     for row in session.scalars(select(DeviceRow)):
         generation = max(newest.get(row.id, 0), held(row)) + ROOM

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -10,9 +9,24 @@ import typer
 
 from cloud_hub.cli.images import app
 from cloud_hub.cli.output import Format, Output, cell, show, show_table, size
-from cloud_hub.cli.pairs import Pairs, pairs
+from cloud_hub.cli.pairs import Pairs, joined, pairs, tag_changes
 from cloud_hub.cli.session import WorkspaceOption
 from cloud_hub.cli.session import workspace as connect
+from cloud_hub.cli.version_options import (
+    After,
+    Before,
+    ChangedDescription,
+    Latest,
+    Limit,
+    NamePattern,
+    NewDescription,
+    NewTags,
+    Order,
+    RemovedTags,
+    TagFilter,
+    Tags,
+    utc,
+)
 from cloud_hub.sdk import Attached, Image, ImagePlatform, ImageUse, Workspace
 
 __all__ = ["app"]
@@ -31,8 +45,8 @@ def register(
     model: Annotated[
         Pairs, typer.Option(help="A model inside, name:version, or name for the newest; may be repeated.")
     ] = None,
-    tag: Annotated[Pairs, typer.Option(help="key=value; may be repeated.")] = None,
-    description: Annotated[str, typer.Option(help="What it is.")] = "",
+    tag: NewTags = None,
+    description: NewDescription = "",
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
 ) -> None:
@@ -48,10 +62,8 @@ def register(
     "list", epilog="Example: headland image list 'digits*' --tag stage=prod --platform linux/arm64 --latest"
 )
 def list_(
-    name: Annotated[
-        str | None, typer.Argument(metavar="PATTERN", help="A name; * and ? stand for anything.")
-    ] = None,
-    tag: Annotated[Pairs, typer.Option(help="key=value, or key; may be repeated.")] = None,
+    name: NamePattern = None,
+    tag: TagFilter = None,
     model: Annotated[
         str | None, typer.Option(help="Only with this model inside: name:version, or name.")
     ] = None,
@@ -73,13 +85,11 @@ def list_(
     by: Annotated[
         str | None, typer.Option("--created-by", "--by", help="Only built or registered by this person.")
     ] = None,
-    after: Annotated[datetime | None, typer.Option(help="Only registered after this time (UTC).")] = None,
-    before: Annotated[datetime | None, typer.Option(help="Only registered before this time (UTC).")] = None,
-    latest: Annotated[
-        bool, typer.Option("--latest", help="Only the newest version found of each name.")
-    ] = False,
-    order: Annotated[str, typer.Option(help="name or created; with - before it backwards.")] = "name",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    after: After = None,
+    before: Before = None,
+    latest: Latest = False,
+    order: Order = "name",
+    limit: Limit = None,
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
 ) -> None:
@@ -99,8 +109,8 @@ def list_(
             min_bytes=min_bytes,
             max_bytes=max_bytes,
             created_by=by,
-            created_after=after.replace(tzinfo=UTC) if after else None,
-            created_before=before.replace(tzinfo=UTC) if before else None,
+            created_after=utc(after),
+            created_before=utc(before),
             latest=latest,
             order=order,
             limit=limit,
@@ -148,17 +158,16 @@ def show_(
 @app.command(epilog="Example: headland image tag digits:1 stage=prod --remove candidate")
 def tag(
     image: Image_,
-    tags: Annotated[Pairs, typer.Argument(metavar="[TAG]...", help="key=value; may be repeated.")] = None,
-    remove: Annotated[Pairs, typer.Option(help="The key of a tag to take away; may be repeated.")] = None,
-    description: Annotated[str | None, typer.Option(help="A new description.")] = None,
+    tags: Tags = None,
+    remove: RemovedTags = None,
+    description: ChangedDescription = None,
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
 ) -> None:
     """Set and take away tags of a version, and change its description."""
-    change: dict[str, str | None] = {**dict.fromkeys(remove or ()), **pairs(tags)}
     with connect(workspace) as ws:
-        info = ws.change_image(image, description=description, tags=change)
-    show(info, f"{info.name}:{info.version}  {_joined(info.tags) or 'no tags'}")
+        info = ws.change_image(image, description=description, tags=tag_changes(tags, remove))
+    show(info, f"{info.name}:{info.version}  {joined(info.tags) or 'no tags'}")
 
 
 @app.command(epilog="Example: headland image delete digits:1")
@@ -189,14 +198,10 @@ def _line(image: Image) -> Sequence[object]:
         ", ".join(image.models),
         ", ".join(one.platform for one in image.platforms),
         size(image.size_bytes),
-        _joined(image.tags),
+        joined(image.tags),
         image.digest[:19],
         image.created_at,
     )
-
-
-def _joined(tags: dict[str, str]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in tags.items())
 
 
 def _facts(info: Image) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +10,24 @@ import typer
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from cloud_hub.cli.output import Format, Output, bar_of, cell, show, show_table, size
-from cloud_hub.cli.pairs import Pairs, pairs
+from cloud_hub.cli.pairs import Pairs, joined, pairs, tag_changes
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
+from cloud_hub.cli.version_options import (
+    After,
+    Before,
+    ChangedDescription,
+    Latest,
+    Limit,
+    NamePattern,
+    NewDescription,
+    NewTags,
+    Order,
+    RemovedTags,
+    TagFilter,
+    Tags,
+    utc,
+)
 from cloud_hub.sdk import Lineage, Model, SdkError
 from cloud_hub.sdk.transfer import Moved
 from contract.baseline import Baseline, read_baseline
@@ -28,11 +42,11 @@ def register(
     name: str,
     path: Annotated[Path, typer.Argument(help="An ONNX file, or a folder with one; else say --framework.")],
     run: Annotated[str | None, typer.Option(help="The run that made it.")] = None,
-    tag: Annotated[Pairs, typer.Option(help="key=value; may be repeated.")] = None,
+    tag: NewTags = None,
     property_: Annotated[
         Pairs, typer.Option("--property", help="key=value, never changed later; may be repeated.")
     ] = None,
-    description: Annotated[str, typer.Option(help="What it is.")] = "",
+    description: NewDescription = "",
     framework: Annotated[
         str | None, typer.Option(help="Such as sklearn: the files are kept as they are.")
     ] = None,
@@ -64,8 +78,8 @@ def register(
 
 @app.command("list", epilog="Example: headland model list 'digits*' --tag stage=prod --latest")
 def list_(
-    name: Annotated[str | None, typer.Argument(help="A name; * and ? stand for anything.")] = None,
-    tag: Annotated[Pairs, typer.Option(help="key=value, or key; may be repeated.")] = None,
+    name: NamePattern = None,
+    tag: TagFilter = None,
     property_: Annotated[
         Pairs, typer.Option("--property", help="key=value, or key; may be repeated.")
     ] = None,
@@ -74,13 +88,11 @@ def list_(
     experiment: Annotated[str | None, typer.Option(help="Only of this experiment's runs.")] = None,
     digest: Annotated[str | None, typer.Option(help="Only with this file, or this digest.")] = None,
     by: Annotated[str | None, typer.Option(help="Only registered by this person.")] = None,
-    after: Annotated[datetime | None, typer.Option(help="Only registered after this time (UTC).")] = None,
-    before: Annotated[datetime | None, typer.Option(help="Only registered before this time (UTC).")] = None,
-    latest: Annotated[
-        bool, typer.Option("--latest", help="Only the newest version found of each name.")
-    ] = False,
-    order: Annotated[str, typer.Option(help="name or created; with - before it backwards.")] = "name",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    after: After = None,
+    before: Before = None,
+    latest: Latest = False,
+    order: Order = "name",
+    limit: Limit = None,
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
 ) -> None:
@@ -95,8 +107,8 @@ def list_(
             experiment=experiment,
             digest=digest,
             created_by=by,
-            created_after=after.replace(tzinfo=UTC) if after else None,
-            created_before=before.replace(tzinfo=UTC) if before else None,
+            created_after=utc(after),
+            created_before=utc(before),
             latest=latest,
             order=order,
             limit=limit,
@@ -106,7 +118,7 @@ def list_(
             f"{m.name}:{m.version}",
             m.framework,
             size(m.size_bytes),
-            _joined(m.tags),
+            joined(m.tags),
             m.run,
             m.created_by,
             m.created_at,
@@ -142,17 +154,16 @@ def diff(
 @app.command(epilog="Example: headland model tag digits:1 stage=prod --remove candidate")
 def tag(
     model: Model_,
-    tags: Annotated[Pairs, typer.Argument(metavar="[TAG]...", help="key=value; may be repeated.")] = None,
-    remove: Annotated[Pairs, typer.Option(help="The key of a tag to take away; may be repeated.")] = None,
-    description: Annotated[str | None, typer.Option(help="A new description.")] = None,
+    tags: Tags = None,
+    remove: RemovedTags = None,
+    description: ChangedDescription = None,
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
 ) -> None:
     """Set and take away tags of a version, and change its description."""
-    change: dict[str, str | None] = {**dict.fromkeys(remove or ()), **pairs(tags)}
     with connect(workspace) as ws:
-        info = ws.change_model(model, description=description, tags=change)
-    show(info, f"{info.name}:{info.version}  {_joined(info.tags) or 'no tags'}")
+        info = ws.change_model(model, description=description, tags=tag_changes(tags, remove))
+    show(info, f"{info.name}:{info.version}  {joined(info.tags) or 'no tags'}")
 
 
 @app.command(epilog="Example: headland model delete digits:1")
@@ -209,10 +220,6 @@ def _read_baseline(path: Path) -> Baseline:
 def _short(value: str | None) -> str | None:
     """Return a digest as far as people compare it; anything else as it is."""
     return value[:19] if value is not None and value.startswith("sha256:") else value
-
-
-def _joined(tags: dict[str, str]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in tags.items())
 
 
 def _facts(info: Model) -> Iterator[str]:

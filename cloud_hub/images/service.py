@@ -14,7 +14,7 @@ from cloud_hub.errors import NotFoundError
 from cloud_hub.images.platforms import ImageLayer, ImagePlatform, from_document
 from cloud_hub.images.rows import ImageContentRow, ImageModelRow, ImageRow, ImageTagRow
 from cloud_hub.images.uses import ImageUse, uses_of
-from cloud_hub.models.labels import changed, check_description, check_labels
+from cloud_hub.models.labels import changed, rows_for
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.registry.names import repository_of
 
@@ -93,13 +93,7 @@ class Images:
         """Change the description and tags; a tag set to None is taken away."""
         with self._database.transaction() as session:
             row = find_image(session, workspace, name, version, locked=True)
-            if description is not None:
-                check_description(description)
-                row.description = description
-            after = changed(row.tags, tags or {})
-            check_labels(after, kind="tags")
-            kept = {label.key: label for label in row.labels}
-            row.labels = [_tagged(kept.get(key), key, value) for key, value in after.items()]
+            row.labels = rows_for(changed(row, description, tags), row.labels, ImageTagRow)
             self._audit.record(session, by, "image.change", f"{name}:{row.version}", workspace=workspace)
             return views(session, [row])[0]
 
@@ -134,13 +128,6 @@ def views(session: Session, rows: Sequence[ImageRow]) -> list[ImageView]:
     for image, name, version in found:
         names.setdefault(image, []).append(f"{name}:{version}")
     return [_view(row, names.get(row.id, [])) for row in rows]
-
-
-def _tagged(row: ImageTagRow | None, key: str, value: str) -> ImageTagRow:
-    if row is None:
-        return ImageTagRow(key=key, value=value)
-    row.value = value
-    return row
 
 
 def _view(row: ImageRow, models: list[str]) -> ImageView:

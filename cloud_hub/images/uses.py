@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_hub.devices.rows import DeviceRow
+from cloud_hub.rollouts.current import current
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from contract.messages import Reported
 
@@ -40,18 +41,8 @@ def uses_of(session: Session, workspace: str, images: Iterable[str]) -> list[Ima
 
 
 def _desired(session: Session, workspace: str, images: set[str]) -> Iterator[ImageUse]:
-    newest = (
-        select(DesiredRow.device, func.max(DesiredRow.generation).label("generation"))
-        .group_by(DesiredRow.device)
-        .subquery()
-    )
     rows = session.execute(
-        select(DesiredRow.device, RolloutRow.name, RolloutRow.revision, RolloutRow.images)
-        .join(
-            newest,
-            (newest.c.device == DesiredRow.device) & (newest.c.generation == DesiredRow.generation),
-        )
-        .join(RolloutRow, RolloutRow.id == DesiredRow.rollout)
+        current(DesiredRow.device, RolloutRow.name, RolloutRow.revision, RolloutRow.images)
         .join(DeviceRow, DeviceRow.id == DesiredRow.device)
         .where(RolloutRow.workspace == workspace, DeviceRow.revoked_at.is_(None))
         .order_by(RolloutRow.name, RolloutRow.revision, DesiredRow.device)

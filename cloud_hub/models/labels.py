@@ -1,9 +1,31 @@
-"""Tags and properties of models and images: the rules for both, and the tags that a change leaves. Pure."""
+"""Tags and properties of models and images: the rules for both, and what a change leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from cloud_hub.errors import InvalidInputError
 from contract.errors import FieldProblem
+
+
+class Labelled(Protocol):
+    """A version with a description and tags."""
+
+    description: Any
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Return its tags."""
+        ...
+
+
+class LabelRow(Protocol):
+    """A row of a tag."""
+
+    key: Any
+    value: Any
+
+
+Label = TypeVar("Label", bound=LabelRow)
 
 MOST = 50
 LONGEST_KEY = 100
@@ -34,7 +56,26 @@ def check_description(text: str) -> None:
         )
 
 
-def changed(tags: Mapping[str, str], change: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the tags after a merge patch (RFC 7396): None takes a tag away."""
-    merged: dict[str, str | None] = {**tags, **change}
-    return {key: value for key, value in merged.items() if value is not None}
+def changed(row: Labelled, description: str | None, tags: Mapping[str, str | None] | None) -> dict[str, str]:
+    """Give a version a new description, where there is one, and return the tags that it is to have.
+
+    ``tags`` is a merge patch (RFC 7396): None takes a tag away. Raises `InvalidInputError`.
+    """
+    if description is not None:
+        check_description(description)
+        row.description = description
+    merged: dict[str, str | None] = {**row.tags, **(tags or {})}
+    after = {key: value for key, value in merged.items() if value is not None}
+    check_labels(after, kind="tags")
+    return after
+
+
+def rows_for(tags: Mapping[str, str], kept: Iterable[Label], new: Callable[..., Label]) -> list[Label]:
+    """Return the rows of tags: those that are there already with their new values, else new ones."""
+    found = {row.key: row for row in kept}
+    rows = []
+    for key, value in tags.items():
+        row = found.get(key) or new(key=key, value=value)
+        row.value = value
+        rows.append(row)
+    return rows

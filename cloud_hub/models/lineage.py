@@ -13,6 +13,7 @@ from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.experiments.rows import MetricRow, RunRow
 from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.rows import ModelRow
+from cloud_hub.rollouts.current import current
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from contract.messages import Reported
 
@@ -86,19 +87,8 @@ def _run(session: Session, run: str) -> RunLineage | None:
 
 
 def _devices(session: Session, workspace: str, images: set[str]) -> Iterator[DeviceUse]:
-    newest = (
-        select(DesiredRow.device, func.max(DesiredRow.generation).label("generation"))
-        .group_by(DesiredRow.device)
-        .subquery()
-    )
     wanted_rows = session.execute(
-        select(DesiredRow.device, RolloutRow.images)
-        .join(
-            newest,
-            (newest.c.device == DesiredRow.device) & (newest.c.generation == DesiredRow.generation),
-        )
-        .join(RolloutRow, RolloutRow.id == DesiredRow.rollout)
-        .where(RolloutRow.workspace == workspace)
+        current(DesiredRow.device, RolloutRow.images).where(RolloutRow.workspace == workspace)
     ).all()
     desired: dict[str, dict[str, str]] = {row[0]: row[1] for row in wanted_rows}
     devices = session.execute(

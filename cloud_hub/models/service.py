@@ -19,7 +19,7 @@ from cloud_hub.errors import InvalidInputError, NotFoundError, TooLargeError
 from cloud_hub.experiments.rows import RunRow
 from cloud_hub.models.describe import Description, describe
 from cloud_hub.models.files import ModelFile, check_paths, digest_of
-from cloud_hub.models.labels import changed, check_description, check_labels
+from cloud_hub.models.labels import changed, check_description, check_labels, rows_for
 from cloud_hub.models.rows import ModelBaselineRow, ModelFileRow, ModelLabelRow, ModelNameRow, ModelRow
 from contract.baseline import Baseline
 from contract.ids import check_name
@@ -123,14 +123,10 @@ class Models:
             row = session.get(ModelRow, found.id, with_for_update=True)
             if row is None:
                 raise no_such_model(name, found.version)
-            if description is not None:
-                check_description(description)
-                row.description = description
-            after = changed(row.tags, tags or {})
-            check_labels(after, kind="tags")
-            kept = {label.key: label for label in row.labels if label.kind == "tag"}
+            after = changed(row, description, tags)
+            kept = [label for label in row.labels if label.kind == "tag"]
             properties = [label for label in row.labels if label.kind == "property"]
-            row.labels = properties + [_tagged(kept.get(key), key, value) for key, value in after.items()]
+            row.labels = properties + rows_for(after, kept, partial(ModelLabelRow, kind="tag"))
             target = f"{name}:{row.version}"
             self._audit.record(session, by, "model.change", target, workspace=workspace)
         return row
@@ -205,13 +201,6 @@ def _check_run(session: Session, workspace: str, run: str | None) -> None:
 
 def _labels(kind: str, labels: Mapping[str, str]) -> list[ModelLabelRow]:
     return [ModelLabelRow(kind=kind, key=key, value=value) for key, value in labels.items()]
-
-
-def _tagged(row: ModelLabelRow | None, key: str, value: str) -> ModelLabelRow:
-    if row is None:
-        return ModelLabelRow(kind="tag", key=key, value=value)
-    row.value = value
-    return row
 
 
 def no_such_model(name: str, version: int | None) -> NotFoundError:

@@ -18,6 +18,7 @@ from cloud_hub.errors import ManifestError, NotFoundError
 from cloud_hub.images.rows import ImageRow
 from cloud_hub.pki.signer import DesiredSigner
 from cloud_hub.registry.names import repository_of
+from cloud_hub.rollouts.current import newest_generations
 from cloud_hub.rollouts.manifest import Manifest, ModuleSpec, read_manifest
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from cloud_hub.rollouts.yaml_source import Source
@@ -107,8 +108,7 @@ class Rollouts:
         reported this generation yet; then ``running``, ``rolling`` or ``failed``.
         """
         found: dict[int, list[DeviceState]] = {rollout.id: [] for rollout in rollouts}
-        newest = select(DesiredRow.device, func.max(DesiredRow.generation).label("generation"))
-        held_now = newest.group_by(DesiredRow.device).subquery()
+        held_now = newest_generations().subquery()
         ids = list(found)
         query = (
             select(

@@ -32,8 +32,8 @@ class AuditLog:
             list[AuditEntry],
             principal=principal,
             action=action,
-            since=since.isoformat() if since else None,
-            until=until.isoformat() if until else None,
+            since=since,
+            until=until,
             before_seq=before,
             limit=limit,
         )

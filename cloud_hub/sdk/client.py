@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,13 +45,11 @@ class Client:
 
     def get(self, path: str, kind: type[T], /, **query: Any) -> T:  # noqa: ANN401  query values differ
         """GET and read the answer as ``kind``."""
-        params = {name: value for name, value in query.items() if value is not None}
-        return self._read(self.send("GET", path, params=params), kind)
+        return self._read(self.send("GET", path, params=_said(query)), kind)
 
     def get_bytes(self, path: str, /, **query: Any) -> bytes:  # noqa: ANN401  query values differ
         """GET a document as it is."""
-        params = {name: value for name, value in query.items() if value is not None}
-        return self.send("GET", path, params=params).content
+        return self.send("GET", path, params=_said(query)).content
 
     def post(self, path: str, body: Mapping[str, Any], kind: type[T]) -> T:
         """POST JSON and read the answer as ``kind``."""
@@ -150,6 +149,12 @@ class Client:
                 where=self.context.hub,
                 fix="Use the same release of SDK and hub.",
             ) from error
+
+
+def _said(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a query says, with times as ISO 8601."""
+    said = {name: value for name, value in query.items() if value is not None}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in said.items()}
 
 
 def _credential(token: str) -> dict[str, str]:

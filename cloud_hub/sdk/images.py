@@ -5,7 +5,7 @@ from datetime import datetime
 
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.image_types import Attached, Image, ImagePage, ImageUse
-from cloud_hub.sdk.pages import pages_of
+from cloud_hub.sdk.pages import change_of, items_of
 from cloud_hub.sdk.types import Activity
 
 
@@ -59,13 +59,12 @@ class ImageCalls:
             "min_bytes": min_bytes,
             "max_bytes": max_bytes,
             "created_by": created_by,
-            "created_after": created_after.isoformat() if created_after else None,
-            "created_before": created_before.isoformat() if created_before else None,
+            "created_after": created_after,
+            "created_before": created_before,
             "latest": latest,
             "order": order,
         }
-        pages = pages_of(self._client, f"{self._path}/images", ImagePage, query, limit)
-        return [image for page in pages for image in page.items]
+        return items_of(self._client, f"{self._path}/images", ImagePage, query, limit)
 
     def image(self, name: str) -> Image:
         """Return ``name`` (its newest version) or ``name:version``."""
@@ -94,10 +93,7 @@ class ImageCalls:
         self, name: str, *, description: str | None = None, tags: Mapping[str, str | None] | None = None
     ) -> Image:
         """Change a version's description and tags; a tag set to None is taken away, the others stay."""
-        body: dict[str, object] = {"tags": dict(tags or {})}
-        if description is not None:
-            body["description"] = description
-        return self._client.patch(f"{self._path}/images/{name}", body, Image)
+        return self._client.patch(f"{self._path}/images/{name}", change_of(description, tags), Image)
 
     def delete_image(self, name: str) -> None:
         """Delete ``name:version``; refused with ``image-in-use`` while a deployment uses it."""

@@ -10,7 +10,7 @@ import msgspec
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.differences import Difference, differences
 from cloud_hub.sdk.errors import SdkError
-from cloud_hub.sdk.pages import pages_of
+from cloud_hub.sdk.pages import change_of, items_of
 from cloud_hub.sdk.transfer import LocalFile, Moved, download, look_at, nobody, upload
 from cloud_hub.sdk.types import Lineage, Model, ModelPage
 from contract.baseline import Baseline
@@ -101,13 +101,12 @@ class ModelCalls:
             "experiment": experiment,
             "digest": digest,
             "created_by": created_by,
-            "created_after": created_after.isoformat() if created_after else None,
-            "created_before": created_before.isoformat() if created_before else None,
+            "created_after": created_after,
+            "created_before": created_before,
             "latest": latest,
             "order": order,
         }
-        pages = pages_of(self._client, f"{self._path}/models", ModelPage, query, limit)
-        return [model for page in pages for model in page.items]
+        return items_of(self._client, f"{self._path}/models", ModelPage, query, limit)
 
     def model(self, name: str) -> Model:
         """Return ``name`` (its newest version) or ``name:version``."""
@@ -117,10 +116,7 @@ class ModelCalls:
         self, name: str, *, description: str | None = None, tags: Mapping[str, str | None] | None = None
     ) -> Model:
         """Change a version's description and tags; a tag set to None is taken away, the others stay."""
-        body: dict[str, object] = {"tags": dict(tags or {})}
-        if description is not None:
-            body["description"] = description
-        return self._client.patch(f"{self._path}/models/{name}", body, Model)
+        return self._client.patch(f"{self._path}/models/{name}", change_of(description, tags), Model)
 
     def delete_model(self, name: str) -> None:
         """Delete ``name:version``; refused with ``model-in-use`` while an image holds it."""

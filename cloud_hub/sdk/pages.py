@@ -1,18 +1,19 @@
-"""Answers that come in pages."""
+"""Versions of models and images: answers that come in pages, and what a change of one says."""
 
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from cloud_hub.sdk.client import Client
 
 PAGE = 500
+Item_co = TypeVar("Item_co", covariant=True)
 
 
-class Paged(Protocol):
+class Paged(Protocol[Item_co]):
     """A page, and the cursor of the one behind it."""
 
     @property
-    def items(self) -> Sized:
+    def items(self) -> Sequence[Item_co]:
         """Return what is on the page."""
         ...
 
@@ -22,19 +23,23 @@ class Paged(Protocol):
         ...
 
 
-Page = TypeVar("Page", bound=Paged)
-
-
-def pages_of(
-    client: Client, path: str, kind: type[Page], query: Mapping[str, object], limit: int | None
-) -> Iterator[Page]:
-    """Yield pages until there are ``limit`` items in them, or all."""
-    cursor, left = None, limit
-    while left is None or left > 0:
-        most = PAGE if left is None else min(PAGE, left)
+def items_of(
+    client: Client, path: str, kind: type[Paged[Item_co]], query: Mapping[str, object], limit: int | None
+) -> list[Item_co]:
+    """Return what is found, from as many pages as it takes: ``limit`` items, or all."""
+    found: list[Item_co] = []
+    cursor: str | None = None
+    while limit is None or len(found) < limit:
+        most = PAGE if limit is None else min(PAGE, limit - len(found))
         page = client.get(path, kind, **query, cursor=cursor, limit=most)
-        yield page
+        found += page.items
         cursor = page.next
-        left = left - len(page.items) if left is not None else None
         if cursor is None:
-            return
+            break
+    return found
+
+
+def change_of(description: str | None, tags: Mapping[str, str | None] | None) -> dict[str, object]:
+    """Return the body that changes a version; what is not said stays, a tag of None goes."""
+    said: dict[str, object] = {"tags": dict(tags or {})}
+    return said if description is None else said | {"description": description}

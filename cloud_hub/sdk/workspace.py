@@ -108,8 +108,7 @@ class Workspace(ModelCalls, ImageCalls, BuildCalls):
 
     def pulled(self, device: str, since: datetime | None = None) -> Pulled:
         """Return how much the registry sent to a device."""
-        moment = since.isoformat() if since else None
-        return self._client.get(f"{self._path}/devices/{device}/pulled", Pulled, since=moment)
+        return self._client.get(f"{self._path}/devices/{device}/pulled", Pulled, since=since)
 
     def apply_rollout(self, manifest: str) -> Rollout:
         """Apply a rollout manifest (YAML text)."""

@@ -27,7 +27,7 @@ VERBS = {
     "stream": "GET",
     "events": "GET",
 }
-BY_HELPER = {"download": "GET", "_send_part": "PATCH", "pages_of": "GET"}
+BY_HELPER = {"download": "GET", "_send_part": "PATCH", "items_of": "GET"}
 """Functions of ``transfer.py`` and ``pages.py`` that ask for the path that they are given second."""
 WHOLE = "{}/v2/{}"
 """How an address of a repository begins: the hub's, then ``workspace/image`` as one."""
