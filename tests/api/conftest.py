@@ -22,7 +22,7 @@ from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
 from cloud_hub.audit.actor import Actor
 from cloud_hub.core import Core
-from cloud_hub.sdk import Context, Hub
+from cloud_hub.sdk import Context, Hub, Workspace
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.wiring import build_services
@@ -72,7 +72,7 @@ class World:
         """Return the SDK's door to this hub, as the administrator or as who has ``token``."""
         ca_pem = (self.core.certificate.parent / "ca.pem").read_text()
         where = str(self.client.base_url).rstrip("/")
-        return Hub(Context(hub=where, ca_pem=ca_pem, token=token or self.admin_token))
+        return Hub(Context(hub=where, ca_pem=ca_pem, token=token or self.admin_token, workspace="shop"))
 
     def administrator(self) -> str:
         """Return a new token of the administrator."""
@@ -93,7 +93,27 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def world(settings: Settings) -> Iterator[World]:
-    """A hub as `initialise` makes it, with two workspaces."""
+    """A hub of the test's own."""
+    with hub_of(settings) as world:
+        yield world
+
+
+@pytest.fixture
+def token(world: World) -> str:
+    """The token of a contributor to shop."""
+    return world.token("ana", {"shop": "Contributor"})
+
+
+@pytest.fixture
+def shop(world: World, token: str) -> Iterator[Workspace]:
+    """The workspace shop, as that contributor has it."""
+    with world.sdk(token) as hub:
+        yield hub.workspace("shop")
+
+
+@contextmanager
+def hub_of(settings: Settings) -> Iterator[World]:
+    """Run a hub as `initialise` makes it, with two workspaces."""
     admin_token = new_hub(settings)
     core = Core.open(settings)
     services = build_services(settings, core, lambda _device, _envelope: None)

@@ -2,11 +2,10 @@
 
 from cloud_hub.sdk.workspace import Workspace
 from tests.api.conftest import World
-from tests.api.test_models import connect
 
 
 def test_experiments_count_their_runs(world: World) -> None:
-    with connect(world, world.token("ana", {"shop": "Contributor", "lab": "Reader"})) as hub:
+    with world.sdk(world.token("ana", {"shop": "Contributor", "lab": "Reader"})) as hub:
         shop = hub.workspace()
         _check(shop)
         assert hub.workspace("lab").experiments() == []

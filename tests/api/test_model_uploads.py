@@ -13,7 +13,7 @@ from cloud_hub.sdk import HubRefusedError, SdkError, Workspace
 from cloud_hub.settings import Settings
 from contract.digests import sha256
 from tests.api.conftest import World, bearer
-from tests.api.test_models import MODELS, connect
+from tests.api.models import MODELS
 from tests.inspection import samples
 from tests.inspection.samples import CANARY, PICKLES, as_bytes, external, external_claiming, model
 
@@ -21,14 +21,9 @@ WEIGHTS = np.array([3.0, 5.0], np.float32).tobytes()
 
 
 @pytest.fixture
-def token(world: World) -> str:
-    return world.token("ana", {"shop": "Contributor"})
-
-
-@pytest.fixture
 def shop(world: World, token: str) -> Iterator[Workspace]:
     CANARY.unlink(missing_ok=True)
-    with connect(world, token) as hub:
+    with world.sdk(token) as hub:
         yield hub.workspace()
     assert not CANARY.exists(), "a pickle was loaded"
 

@@ -1,13 +1,11 @@
-"""The model registry over HTTPS, with the SDK as its client: register, find, change, fetch, delete."""
+"""The model registry over HTTPS, with the SDK as its client: register, find, change, delete."""
 
 import hashlib
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 import numpy as np
 import pytest
@@ -16,37 +14,11 @@ from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
-from cloud_hub.sdk import Hub, HubRefusedError, SdkError, Workspace, baseline
-from cloud_hub.sdk.context import Context
+from cloud_hub.sdk import HubRefusedError, Workspace, baseline
 from contract.messages import ModuleReport, OutboxReport, Reported
 from tests.api.conftest import World, bearer
-from tests.hub.test_models import as_bytes, onnx_model
-
-MODELS = "/api/v1/workspaces/shop/models"
-
-
-def connect(world: World, token: str) -> Hub:
-    ca_pem = (world.core.certificate.parent / "ca.pem").read_text()
-    url = str(world.client.base_url).rstrip("/")
-    return Hub(Context(hub=url, ca_pem=ca_pem, token=token, workspace="shop"))
-
-
-@pytest.fixture
-def token(world: World) -> str:
-    return world.token("ana", {"shop": "Contributor"})
-
-
-@pytest.fixture
-def shop(world: World, token: str) -> Iterator[Workspace]:
-    with connect(world, token) as hub:
-        yield hub.workspace()
-
-
-@pytest.fixture
-def scale(tmp_path: Path) -> Path:
-    path = tmp_path / "scale.onnx"
-    path.write_bytes(as_bytes(onnx_model()))
-    return path
+from tests.api.models import MODELS, folder_model
+from tests.api.models import scale as scale  # noqa: PLC0414  a fixture
 
 
 def names(models: list[Any]) -> list[str]:
@@ -93,16 +65,6 @@ def test_tags_change_and_properties_never(world: World, shop: Workspace, scale: 
     assert shop.model("scale:1").properties == {"p": "1"}
     with pytest.raises(HubRefusedError):
         shop.change_model("scale:1", tags={"k" * 101: "v"})
-
-
-def folder_model(tmp_path: Path) -> Path:
-    folder = tmp_path / "model"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "m.onnx").write_bytes(as_bytes(onnx_model()))
-    (folder / "sub/labels.txt").write_text("cat\ndog\n")
-    (folder / "ünïcode.json").write_text("{}")
-    (folder / "big.bin").write_bytes(b"0123456789" * 300_000)
-    return folder
 
 
 def test_a_folder_is_a_model_and_comes_back_as_it_was(shop: Workspace, tmp_path: Path) -> None:
@@ -178,7 +140,7 @@ def test_a_folder_without_one_onnx_model_needs_its_framework(shop: Workspace, tm
 @pytest.fixture
 def many(world: World, shop: Workspace, scale: Path) -> Workspace:
     """Models a-1 .. a-3, b-1 and tank, in versions, of two people and two experiments."""
-    with connect(world, world.token("bo", {"shop": "Contributor"})) as hub:
+    with world.sdk(world.token("bo", {"shop": "Contributor"})) as hub:
         bo = hub.workspace()
         with shop.start_run("one") as one, bo.start_run("two") as two:
             pass
@@ -245,70 +207,9 @@ def test_a_cursor_that_is_none_is_refused(world: World, token: str, cursor: str)
     assert wrong.status_code == 422
 
 
-def fetch(world: World, token: str, **headers: str) -> httpx.Response:
-    return world.client.get(f"{MODELS}/scale:1/files/scale.onnx", headers=bearer(token) | headers)
-
-
-def test_a_file_is_fetched_in_ranges(world: World, shop: Workspace, token: str, scale: Path) -> None:
-    data, size = scale.read_bytes(), scale.stat().st_size
-    model = shop.register_model("scale", scale)
-    whole = fetch(world, token)
-    assert (whole.status_code, whole.content, whole.headers["ETag"]) == (200, data, f'"{model.digest}"')
-    for asked, part in {
-        "bytes=0-4": data[:5],
-        "bytes=10-": data[10:],
-        "bytes=-7": data[-7:],
-        f"bytes=5-{size * 2}": data[5:],
-        f"bytes=-{size * 2}": data,
-    }.items():
-        answer = fetch(world, token, Range=asked)
-        assert (answer.status_code, answer.content) == (206, part), asked
-        assert answer.headers["Content-Range"].endswith(f"/{size}")
-    for asked in (f"bytes={size}-", "bytes=9-5", "bytes=-0"):
-        answer = fetch(world, token, Range=asked)
-        assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{size}")
-    for ignored in ("bytes=0-1,4-5", "lines=1-2", "bytes=-"):
-        assert fetch(world, token, Range=ignored).status_code == 200
-    other = fetch(world, token, Range="bytes=0-4", **{"If-Range": '"sha256:other"'})
-    assert (other.status_code, other.content) == (200, data)
-    assert fetch(world, token, **{"If-None-Match": f'"{model.digest}"'}).status_code == 304
-    head = world.client.head(f"{MODELS}/scale:1/files/scale.onnx", headers=bearer(token))
-    assert (head.headers["Content-Length"], head.content) == (str(size), b"")
-    assert world.client.get(f"{MODELS}/scale:1/files/other", headers=bearer(token)).status_code == 404
-
-
-def test_a_download_goes_on_where_it_was_cut(shop: Workspace, tmp_path: Path) -> None:
-    folder = folder_model(tmp_path)
-    model = shop.register_model("whole", folder)
-    big = next(file for file in model.files if file.path == "big.bin")
-    root = tmp_path / "to/whole-1"
-    root.mkdir(parents=True)
-    part = root / f".big.bin.{big.digest[-12:]}.part"
-    part.write_bytes((folder / "big.bin").read_bytes()[:1_000_000])
-    told: list[int] = []
-    shop.download_model("whole:1", tmp_path / "to", moved=lambda done, size: told.append(done))
-    assert min(told) > 1_000_000
-    assert (root / "big.bin").read_bytes() == (folder / "big.bin").read_bytes()
-    assert not part.exists()
-
-
-def test_a_part_file_with_other_bytes_never_becomes_the_model(shop: Workspace, tmp_path: Path) -> None:
-    model = shop.register_model("whole", folder_model(tmp_path))
-    big = next(file for file in model.files if file.path == "big.bin")
-    root = tmp_path / "to/whole-1"
-    root.mkdir(parents=True)
-    part = root / f".big.bin.{big.digest[-12:]}.part"
-    part.write_bytes(b"x" * 1000)
-    with pytest.raises(SdkError, match="digest"):
-        shop.download_model("whole:1", tmp_path / "to")
-    assert not (root / "big.bin").exists()
-    shop.download_model("whole:1", tmp_path / "to")
-    assert (root / "big.bin").stat().st_size == big.size_bytes
-
-
 def test_readers_find_and_fetch_and_change_nothing(world: World, shop: Workspace, scale: Path) -> None:
     shop.register_model("scale", scale)
-    with connect(world, world.token("rita", {"shop": "Reader"})) as hub:
+    with world.sdk(world.token("rita", {"shop": "Reader"})) as hub:
         rita = hub.workspace()
         assert names(rita.models()) == ["scale:1"]
         for refused in (
@@ -320,12 +221,12 @@ def test_readers_find_and_fetch_and_change_nothing(world: World, shop: Workspace
                 refused()
             assert caught.value.code == "forbidden"
     with (
-        connect(world, world.token("zoe", {"lab": "Owner"})) as hub,
+        world.sdk(world.token("zoe", {"lab": "Owner"})) as hub,
         pytest.raises(HubRefusedError) as caught,
     ):
         hub.workspace("shop").models()
     assert caught.value.code == "not-found"
-    with pytest.raises(HubRefusedError), connect(world, world.token("zoe", {"lab": "Owner"})) as hub:
+    with pytest.raises(HubRefusedError), world.sdk(world.token("zoe", {"lab": "Owner"})) as hub:
         hub.workspace("lab").model("scale")
 
 

@@ -19,17 +19,10 @@ from cloud_hub.sdk.errors import SdkError
 from cloud_hub.secrets.text import SecretText
 from tests.bases.pictures import PLATFORM, Picture, digest_of, picture, python_layers
 from tests.image_stores.hub import BY, World, hub
-from tests.oci_client.docker_registry import PASSWORD, USER, DockerRegistry, docker_registry, why_not
+from tests.oci_client.docker_registry import PASSWORD, USER, DockerRegistry
+from tests.oci_client.docker_registry import registry as registry  # noqa: PLC0414  a fixture
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with docker_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import io
 import json
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,8 @@ from tests.bases.pictures import (
     python_layers,
     tar_of,
 )
-from tests.oci_client.docker_registry import DockerRegistry, docker_registry, why_not
+from tests.oci_client.docker_registry import DockerRegistry, why_not
+from tests.oci_client.docker_registry import registry as registry  # noqa: PLC0414  a fixture
 from tests.oci_client.scripted import EVIL, GOOD, Request, Told, stage
 
 
@@ -268,14 +268,6 @@ def test_a_list_of_lists_is_refused(taker: Taker) -> None:
         source = RegistryBase(at.requests(None), parse_reference(f"{GOOD}/a/b"), cancelled=lambda: False)
         with pytest.raises(RegistryContentError, match="another list"):
             taker.take(source)
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with docker_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
 
 
 @pytest.mark.system

@@ -19,14 +19,14 @@ from agent.artifacts.store import ContentStore
 from cloud_hub.images.deltas.pairs import pairs_of
 from cloud_hub.images.deltas.service import DELTAS
 from cloud_hub.images.platforms import ImageLayer, ImagePlatform
+from cloud_hub.settings import Settings
 from contract import oci
 from contract.delta import container
 from contract.delta.applying import pieces
 from contract.desired import ImageRef
 from contract.digests import sha256
-from tests.api.conftest import ADMIN, World, bearer
+from tests.api.conftest import ADMIN, World, bearer, hub_of
 from tests.deltas.layers import onnx_of, tar_of, tuned, weights
-from tests.registry.conftest import hub_in
 from tests.registry.content import Content, described
 from tests.registry.wire import Wire
 
@@ -39,7 +39,7 @@ OLD, NEW = (tar_of({"m/model.onnx": onnx_of(each)}) for each in (BEFORE, AFTER))
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A hub."""
-    for world in hub_in(tmp_path_factory.mktemp("hub")):
+    with hub_of(Settings(data_dir=tmp_path_factory.mktemp("hub") / "hub")) as world:
         world.services.activities.begin()
         yield world
 

@@ -1,149 +1,21 @@
 """Deleting models: what stays, what goes, and the points where a kill or another request may come between."""
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from cloud_hub.activities.service import Activities
-from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.blobs.owners import models_of, uploads_of
-from cloud_hub.blobs.parts import FileParts
 from cloud_hub.blobs.rows import BlobLinkRow, BlobRow, UploadRow
-from cloud_hub.blobs.service import OCTETS, Blobs, key_of
-from cloud_hub.blobs.sweep import Sweeper
+from cloud_hub.blobs.service import OCTETS
 from cloud_hub.blobs.upload_rows import UploadKey
-from cloud_hub.blobs.uploads import Uploads
-from cloud_hub.db.engine import Database
 from cloud_hub.errors import BlobGoneError, ModelInUseError, NotFoundError, UploadOffsetError
-from cloud_hub.images.build_job import BuildParameters, Made
-from cloud_hub.images.builds import ImageBuilds
-from cloud_hub.images.rows import ImageModelRow, ImageRow
-from cloud_hub.models.removal import delete_model
+from cloud_hub.images.rows import ImageRow
 from cloud_hub.models.rows import ModelRow
-from cloud_hub.models.service import Models, NewModel
-from cloud_hub.registry.service import Registry
-from contract.digests import sha256
-from tests.hub.acting import BY, audit
-from tests.registry.content import built
-
-GRACE = timedelta(hours=1)
-LATER = timedelta(hours=2)
-DATA = b"a model of some kind" * 1000
-DIGEST = sha256(DATA)
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-class FailingStore(FolderStore):
-    """A folder store that is killed before or after what it does."""
-
-    before: str = ""
-    after: str = ""
-
-    def delete(self, key: str) -> None:
-        self._killed(self.before == "delete")
-        super().delete(key)
-        self._killed(self.after == "delete")
-
-    def move_file(self, key: str, path: Path) -> None:
-        self._killed(self.before == "move")
-        super().move_file(key, path)
-        self._killed(self.after == "move")
-
-    def _killed(self, now: bool) -> None:
-        if now:
-            self.before = self.after = ""
-            raise Killed
-
-
-class World:
-    """The services over one store that can be killed; `restart` is a new process on the same data."""
-
-    def __init__(self, database: Database, folder: Path) -> None:
-        self.database = database
-        self.folder = folder
-        self.store = FailingStore(folder / "objects")
-        self.restart()
-
-    def restart(self) -> None:
-        self.blobs = Blobs(self.database, self.store, self.folder / "work")
-        self.parts = FileParts(self.folder / "parts")
-        self.uploads = Uploads(self.database, self.blobs, self.parts, most_bytes=1 << 30)
-        self.models = Models(self.database, self.blobs, audit(self.database), most_bytes=1 << 30)
-        self.sweeper = Sweeper(
-            self.database,
-            self.store,
-            self.blobs,
-            self.parts,
-            grace=GRACE,
-            keep_uploads=timedelta(days=7),
-        )
-
-    async def upload(self, data: bytes = DATA, workspace: str = "shop") -> None:
-        key = UploadKey(workspace, "ana", sha256(data))
-        state = self.uploads.begin(key, len(data))
-        if not state.complete:
-            rest = data[state.offset_bytes :]
-
-            async def part() -> AsyncIterator[bytes]:
-                yield rest
-
-            await self.uploads.append(key, state.offset_bytes, part())
-
-    def register(self, data: bytes = DATA, workspace: str = "shop", name: str = "m") -> ModelRow:
-        new = NewModel(name, [("m.bin", sha256(data))], framework="custom")
-        return self.models.register(workspace, new, BY)
-
-    def delete(self, version: int = 1, workspace: str = "shop", name: str = "m") -> None:
-        delete_model(self.database, self.blobs, audit(self.database), workspace, name, version, BY)
-
-    def sweep_later(self) -> int:
-        return self.sweeper.delete_bytes(datetime.now(UTC) + LATER)
-
-    def has_bytes(self, data: bytes = DATA) -> bool:
-        return self.store.exists(key_of(sha256(data)))
-
-    def owners(self, data: bytes = DATA) -> set[str]:
-        with self.database.transaction() as session:
-            query = select(BlobLinkRow.owner).where(BlobLinkRow.digest == sha256(data))
-            return set(session.scalars(query).all())
-
-    def whole(self) -> None:
-        """Every link has its bytes, and every model its links."""
-        with self.database.transaction() as session:
-            for link in session.scalars(select(BlobLinkRow)).all():
-                assert self.store.exists(key_of(link.digest)), "a link without bytes"
-            for model in session.scalars(select(ModelRow)).all():
-                for file in model.files:
-                    assert session.get(BlobLinkRow, (models_of(model.workspace), file.digest)) is not None
-
-    def image_of(self, model: ModelRow) -> ImageRow:
-        return ImageRow(
-            workspace=model.workspace,
-            name="img",
-            version=1,
-            digest=DIGEST,
-            size_bytes=1,
-            platforms=[],
-            inside=[ImageModelRow(model=model.id)],
-            created_by="ana",
-            created_at=datetime.now(UTC),
-        )
-
-
-@pytest.fixture
-def world(database: Database, tmp_path: Path) -> World:
-    return World(database, tmp_path)
+from tests.hub.deletion_stage import DATA, DIGEST, Killed, World
+from tests.hub.deletion_stage import world as world  # noqa: PLC0414  a fixture
 
 
 async def test_a_deleted_versions_number_and_bytes(world: World) -> None:
@@ -205,76 +77,6 @@ async def test_the_database_refuses_as_well(world: World) -> None:
         session.add(world.image_of(model))
     with pytest.raises(IntegrityError), world.database.transaction() as session:
         session.delete(session.get_one(ModelRow, model.id))
-
-
-def race(*works: Callable[[], object]) -> list[object]:
-    """Do all at the same moment; return what each returned or raised."""
-    together = threading.Barrier(len(works))
-
-    def run(work: Callable[[], object]) -> object:
-        together.wait()
-        try:
-            return work()
-        except (NotFoundError, ModelInUseError, BlobGoneError) as error:
-            return error
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return list(pool.map(run, works))
-
-
-async def test_deletion_against_the_registration_of_an_image(world: World) -> None:
-    activities = Activities(world.database, audit(world.database), at_once=1)
-    images = ImageBuilds(
-        world.database,
-        world.blobs,
-        Registry(world.database, world.blobs),
-        world.models,
-        activities,
-        audit(world.database),
-        work_dir=world.folder / "work",
-        cache_dir=world.folder / "cache",
-    )
-    image = Made(built(world.blobs), "host", ())
-    for number in range(30):
-        await world.upload()
-        model = world.register()
-        asked = BuildParameters(
-            workspace="shop", name="img", model=model.id, script_digest=None, principal="ana"
-        )
-        registered, deleted = race(
-            partial(images._register, asked, model, image, f"activity-{number}"),
-            partial(world.delete, model.version),
-        )
-        assert isinstance(registered, ImageRow) == isinstance(deleted, ModelInUseError)
-        assert isinstance(registered, NotFoundError) == (deleted is None)
-    activities.close()
-    world.whole()
-
-
-async def test_deletion_against_a_registration_of_the_same_bytes(world: World) -> None:
-    for _ in range(20):
-        await world.upload()
-        first = world.register()
-        _, second = race(partial(world.delete, first.version), world.register)
-        world.whole()
-        assert isinstance(second, (ModelRow, NotFoundError))
-        if isinstance(second, ModelRow):
-            world.delete(second.version)
-
-
-async def test_the_sweep_against_uploads_and_registrations(world: World) -> None:
-    for _ in range(15):
-        await world.upload()
-        world.delete(world.register().version)
-
-        def again() -> object:
-            asyncio.run(world.upload())
-            return world.register()
-
-        swept, registered = race(world.sweep_later, again)
-        assert isinstance(registered, ModelRow), swept
-        world.whole()
-        world.delete(registered.version)
 
 
 async def test_linking_what_was_just_swept_is_refused(world: World) -> None:

@@ -1,8 +1,5 @@
 """Deleting images while others roll them out, register them or delete their neighbours."""
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +24,7 @@ from contract.digests import sha256
 from contract.errors import HeadlandError
 from tests.api.images import of_platforms
 from tests.hub.acting import BY, audit
+from tests.hub.race import race
 from tests.registry.content import Content
 
 ROUNDS = 6
@@ -87,21 +85,6 @@ class World:
 @pytest.fixture
 def world(database: Database, tmp_path: Path) -> World:
     return World(database, tmp_path)
-
-
-def race(*works: Callable[[], object]) -> list[object]:
-    """Do all at the same moment; return what each returned or raised."""
-    together = threading.Barrier(len(works))
-
-    def run(work: Callable[[], object]) -> object:
-        together.wait()
-        try:
-            return work()
-        except HeadlandError as error:
-            return error
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return list(pool.map(run, works))
 
 
 def test_a_deletion_against_a_rollout(world: World) -> None:

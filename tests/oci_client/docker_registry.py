@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -121,6 +122,15 @@ def docker_registry(folder: Path) -> Iterator[DockerRegistry]:
         yield registry
     finally:
         registry.stop()
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
+    """A registry that the tests of a module share."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with docker_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
 
 
 def write_certificate(folder: Path) -> None:

@@ -16,17 +16,10 @@ from cloud_hub.outbound.errors import OutboundFailedError, OutboundRefusedError
 from cloud_hub.outbound.policy import parse_allowed
 from contract import oci
 from tests.bases.pictures import Item, Picture, digest_of, picture
-from tests.oci_client.docker_registry import DockerRegistry, docker_registry, why_not
+from tests.oci_client.docker_registry import DockerRegistry
+from tests.oci_client.docker_registry import registry as registry  # noqa: PLC0414  a fixture
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with docker_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
