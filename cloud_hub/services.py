@@ -23,7 +23,7 @@ from cloud_hub.experiments.service import Experiments
 from cloud_hub.image_stores.moving import ImageMover
 from cloud_hub.image_stores.service import ImageStores
 from cloud_hub.images.builds import ImageBuilds
-from cloud_hub.images.deltas.service import ImageDeltas
+from cloud_hub.images.pushed import PushedImages
 from cloud_hub.images.service import Images
 from cloud_hub.models.service import Models
 from cloud_hub.pki.authority import Authority
@@ -49,7 +49,7 @@ class ImageServices:
     image_builds: ImageBuilds
     image_stores: ImageStores
     image_mover: ImageMover
-    image_deltas: ImageDeltas
+    pushed_images: PushedImages
     registry: Registry
     registry_changes: Changes
     registry_tokens: RegistryTokens

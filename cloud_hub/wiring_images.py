@@ -13,6 +13,7 @@ from cloud_hub.image_stores.service import ImageStores
 from cloud_hub.images.bases.for_builds import Bases
 from cloud_hub.images.builds import ImageBuilds
 from cloud_hub.images.deltas.service import ImageDeltas
+from cloud_hub.images.pushed import PushedImages
 from cloud_hub.images.removal import in_use
 from cloud_hub.images.service import Images
 from cloud_hub.models.service import Models
@@ -41,7 +42,7 @@ def image_services(
         image_stores=ImageStores(core.database, core.registries, core.audit),
         image_mover=ImageMover(core.database, blobs, core.registries),
         image_builds=_image_builds(settings, core, registry, models, activities, deltas),
-        image_deltas=deltas,
+        pushed_images=PushedImages(core.database, registry, core.audit, activities.starting, deltas.start_in),
         registry=registry,
         registry_changes=Changes(core.database, registry, core.audit, in_use),
         registry_tokens=RegistryTokens(*credentials, core.master_keys.derive("registry-tokens")),
@@ -87,7 +88,7 @@ def _image_builds(
         cache_dir=data_dir / "cache",
         debian_mirror=settings.debian_mirror,
         bases=Bases(core.database, registry.blobs, core.secrets, core.registries.access),
-        registered=deltas.start,
+        registered=deltas.start_in,
     )
 
 

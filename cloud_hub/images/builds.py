@@ -57,7 +57,7 @@ class ImageBuilds:
         cache_dir: Path,
         debian_mirror: str = "",
         bases: Bases | None = None,
-        registered: Callable[[ImageRow], None] = lambda _: None,
+        registered: Callable[[Session, ImageRow], None] = lambda _session, _row: None,
     ) -> None:
         self._bases = bases
         self._database = database
@@ -177,12 +177,11 @@ class ImageBuilds:
                 row = self._register(asked, model, made, progress.activity)
             except IntegrityError:  # another process took the version, or made this very image
                 row = self._register(asked, model, made, progress.activity)
-        self._registered(row)
         return {"image": f"{row.name}:{row.version}", "digest": row.digest}
 
     def _register(self, asked: BuildParameters, model: ModelRow, made: Made, activity: str) -> ImageRow:
         repository, built = repository_of(asked.workspace, asked.name), made.image
-        with self._database.transaction() as session:
+        with self._activities.starting() as session:
             row = register(
                 session,
                 NewImage(
@@ -202,6 +201,7 @@ class ImageBuilds:
             )
             self._keep(session, repository, built)
             self._registry.set_tag(session, repository, str(row.version), built.index_digest)
+            self._registered(session, row)
         return row
 
     def _keep(self, session: Session, repository: str, built: BuiltImage) -> None:

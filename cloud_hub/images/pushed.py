@@ -1,6 +1,7 @@
 """Registration of an image that another tool pushed: what is under a tag becomes the next version."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
@@ -35,47 +36,76 @@ class Pushed:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def register_pushed(
-    database: Database, registry: Registry, audit: Audit, workspace: str, pushed: Pushed, by: Actor
-) -> ImageRow:
-    """Register what was pushed as the next version; all of it must be there.
+class PushedImages:
+    """Registers what was pushed.
 
-    Raises `NotFoundError` where the repository has no such tag or digest, or there is no such model, and
-    `ImageRefusedError` where it is no image that a device can run, or is not whole.
+    ``starting`` opens the transaction of a registration (`Activities.starting`), in which ``registered`` is
+    called with the new version, and may start activities.
     """
-    check_name(pushed.name, where="image name")
-    check_labels(pushed.tags, kind="tags")
-    check_description(pushed.description)
-    repository = repository_of(workspace, pushed.name)
-    digest = registry.manifest(repository, pushed.reference).digest
-    with database.reading() as session:
-        found = _look_at(session, registry, repository, digest)
-        packages = packages_of(session, registry, repository, digest, found.platforms)
-    with database.transaction() as session:
-        _require_all(session, registry, repository, {digest: None} | found.sizes)
-        row = register(
-            session,
-            NewImage(
-                workspace=workspace,
-                name=pushed.name,
-                digest=digest,
-                size_bytes=found.size_bytes,
-                platforms=found.platforms,
-                models=tuple(_model(session, workspace, name) for name in pushed.models),
-                base=found.base,
-                compression=found.compression,
-                kind=PUSHED,
-                description=pushed.description,
-                tags=pushed.tags,
-                packages=packages,
-                created_by=by.principal,
-            ),
-        )
-        registry.set_tag(session, repository, str(row.version), digest)
-        target = f"{row.name}:{row.version}"
-        details = {"from": pushed.reference, "digest": digest}
-        audit.record(session, by, "image.register", target, workspace=workspace, details=details)
-    return row
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        audit: Audit,
+        starting: Callable[[], AbstractContextManager[Session]],
+        registered: Callable[[Session, ImageRow], None],
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._audit = audit
+        self._starting = starting
+        self._registered = registered
+
+    def register(self, workspace: str, pushed: Pushed, by: Actor) -> ImageRow:
+        """Register what was pushed as the next version; all of it must be there.
+
+        Raises `NotFoundError` where the repository has no such tag or digest, or there is no such model, and
+        `ImageRefusedError` where it is no image that a device can run, or is not whole.
+        """
+        check_name(pushed.name, where="image name")
+        check_labels(pushed.tags, kind="tags")
+        check_description(pushed.description)
+        registry, repository = self._registry, repository_of(workspace, pushed.name)
+        digest = registry.manifest(repository, pushed.reference).digest
+        with self._database.reading() as session:
+            found = _look_at(session, registry, repository, digest)
+            packages = packages_of(session, registry, repository, digest, found.platforms)
+        with self._starting() as session:
+            _require_all(session, registry, repository, {digest: None} | found.sizes)
+            row = register(session, _new(session, workspace, pushed, by, digest, found, packages))
+            registry.set_tag(session, repository, str(row.version), digest)
+            target = f"{row.name}:{row.version}"
+            details = {"from": pushed.reference, "digest": digest}
+            self._audit.record(session, by, "image.register", target, workspace=workspace, details=details)
+            self._registered(session, row)
+        return row
+
+
+def _new(
+    session: Session,
+    workspace: str,
+    pushed: Pushed,
+    by: Actor,
+    digest: str,
+    found: "_Found",
+    packages: Sequence[str],
+) -> NewImage:
+    return NewImage(
+        workspace=workspace,
+        name=pushed.name,
+        digest=digest,
+        size_bytes=found.size_bytes,
+        platforms=found.platforms,
+        models=tuple(_model(session, workspace, name) for name in pushed.models),
+        base=found.base,
+        compression=found.compression,
+        kind=PUSHED,
+        description=pushed.description,
+        tags=pushed.tags,
+        packages=packages,
+        created_by=by.principal,
+    )
 
 
 @dataclass(frozen=True)

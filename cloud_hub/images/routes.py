@@ -15,7 +15,7 @@ from cloud_hub.images.build.options import GZIP, HOST, BuildOptions, Compression
 from cloud_hub.images.build.requirements import RequirementsKind
 from cloud_hub.images.build_job import FileInput, FpgaInput
 from cloud_hub.images.fpga.options import FpgaOptions, IoType, Strategy
-from cloud_hub.images.pushed import Pushed, register_pushed
+from cloud_hub.images.pushed import Pushed
 from cloud_hub.images.removal import delete_image
 from cloud_hub.images.schemas import (
     AttachedAnswer,
@@ -102,8 +102,7 @@ def register(ask: RegisterAsk, hub: Hub, who: Who) -> ImageAnswer:
         description=ask.description,
         tags=ask.tags,
     )
-    row = register_pushed(hub.database, hub.registry, hub.audit, who.workspace, pushed, who.by)
-    hub.image_deltas.start(row)
+    row = hub.pushed_images.register(who.workspace, pushed, who.by)
     return ImageAnswer.model_validate(hub.images.get(who.workspace, row.name, row.version))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy.orm import Session
 
 from agent.artifacts.delta import Savings
 from agent.artifacts.fetch import HttpsRegistry
@@ -19,6 +20,8 @@ from agent.artifacts.store import ContentStore
 from cloud_hub.images.deltas.pairs import pairs_of
 from cloud_hub.images.deltas.service import DELTAS
 from cloud_hub.images.platforms import ImageLayer, ImagePlatform
+from cloud_hub.images.pushed import Pushed
+from cloud_hub.images.rows import ImageRow
 from cloud_hub.settings import Settings
 from contract import oci
 from contract.delta import container
@@ -168,6 +171,33 @@ def test_what_is_stored_is_proved(world: World, wire: Wire) -> None:
     source = io.BytesIO(blob)
     made = b"".join(pieces(source, container.read_header(source), lambda at, size: OLD[at : at + size]))
     assert made == NEW
+
+
+def test_a_version_and_its_deltas_are_there_together_or_not_at_all(
+    world: World, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub ends behind the queueing, before the commit: there is neither a version nor an activity."""
+    register(world, wire, "together", ("model", OLD))
+    activities(world)
+    before = len(world.services.activities.all_in("shop"))
+    wire.push("shop/together", image_of(("model", NEW)), "pushed")
+    pushed = Pushed(name="together", reference="pushed")
+    images = world.services.pushed_images
+    queue = images._registered
+
+    def end(session: Session, row: ImageRow) -> None:
+        queue(session, row)
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "_registered", end)
+        with pytest.raises(SystemExit):
+            images.register("shop", pushed, ADMIN)
+    assert world.services.images.get("shop", "together", None).version == 1
+    assert len(world.services.activities.all_in("shop")) == before
+    assert images.register("shop", pushed, ADMIN).version == 2
+    assert len(world.services.activities.all_in("shop")) == before + 1
+    activities(world)
 
 
 def platform_of(digest: str, *layers: tuple[str, str]) -> ImagePlatform:

@@ -12,7 +12,7 @@ from cloud_hub.blobs.rows import BlobLinkRow
 from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ImageInUseError, ManifestError, NotFoundError
-from cloud_hub.images.pushed import Pushed, register_pushed
+from cloud_hub.images.pushed import Pushed, PushedImages
 from cloud_hub.images.removal import delete_image, in_use, registered
 from cloud_hub.images.rows import ImageContentRow, ImageModelRow, ImageRow
 from cloud_hub.pki.signer import DesiredSigner
@@ -54,8 +54,9 @@ class World:
                 )  # fmt: skip
 
     def register(self, tag: str = "edge") -> ImageRow:
-        pushed = Pushed(name="digits", reference=tag)
-        return register_pushed(self.database, self.registry, audit(self.database), "shop", pushed, BY)
+        database, nothing = self.database, lambda _session, _row: None
+        images = PushedImages(database, self.registry, audit(database), database.transaction, nothing)
+        return images.register("shop", Pushed(name="digits", reference=tag), BY)
 
     def delete(self, version: int) -> None:
         delete_image(self.database, self.registry, audit(self.database), "shop", "digits", version, BY)

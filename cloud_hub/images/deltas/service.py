@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from cloud_hub.activities.errors import ActivityStoppedError
 from cloud_hub.activities.kinds import Kind, Progress
@@ -80,12 +81,16 @@ class ImageDeltas:
         self._versions = versions
         activities.register(Kind(DELTAS, self._run))
 
-    def start(self, image: ImageRow) -> None:
-        """Queue the deltas of a version that was registered; nothing is queued where there can be none."""
+    def start_in(self, session: Session, image: ImageRow) -> None:
+        """Queue the deltas of a version together with its registration, where there can be any.
+
+        The transaction is one of `Activities.starting`: a version that is there has its deltas made, also
+        where the hub ends right behind the commit.
+        """
         if self._versions == 0 or image.version == 1:
             return
         parameters = msgspec.to_builtins(DeltaParameters(image=image.id))
-        self._activities.start(image.workspace, DELTAS, image.created_by, parameters)
+        self._activities.start_in(session, image.workspace, DELTAS, image.created_by, parameters)
 
     def _run(self, raw: dict[str, Any], progress: Progress) -> dict[str, Any]:
         asked = msgspec.convert(raw, DeltaParameters)
