@@ -13,6 +13,8 @@ from typing import Any
 
 from tests.images.conftest import Built
 
+INFER = json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]})
+
 
 def let_pass(rootfs: Path) -> None:
     """Let the container's user pass through the folders of pytest above ``rootfs``."""

@@ -11,7 +11,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,10 @@ from cloud_hub.images.build.elf_needs import needs_of
 from cloud_hub.images.build.errors import BuildCancelledError, DebianFetchError, DebianUnavailableError
 from cloud_hub.images.build.layout import SITE_PACKAGES
 from cloud_hub.images.build.lock import Lock
+from cloud_hub.images.build.options import own_platform
 from contract.digests import hex_of
-from tests.images.conftest import NOBODY, ROOT, as_nobody
+from tests.images.conftest import NOBODY, ROOT, Built, as_nobody
+from tests.images.containers import INFER, ask, container, let_pass, until_ready
 
 pytestmark = pytest.mark.system
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -43,6 +45,7 @@ class Debian:
     image: BuiltImage
     lock: Lock
     store: FolderLayerStore
+    images: Path
     cache: Path
     wheels: Path
 
@@ -99,6 +102,7 @@ def debian(
         msgspec.convert(built["image"], BuiltImage),
         msgspec.convert(built["lock"], Lock),
         FolderLayerStore(root),
+        root,
         cache,
         wheels,
     )
@@ -132,6 +136,19 @@ def test_every_program_of_the_arm64_image_is_for_arm64(debian: Debian, tmp_path:
     assert needed <= names
     config = debian.platform("linux/arm64").config_digest
     assert json.loads(debian.store.blob(config).read_bytes())["architecture"] == "arm64"
+
+
+def test_it_scores_in_a_container_without_a_network(debian: Debian, model: Path, tmp_path: Path) -> None:
+    if shutil.which("runc") is None or os.geteuid() != 0:
+        pytest.skip("needs runc and root")
+    rootfs = debian.unpacked(own_platform(), tmp_path / "rootfs")
+    let_pass(rootfs)
+    image = replace(debian.image, manifests=(debian.platform(own_platform()),))
+    built = Built(debian.images, model, debian.wheels, image, ())
+    with container(built, rootfs, tmp_path, f"headland-debian-{os.getpid()}") as (shared, running):
+        until_ready(shared / "score.sock", running, tmp_path / "log")
+        status, answer = ask(shared / "score.sock", "POST", "/v2/models/pump-wear/infer", INFER)
+    assert (status, json.loads(answer)["outputs"][0]["data"]) == (200, [2.0, 4.0, 6.0])
 
 
 def test_the_check_of_programs_tells_processors_apart(debian: Debian, tmp_path: Path) -> None:

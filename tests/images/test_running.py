@@ -22,7 +22,7 @@ from contract.digests import sha256
 from tests.bases.memory import MemoryFindings
 from tests.bases.pictures import picture_of_layer, tar_of
 from tests.images.conftest import Built, unpacked
-from tests.images.containers import ask, container, let_pass, until_ready
+from tests.images.containers import INFER, ask, container, let_pass, until_ready
 
 LOOK = """
 import json, sys, os
@@ -103,12 +103,12 @@ def test_it_scores_in_a_container_without_a_network(built: Built, rootfs: Path, 
     let_pass(rootfs)
     with container(built, rootfs, tmp_path, f"headland-test-{os.getpid()}") as (shared, running):
         until_ready(shared / "score.sock", running, tmp_path / "log")
-        body = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
-        status, answer = ask(shared / "score.sock", "POST", "/v2/models/pump-wear/infer", json.dumps(body))
+        status, answer = ask(shared / "score.sock", "POST", "/v2/models/pump-wear/infer", INFER)
         assert status == 200, answer
         assert json.loads(answer)["outputs"][0]["data"] == [2.0, 4.0, 6.0]
 
 
+@pytest.mark.system
 def test_an_image_over_a_base_from_elsewhere_scores(built: Built, tmp_path: Path) -> None:
     """A layout with a Python, an environment that would lead it astray, and a start of its own."""
     if os.geteuid() != 0 or shutil.which("runc") is None:
@@ -164,6 +164,3 @@ def test_an_image_over_a_base_from_elsewhere_scores(built: Built, tmp_path: Path
         until_ready(shared / "score.sock", running, tmp_path / "log")
         status, body = ask(shared / "score.sock", "POST", "/v2/models/pump-wear/infer", INFER)
     assert (status, json.loads(body)["outputs"][0]["data"]) == (200, [2.0, 4.0, 6.0])
-
-
-INFER = json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]})
