@@ -1,4 +1,4 @@
-"""What all tests share: a skip of a system test is a failure under CI; how they run side by side."""
+"""What all tests share: a skip is a failure under CI; how they run side by side."""
 
 import gc
 import os
@@ -40,9 +40,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Turn the skip of a test marked ``system`` into a failure where CI has the parts it needs."""
+    """Turn a skip into a failure under CI, which has all parts that a test may need."""
     report: pytest.TestReport = yield  # type: ignore[assignment]
-    if report.skipped and os.environ.get("CI") == "true" and item.get_closest_marker("system"):
+    if report.skipped and os.environ.get("CI") == "true":
         report.outcome = "failed"
         report.longrepr = f"under CI this test may not be skipped: {report.longrepr}"
     return report  # type: ignore[return-value]
