@@ -26,6 +26,18 @@ def token(world: World) -> str:
     return world.token("carla", {"shop": "Contributor", "lab": "Contributor"})
 
 
+@pytest.fixture(scope="module")
+def host(world: World) -> str:
+    """The hub's name as tools write it."""
+    return f"localhost:{world.client.base_url.port}"
+
+
+@pytest.fixture(scope="module")
+def ca(world: World) -> Path:
+    """The certificate of the authority that tools are to believe in."""
+    return world.core.certificate.parent / "ca.pem"
+
+
 @pytest.fixture
 def wire(world: World, token: str) -> Wire:
     """Requests to the registry, by who may push."""

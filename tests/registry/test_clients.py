@@ -3,10 +3,8 @@
 import json
 import os
 import platform
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -29,21 +27,16 @@ from contract.enrolment import EnrolRequest
 from tests.api.conftest import ADMIN, World
 from tests.drivers.rig import exited
 from tests.registry.content import image, index
+from tests.registry.program import program as program  # noqa: PLC0414  a fixture
 from tests.registry.tools import Tools, needing
 from tests.registry.wire import Wire
 
 pytestmark = pytest.mark.system
 
-PROGRAM = """
-#include <unistd.h>
-int main(void) { write(1, "it runs\\n", 8); return 7; }
-"""
-
 
 @pytest.fixture
-def tools(world: World, token: str, tmp_path: Path) -> Tools:
-    host = f"localhost:{world.client.base_url.port}"
-    return Tools.make(tmp_path / "tools", host, world.core.certificate.parent / "ca.pem", token)
+def tools(host: str, ca: Path, token: str, tmp_path: Path) -> Tools:
+    return Tools.make(tmp_path / "tools", host, ca, token)
 
 
 def test_skopeo_copies_in_and_out_with_digests_kept(tools: Tools, wire: Wire, tmp_path: Path) -> None:
@@ -110,17 +103,6 @@ def test_a_device_certificate_is_enough_for_skopeo(
             f"docker://{tools.image('shop/fordevice', 'v')}", f"oci:{layout}:v",
         )  # fmt: skip
         assert (layout / "blobs/sha256" / content.digest.partition(":")[2]).exists()
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A static program, so that an image needs nothing else."""
-    if shutil.which("cc") is None:
-        pytest.skip("needs cc (apt-get install gcc libc6-dev)")
-    folder = tmp_path_factory.mktemp("program")
-    (folder / "main.c").write_text(PROGRAM)
-    subprocess.run(["cc", "-static", "-o", str(folder / "main"), str(folder / "main.c")], check=True)
-    return folder / "main"
 
 
 @pytest.fixture
