@@ -18,6 +18,7 @@ from contract import oci
 from contract.desired import ImageRef
 from contract.digests import sha256
 from contract.encoding import decode
+from contract.image_config import read_image_config
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 
@@ -74,7 +75,7 @@ def staged_image(ref: ImageRef, store: ContentStore) -> StagedImage | None:
     config_data = store.read_blob(manifest.config.digest)
     if config_data is None:
         return None
-    config = decode(config_data, oci.ImageConfig, what="image configuration")
+    config = read_image_config(config_data)
     layers = [store.layer(diff_id) for diff_id in config.rootfs.diff_ids]
     found = tuple(layer for layer in layers if layer is not None)
     if len(found) != len(layers):
@@ -129,4 +130,4 @@ def _config(
             data = partial.read_bytes()
             store.save_blob(descriptor.digest, data)
             partial.unlink()
-    return decode(data, oci.ImageConfig, what="image configuration")
+    return read_image_config(data)

@@ -8,7 +8,9 @@ import msgspec
 
 from cloud_hub.errors import ImageRefusedError
 from contract import oci
+from contract.errors import ContractError
 from contract.ids import DIGEST
+from contract.image_config import read_image_config
 
 TITLE = "org.opencontainers.image.title"
 BASE = "org.opencontainers.image.base.name"
@@ -133,7 +135,7 @@ def _platform(data: bytes, digest: str, said: oci.Platform | None, read: Read) -
     if manifest.config.mediaType != oci.CONFIG:
         raise ImageRefusedError("it is an artifact, no image", where=digest)
     raw = read(manifest.config.digest)
-    config = _decode(raw, oci.ImageConfig, manifest.config.digest)
+    config = _config(raw, manifest.config.digest)
     if len(config.rootfs.diff_ids) != len(manifest.layers):
         raise ImageRefusedError(
             "the configuration has another number of layers than the manifest", where=digest
@@ -167,8 +169,19 @@ def _check_digest(digest: str, where: str) -> None:
         raise ImageRefusedError("it names a digest that is no SHA-256", where=where)
 
 
+def _config(data: bytes, digest: str) -> oci.ImageConfig:
+    try:
+        return read_image_config(data)
+    except ContractError as error:
+        raise _no_document(digest) from error
+
+
 def _decode(data: bytes, kind: type[T], digest: str) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.DecodeError as error:
-        raise ImageRefusedError("the document is no OCI image's", where=digest, fix=AS_OCI) from error
+        raise _no_document(digest) from error
+
+
+def _no_document(digest: str) -> ImageRefusedError:
+    return ImageRefusedError("the document is no OCI image's", where=digest, fix=AS_OCI)

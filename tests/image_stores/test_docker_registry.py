@@ -1,6 +1,7 @@
 """A hub whose images are kept in Debian's docker-registry, behind a password and TLS."""
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +10,16 @@ import pytest
 from cloud_hub.blobs.service import OCTETS
 from cloud_hub.errors import BlobGoneError
 from cloud_hub.image_stores.service import ImageStoreUnusableError
+from cloud_hub.images.deltas.service import DELTAS
+from cloud_hub.images.pushed import Pushed
 from cloud_hub.oci_client.errors import RegistryDeniedError, RegistryNotFoundError
 from cloud_hub.oci_client.pull import fetch_manifest
 from cloud_hub.oci_client.push import has_blob
 from cloud_hub.outbound.errors import OutboundRefusedError
 from cloud_hub.secrets.text import SecretText
 from contract import oci
+from contract.delta import container
+from tests.activities.waiting import until
 from tests.bases.pictures import Item, Picture, digest_of, picture
 from tests.image_stores.hub import BY, World, hub
 from tests.oci_client.docker_registry import PASSWORD, DockerRegistry
@@ -57,6 +62,38 @@ def test_an_image_goes_out_and_is_pulled_through_the_hub(at: World, made: Pictur
     )
     index = json.loads((tmp_path / "out/index.json").read_text())
     assert index["manifests"][0]["digest"] in {made.digest, digest_of(made.index)}
+
+
+def test_a_delta_is_made_of_what_went_out_before(at: World) -> None:
+    """The next version's deltas are against layers that only the other registry has by then."""
+    noise = random.Random(5).randbytes(200_000)
+    first, second = (
+        picture([{"a": Item(noise + end)}], pack=bytes, layer_type=oci.LAYER_TAR) for end in (b"1", b"2")
+    )
+    at.choose()
+    at.keep("shop/digits", first, "edge")
+    at.services.pushed_images.register("shop", Pushed(name="digits", reference="edge"), BY)
+    at.services.image_mover.move_all()
+    at.sweep()
+    assert not at.is_here(first.layers[0])
+    at.keep("shop/digits", second, "edge")
+    at.services.pushed_images.register("shop", Pushed(name="digits", reference="edge"), BY)
+    at.services.activities.begin()
+    until(lambda: all(row.state == "completed" for row in at.services.activities.all_in("shop")))
+    (row,) = at.services.activities.all_in("shop")
+    assert (row.kind, (row.result or {})["made"]) == (DELTAS, 1)
+    answer = at.ask(f"/v2/shop/digits/referrers/{second.digest}")
+    (delta,) = answer.json()["manifests"]
+    assert delta["artifactType"] == container.MEDIA_TYPE
+    # It goes out with the rest, and is handed out from there.
+    assert at.services.image_mover.move_all() > 0
+    at.sweep()
+    status, manifest = at.get(f"/v2/shop/digits/manifests/{delta['digest']}")
+    assert status == 200
+    blob = json.loads(manifest)["layers"][0]
+    status, data = at.get(f"/v2/shop/digits/blobs/{blob['digest']}")
+    assert (status, len(data)) == (200, blob["size"])
+    assert len(data) < 2_000
 
 
 def test_a_hub_without_an_image_store_keeps_all(at: World, made: Picture) -> None:

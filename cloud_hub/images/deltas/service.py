@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from cloud_hub.confinement.errors import ChildLostError
 from cloud_hub.confinement.limits import MIB, ChildLimits
 from cloud_hub.confinement.run import run_confined
 from cloud_hub.db.engine import Database
+from cloud_hub.errors import HubError
 from cloud_hub.images.deltas.documents import EMPTY_CONFIG, EMPTY_TYPE, delta_manifest
 from cloud_hub.images.deltas.pairs import Pair, pairs_of
 from cloud_hub.images.platforms import from_document
@@ -142,12 +144,17 @@ class ImageDeltas:
     def _make(self, pair: Pair, progress: Progress) -> _Made | None:
         """Return a delta that was proved, its bytes in the store; None: there is none that is worth it."""
         layers = [("old", pair.old.digest), ("new", pair.new.digest)]
-        if not all(self._blobs.exists(digest) for _, digest in layers):
-            return None
-        with (
-            TemporaryDirectory(dir=self._work_dir, prefix="delta-") as name,
-            self._blobs.as_folder(layers) as blobs,
-        ):
+        with ExitStack() as closing:
+            try:
+                # What went out to another registry comes back for as long as this takes.
+                blobs = closing.enter_context(self._blobs.as_folder(layers))
+            except (HubError, FileNotFoundError) as error:
+                log.warning("no delta to layer %s: its bytes cannot be had (%s)", pair.new.diff_id, error)
+                return None
+            return self._made_of(pair, blobs, progress)
+
+    def _made_of(self, pair: Pair, blobs: Path, progress: Progress) -> _Made | None:
+        with TemporaryDirectory(dir=self._work_dir, prefix="delta-") as name:
             target = Path(name) / "delta"
             request = {
                 "old": str(blobs / "old"),
