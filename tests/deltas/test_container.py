@@ -65,7 +65,7 @@ def test_a_delta_is_written_as_ever() -> None:
 
 ZIP = zstd.compress(bytes(1 << 20))
 HOSTILE = {
-    "other magic": b"HLDELTA2" + delta(Copy(0, 1), size=1)[8:],
+    "other magic": b"HLDELTA3" + delta(Copy(0, 1), size=1)[8:],
     "long header": container.MAGIC + b"\xff\xff\x7f",
     "header is no JSON": container.MAGIC + b"\x02[]",
     "endless number": container.MAGIC + b"\xff" * 20,

@@ -33,13 +33,19 @@ def manifest_of(served: Any, ref: ImageRef) -> str:
 
 
 def offer(
-    served: Any, ref: ImageRef, delta: bytes, more: dict[str, str] | None = None, *, to: bytes = NEW
+    served: Any,
+    ref: ImageRef,
+    delta: bytes,
+    more: dict[str, str] | None = None,
+    *,
+    to: bytes = NEW,
+    kind: str = container.MEDIA_TYPE,
 ) -> str:
     """Serve a delta as a referrer of an image; return its blob's digest."""
     annotations = {
         container.FROM: sha256(OLD), container.TO: sha256(to), container.BYTES: str(len(delta))
     } | (more or {})  # fmt: skip
-    blob = oci.Descriptor(mediaType=container.MEDIA_TYPE, digest=served.add(delta), size=len(delta))
+    blob = oci.Descriptor(mediaType=kind, digest=served.add(delta), size=len(delta))
     empty = oci.Descriptor(mediaType="application/vnd.oci.empty.v1+json", digest=served.add(b"{}"), size=2)
     manifest = msgspec.json.encode(
         oci.Manifest(
@@ -47,10 +53,14 @@ def offer(
         )
     )
     entry = oci.Descriptor(
-        mediaType=oci.MANIFEST, digest=served.add(manifest), size=len(manifest), annotations=annotations
+        mediaType=oci.MANIFEST,
+        digest=served.add(manifest),
+        size=len(manifest),
+        artifactType=kind,
+        annotations=annotations,
     )
     subject = manifest_of(served, ref)
-    place = f"{subject}?artifactType=application%2Fvnd.headland.delta.v1"
+    place = f"referrers/{subject}"
     before = served.content.get(place)
     others = msgspec.json.decode(before, type=oci.Index).manifests if before else ()
     served.content[place] = msgspec.json.encode(
