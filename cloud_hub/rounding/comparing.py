@@ -85,6 +85,8 @@ class _Model:
                 "onnxruntime cannot load the model", where=file.name, fix="Run it in onnxruntime by itself."
             ) from error
         self.ports = [self._port(one) for one in self._session.get_inputs()]
+        if not self.ports:
+            raise RoundingModelError("the model has no inputs to try it with", where=file.name)
         self.outputs = [one.name for one in self._session.get_outputs()]
 
     def _port(self, given: Any) -> Port:  # noqa: ANN401  onnxruntime's
@@ -134,7 +136,7 @@ class _Change:
         self._sum, self._count = self._sum + float(change.sum()), self._count + change.size
         self._low, self._high = min(self._low, float(exact.min())), max(self._high, float(exact.max()))
         if one.dtype.kind != "f":
-            self._count_rows(change.reshape(len(change), -1).any(axis=1) if one.ndim else change != 0)
+            self._count_rows(change.reshape(one.shape[0] if one.ndim else 1, -1).any(axis=1))
         elif one.ndim == 2 and one.shape[1] > 1:
             self._count_rows(exact.argmax(axis=1) != rounded.argmax(axis=1))
 

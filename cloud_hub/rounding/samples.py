@@ -27,13 +27,13 @@ def read_samples(path: Path, ports: list[Port]) -> dict[str, Array]:
     """Return rows for each input; raises `SamplesRefusedError`."""
     given = _arrays(path, ports)
     feeds = {port.name: _fitting(path, port, given[port.name]) for port in ports}
-    rows = {len(array) for array in feeds.values()}
-    if len(rows) != 1:
+    rows = [len(array) for array in feeds.values()]
+    if len(set(rows)) != 1:
         raise _refused(path, "its arrays differ in rows")
     for port in ports:
-        if port.shape[0] is not None and rows.copy().pop() % port.shape[0]:
+        if port.shape[0] is not None and rows[0] % port.shape[0]:
             raise _refused(
-                path, f"the model takes {port.shape[0]} rows at once, and that does not divide its rows"
+                path, f"the model takes {port.shape[0]} rows at once, which do not divide {rows[0]}"
             )
     return feeds
 

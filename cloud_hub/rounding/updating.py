@@ -62,6 +62,7 @@ def properties_of(report: RoundingReport, old: str) -> dict[str, str]:
     """Return the properties of a model that was rounded from ``old`` (``name:version``)."""
     outputs = report.comparison.outputs
     worst = max(outputs, key=lambda each: each.largest_change / ((each.high - each.low) or 1.0))
+    span = f"{worst.high - worst.low:.3g} ({worst.name})"
     found = {
         "rounded.from": old,
         "rounded.from_digest": report.old_digest,
@@ -72,7 +73,7 @@ def properties_of(report: RoundingReport, old: str) -> dict[str, str]:
         "rounded.exact_update_bytes": str(report.exact_update_bytes),
         "rounded.data_digest": report.samples_digest,
         "rounded.data_rows": str(report.comparison.rows),
-        "rounded.largest_change": f"{worst.largest_change:.3g} of {worst.high - worst.low:.3g} ({worst.name})",
+        "rounded.largest_change": f"{worst.largest_change:.3g} of {span}",
         "rounded.mean_change": f"{worst.mean_change:.3g}",
     }
     changed = [each.changed_rows for each in outputs if each.changed_rows is not None]
