@@ -136,11 +136,11 @@ class _Change:
         self._sum, self._count = self._sum + float(change.sum()), self._count + change.size
         self._low, self._high = min(self._low, float(exact.min())), max(self._high, float(exact.max()))
         if one.dtype.kind != "f":
-            self._count_rows(change.reshape(one.shape[0] if one.ndim else 1, -1).any(axis=1))
+            self._count_rows(change.reshape(one.shape[0] if one.ndim else 1, -1).max(axis=1) > 0)
         elif one.ndim == 2 and one.shape[1] > 1:
             self._count_rows(exact.argmax(axis=1) != rounded.argmax(axis=1))
 
-    def _count_rows(self, changed: Array) -> None:
+    def _count_rows(self, changed: Any) -> None:  # noqa: ANN401  an array of booleans
         self._changed_rows = (self._changed_rows or 0) + int(np.count_nonzero(changed))
 
     def told(self) -> OutputChange:
