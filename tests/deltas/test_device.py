@@ -18,7 +18,7 @@ from contract.desired import ImageRef
 from contract.digests import sha256
 from tests.artifacts.conftest import Site, site  # noqa: F401  a fixture
 from tests.artifacts.registry import tree
-from tests.deltas.layers import delta_of, onnx_of, tar_of, tuned, weights
+from tests.deltas.layers import delta_of, onnx_of, rounded, tar_of, tuned, weights
 
 BEFORE = weights(1)
 BASE = tar_of({"base": random.Random(1).randbytes(50_000)})
@@ -128,6 +128,23 @@ def test_a_delta_is_pulled_in_place_of_the_layer(update: Update) -> None:
     assert report.saved_bytes == len(update.site.served.content[update.whole]) - len(DELTA)
     assert len([path for path, _ in update.site.served.asked if "referrers" in path]) == 1
     assert list((update.site.folder / "content/partial").iterdir()) == []
+
+
+def test_a_rounded_update_is_pulled_as_a_scaled_delta(update: Update) -> None:
+    new = tar_of({"m/model.onnx": onnx_of(rounded(BEFORE, tuned(BEFORE))), "other": b"same"})
+    scaled, plain = (delta_of(OLD, new, with_scaled=with_scaled) for with_scaled in (True, False))
+    assert (scaled[1].kind, plain[1].kind) == ("scaled", "tensor")
+    update.new = update.site.served.add_image([BASE, new], update.site.architecture)
+    offer(update.site.served, update.new, plain[0], to=new)
+    offer(update.site.served, update.new, scaled[0], to=new, kind=container.SCALED_MEDIA_TYPE)
+    assert pulled(update) == (False, 1, 0)
+    assert update.savings.report().received_bytes == len(scaled[0]) < 0.6 * len(plain[0])
+
+
+def test_a_delta_of_a_type_that_is_not_known_is_left(update: Update) -> None:
+    blob = offer(update.site.served, update.new, DELTA, kind="application/vnd.headland.delta.v3")
+    assert pulled(update) == (True, 0, 0)
+    assert blob not in update.site.served.sent
 
 
 def test_what_a_delta_made_is_what_the_next_delta_is_made_from(update: Update) -> None:
