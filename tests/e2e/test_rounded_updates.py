@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.deltas.layers import tuned
+from tests.docs.pages import page
+from tests.docs.typed import blocks_with_output
 from tests.e2e.conftest import World, command
 from tests.e2e.test_model_commands import answer, refused
-from tests.rounding.nets import net, weights, write
+from tests.rounding.nets import net, samples, weights, write
 
 
 @pytest.fixture
@@ -63,6 +67,30 @@ def test_nothing_is_registered_before_it_is_accepted(name: str, tmp_path: Path) 
     to = Path(answer("model", "download", f"{name}:2", "--to", str(tmp_path / "to"))["path"])
     assert to.read_bytes() == out.read_bytes(), "what is served is the rounded model"
     assert [one["version"] for one in answer("model", "list", "--property", f"rounded.from={name}:1")] == [2]
+
+
+def worded(printed: str) -> str:
+    """Return an output without its figures, which differ with the machine's libraries."""
+    return " ".join(re.sub(r"\d[\d.]*(e-\d+)?", "N", printed).split())
+
+
+def test_the_page_shows_what_is_printed(world: World, tmp_path: Path) -> None:
+    before = weights()
+    for file, each in (("camera.onnx", before), ("tuned.onnx", tuned(before))):
+        (tmp_path / file).write_bytes(net(each, outputs=1))
+    np.savez(tmp_path / "samples.npz", x=samples(597))
+    answer("model", "register", "camera", str(tmp_path / "camera.onnx"))
+    found = blocks_with_output(page("updates.md"), "test: rounded")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for block in found:
+        done = subprocess.run(
+            ["bash", "-ec", block.commands], cwd=tmp_path, env={**os.environ, "PATH": path},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert worded(done.stdout) == worded(block.shown or ""), done.stdout
+    assert len(found) == 2
+    assert worded("3 of 5 changed") != worded("3 of 5 kept"), "the control"
 
 
 @pytest.mark.parametrize(("typed", "found"), [(b"n\n", [1]), (b"y\n", [1, 2])])

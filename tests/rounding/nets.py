@@ -19,7 +19,12 @@ def weights() -> dict[str, Array]:
 
 
 def net(
-    made: dict[str, Array], *, rows: int | str = "n", renamed: str = "", extra: tuple[Any, ...] = ()
+    made: dict[str, Array],
+    *,
+    rows: int | str = "n",
+    renamed: str = "",
+    extra: tuple[Any, ...] = (),
+    outputs: int = 2,
 ) -> bytes:
     """Return the network: scores and the class; ``renamed`` stands before the names of its weights."""
     nodes = [
@@ -30,12 +35,12 @@ def net(
         *extra,
     ]
     tensors = [numpy_helper.from_array(each, f"{renamed}{name}") for name, each in made.items()]
-    outputs = [
+    told = [
         helper.make_tensor_value_info("scores", TensorProto.FLOAT, [rows, CLASSES]),
         helper.make_tensor_value_info("class", TensorProto.INT64, [rows]),
     ]
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [rows, made["first"].shape[0]])
-    graph = helper.make_graph(nodes, "g", [x], outputs, tensors)
+    graph = helper.make_graph(nodes, "g", [x], told[:outputs], tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return bytes(model.SerializeToString())  # type: ignore[no-untyped-call]
 
