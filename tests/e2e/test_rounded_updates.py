@@ -1,5 +1,6 @@
 """`headland model quantise-update` as a person types it, against a running hub."""
 
+import hashlib
 import json
 import os
 import pty
@@ -7,11 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from simulators.demo.stage import Device
 from tests.deltas.layers import tuned
 from tests.docs.pages import page
 from tests.docs.typed import blocks_with_output
@@ -108,6 +111,25 @@ def test_a_person_is_asked(typed: bytes, found: list[int], name: str, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert "Register the rounded model as the next version" in done.stderr
     assert sorted(versions(name)) == found
+
+
+@pytest.mark.parametrize("driver", ["process"], indirect=True)
+def test_a_device_gets_the_rounded_model_as_a_scaled_delta(
+    name: str, world: World, device: Device, roll_out: Callable[..., None], tmp_path: Path
+) -> None:
+    answer("image", "build", name, "--model", f"{name}:1")
+    roll_out(f"{name}:1")
+    model = answer(*asked(name, tmp_path), "--accept")["registered"]
+    answer("image", "build", name, "--model", f"{name}:2")
+    newest = world.workspace.activities(kind="image-deltas")[0]
+    world.workspace.wait(newest.id)
+    assert "bytes of scaled for" in str(world.workspace.activity(newest.id).log)
+    roll_out(f"{name}:2")
+    lines = [line for line in device.daemon.log.splitlines() if "bytes of delta for" in line]
+    assert len(lines) == 1, device.daemon.log
+    files = [path for path in device.state_dir.rglob("*.onnx") if path.is_file()]
+    digests = {f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files}
+    assert model["digest"] in digests
 
 
 def test_what_does_not_fit_is_refused_and_changes_nothing(name: str, tmp_path: Path) -> None:
