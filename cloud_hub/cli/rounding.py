@@ -40,7 +40,9 @@ def quantise_update(
     with connect(workspace) as ws, TemporaryDirectory(prefix="headland-rounding-") as folder:
         model, before = _fetched(ws, old, Path(folder) / "old")
         name = f"{model.name}:{model.version}"
-        rounded = Path(folder) / model.files[0].path
+        # Under the old file's name: a delta of a layer compares files of one path.
+        rounded = Path(folder) / "rounded" / before.name
+        rounded.parent.mkdir()
         report, properties = _rounded(before, new, data, rounded, name)
         if not as_json():
             _print(report, name)

@@ -4,6 +4,7 @@ import hashlib
 import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,9 @@ from cloud_hub.rounding.arithmetic import BITS, BLOCK
 from cloud_hub.rounding.comparing import Comparison, compare
 from cloud_hub.rounding.onnx_weights import Counts, round_file
 from contract.delta.container import Header
+
+# A property has a bound; ONNX has none for a name.
+LONGEST_NAME: Final = 200
 
 
 class RoundingReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +66,7 @@ def properties_of(report: RoundingReport, old: str) -> dict[str, str]:
     """Return the properties of a model that was rounded from ``old`` (``name:version``)."""
     outputs = report.comparison.outputs
     worst = max(outputs, key=lambda each: each.largest_change / ((each.high - each.low) or 1.0))
-    span = f"{worst.high - worst.low:.3g} ({worst.name})"
+    span = f"{worst.high - worst.low:.3g} ({worst.name[:LONGEST_NAME]})"
     found = {
         "rounded.from": old,
         "rounded.from_digest": report.old_digest,
