@@ -20,9 +20,10 @@ import numpy as np
 from benchmarks.figures import machine, table
 from benchmarks.peers import ROOT
 from benchmarks.updates_inputs import PEERS, Case, cases, prepare
-from benchmarks.updates_ways import OF_PEERS, WAYS
+from benchmarks.updates_ways import OF_PEERS, OURS, WAYS
 from cloud_hub.images.deltas.making import parts_of
 from cloud_hub.images.deltas.tensors import tensors_in
+from cloud_hub.rounding.updating import RoundingReport
 from contract.delta.lanes import differences, planes
 
 TIMEOUT_S = 3600
@@ -76,25 +77,45 @@ def report(chosen: str, ways: str) -> Iterator[str]:
     """Yield the lines of the table."""
     yield f"{machine()}; % of the new layer's tar; seconds and peak MB of the process to make and to apply"
     yield ""
-    rows = []
+    rows, changes = [], []
     for case in cases():
         if chosen not in case.name:
             continue
         whole = case.new.stat().st_size
         with tempfile.TemporaryDirectory() as folder:
-            for way in (each for each in WAYS if ways in each):
+            for way in (each for each in _ways(case) if ways in each):
                 figure = measured(case, way, Path(folder))
                 share = f"{100 * figure.size_bytes / whole:.3f}"
                 making = f"{figure.make_s:.1f} s, {figure.make_mb:.0f} MB"
                 applying = f"{figure.apply_s:.2f} s, {figure.apply_mb:.0f} MB"
                 rows.append([f"{case.name}: {way}", f"{figure.size_bytes:,}", share, making, applying])
                 sys.stderr.write(" | ".join(rows[-1]) + "\n")
-        if case.is_model:
+        if case.rounding is not None:
+            changes += list(_changes(case.name, case.rounding))
+        elif case.is_model:
             floor = floor_bytes(case)
             rows.append(
                 [f"{case.name}: entropy floor", f"{floor:,.0f}", f"{100 * floor / whole:.3f}", "", ""]
             )
     yield from table(["update: way", "bytes", "%", "to make", "to apply"], rows)
+    if changes:
+        yield ""
+        columns = ["rounded update", "% of the new file", "exact", "largest change", "mean", "range", "top 1"]
+        yield from table(columns, changes)
+
+
+def _ways(case: Case) -> list[str]:
+    """Return the ways to measure; of a rounded model its own alone: for the others it is as any update."""
+    return [OURS] if case.rounding is not None else list(WAYS)
+
+
+def _changes(name: str, report: RoundingReport) -> Iterator[list[str]]:
+    comparison = report.comparison
+    shares = [100 * each / report.file_bytes for each in (report.update_bytes, report.exact_update_bytes)]
+    for each in comparison.outputs:
+        figures = [f"{each.largest_change:.4f}", f"{each.mean_change:.4f}", f"{each.high - each.low:.1f}"]
+        other = f"{each.changed_rows} of {comparison.rows} changed"
+        yield [name, *(f"{share:.1f}" for share in shares), *figures, other]
 
 
 def _bytes(file: BinaryIO, at: int, size: int) -> bytes:

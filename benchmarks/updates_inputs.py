@@ -1,6 +1,7 @@
 """What `benchmarks.updates` compares: layers before and after an update, made once below ``build/updates``.
 
-Models: the ResNet-18 of `updates_training.py` as ONNX, in float32, float16 and with int8 kernels. Files: two
+Models: the ResNet-18 of `updates_training.py` as ONNX, in float32, float16 and with int8 kernels, and two
+rounded updates of it. Files: two
 releases of onnxruntime's wheel, as the layer that a build makes of them.
 """
 
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
 from benchmarks.peers import ROOT
+from cloud_hub.rounding.updating import RoundingReport, round_update
 
 FOLDER: Final = ROOT / "build" / "updates"
 LOCK: Final = ROOT / "benchmarks" / "updates_peers.txt"
@@ -31,12 +34,16 @@ Weights = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """An update: what it is, and the files of the layer's tar before and after."""
+    """An update: what it is, and the files of the layer's tar before and after.
+
+    ``rounding``: what was told when it was rounded, where the new layer holds a rounded model.
+    """
 
     name: str
     old: Path
     new: Path
     is_model: bool
+    rounding: RoundingReport | None = None
 
 
 def prepare() -> None:
@@ -71,6 +78,7 @@ def cases() -> list[Case]:
     for name, tuned, kind in updates:
         old, new = (_layer(layers / f"{each}-{kind}.tar", each, kinds[kind]) for each in ("base", tuned))
         found.append(Case(name, old, new, is_model=True))
+    found += [_rounded(layers, name, tuned) for name, tuned in (("Adam 1e-5", "adam"), ("SGD 1e-3", "sgd"))]
     before, after = (_wheel(layers / f"onnxruntime-{version}.tar", version) for version in WHEELS)
     return [*found, Case(f"onnxruntime {WHEELS[0]} to {WHEELS[1]}", before, after, is_model=False)]
 
@@ -118,6 +126,28 @@ def resnet(weights: Weights) -> ModelProto:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     checker.check_model(model)
     return model
+
+
+def _rounded(layers: Path, name: str, tuned: str) -> Case:
+    """Return the update to the rounded model; it was tried on all images of the worse camera."""
+    models = FOLDER / "models"
+    models.mkdir(exist_ok=True)
+    old, new, target = (models / f"{each}.onnx" for each in ("base", tuned, f"{tuned}-rounded"))
+    told = target.with_suffix(".json")
+    if not told.exists():
+        for each in (old, new):
+            weights = dict(np.load(FOLDER / "weights" / f"{each.stem}.npz"))
+            each.write_bytes(resnet(weights).SerializeToString())  # type: ignore[no-untyped-call]
+        report = round_update(old, new, FOLDER / "weights" / "data.npz", target)
+        _write_tar(layers / f"{tuned}-rounded.tar", {"opt/model/model.onnx": target.read_bytes()})
+        told.write_bytes(msgspec.json.encode(report))
+    return Case(
+        f"{name}, rounded",
+        layers / "base-fp32.tar",
+        layers / f"{tuned}-rounded.tar",
+        is_model=True,
+        rounding=msgspec.json.decode(told.read_bytes(), type=RoundingReport),
+    )
 
 
 def _halves(weights: Weights) -> Weights:

@@ -137,6 +137,7 @@ WAYS: dict[str, Way] = {
     "headland, patch alone": (patch_make, headland_apply),
     "headland": (headland_make, headland_apply),
 }
+OURS = "headland"
 OF_PEERS = {"bsdiff4", "hdiffpatch, zstd"}
 
 

@@ -21,11 +21,12 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Descriptor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Reference to a blob by type, digest and size in bytes."""
+    """Reference to a blob by type, digest and size in bytes; of a referrer also what it is of."""
 
     mediaType: str
     digest: str
     size: int
+    artifactType: str = ""
     annotations: dict[str, str] = {}
     platform: Platform | None = None
 

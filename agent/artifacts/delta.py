@@ -66,12 +66,17 @@ class Savings:
 
 
 def offers_for(repository: str, manifest: str, registry: Registry, store: ContentStore) -> list[Offer]:
-    """Ask once for an image's deltas; none where the hub has none, or is too old to know of them."""
+    """Ask once for an image's deltas; none where the hub has none, or is too old to know of them.
+
+    All that refers to the image is asked for, and deltas of each type that can be applied are taken: one
+    question for each type would be a connection each.
+    """
     if not store.has_recipes():
         return []
     try:
-        data = registry.referrers(repository, manifest, container.MEDIA_TYPE)
-        found = decode(data, oci.Index, what="list of referrers").manifests
+        data = registry.referrers(repository, manifest)
+        listed = decode(data, oci.Index, what="list of referrers").manifests
+        found = [each for each in listed if each.artifactType in container.MEDIA_TYPES]
         offers = [_offer(each) for each in found[:MAX_DELTAS] if container.TO in each.annotations]
     except FetchError:
         raise

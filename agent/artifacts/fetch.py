@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from agent.artifacts.errors import (
     DigestMismatchError,
@@ -39,7 +39,7 @@ class Registry(Protocol):
     def manifest(self, repository: str, digest: str) -> bytes:
         """Return an index or manifest whose digest was checked."""
 
-    def referrers(self, repository: str, digest: str, artifact_type: str) -> bytes:
+    def referrers(self, repository: str, digest: str) -> bytes:
         """Return the index of what refers to a manifest; a registry that has none of it refuses."""
 
     def blob(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int:
@@ -77,9 +77,9 @@ class HttpsRegistry:
             raise DigestMismatchError("the registry sent another manifest", where=digest)
         return data
 
-    def referrers(self, repository: str, digest: str, artifact_type: str) -> bytes:
+    def referrers(self, repository: str, digest: str) -> bytes:
         """GET ``/v2/{repository}/referrers/{digest}``; what it says is proved by nothing, and only offers."""
-        path = f"/v2/{repository}/referrers/{digest}?artifactType={quote(artifact_type, safe='')}"
+        path = f"/v2/{repository}/referrers/{digest}"
         with self._get(path, {"Accept": oci.INDEX}) as response:
             _expect(response, {HTTPStatus.OK}, path)
             return response.read(MAX_MANIFEST_BYTES)

@@ -18,6 +18,7 @@ from cloud_hub.cli import (
     login,
     models,
     rollouts,
+    rounding,
     runs,
     secrets,
     telemetry,
@@ -50,6 +51,9 @@ hub.app.command(
 hub.app.command(
     epilog="Example: headland hub join hub.keys --passphrase-file passphrase --cluster-address 10.0.0.2:6222"
 )(cluster.join)
+models.app.command(
+    epilog="Example: headland model quantise-update digits:1 tuned.onnx --data samples.npz --accept"
+)(rounding.quantise_update)
 for group, name in (
     (hub.app, "hub"),
     (workspaces.app, "workspace"),

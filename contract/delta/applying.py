@@ -6,8 +6,19 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from contract.delta.container import Coding, Copy, DeltaError, Header, Patch, Reader, Tensor, read_step
+from contract.delta.container import (
+    Coding,
+    Copy,
+    DeltaError,
+    Header,
+    Patch,
+    Reader,
+    Scaled,
+    Tensor,
+    read_step,
+)
 from contract.delta.lanes import interleaved, restored
+from contract.delta.scaled import SCALE_BYTES, WIDTH, stepped
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -44,6 +55,8 @@ def pieces(source: Reader, header: Header, old: OldBytes) -> Iterator[bytes]:
                 yield from _patched(step, _old(old, step.old_at, step.old_bytes))
             case Tensor():
                 yield _near(step, _old(old, step.old_at, step.size_bytes))
+            case Scaled():
+                yield _away(step, _old(old, step.old_at, step.size_bytes))
     if left:
         raise DeltaError("the delta makes less than its header says")
 
@@ -79,6 +92,15 @@ def _near(step: Tensor, old: bytes) -> bytes:
     size = step.size_bytes // step.width
     planes = [_plane(coding, payload, size) for coding, payload in step.planes]
     return restored(old, interleaved(planes), step.width, is_float=step.is_float)
+
+
+def _away(step: Scaled, old: bytes) -> bytes:
+    count = step.size_bytes // WIDTH
+    scales = _plane(*step.scales, SCALE_BYTES * -(-count // step.block))
+    made = stepped(old, scales, _plane(*step.steps, count), step.block)
+    if made is None:
+        raise DeltaError("a scale is negative or not finite")
+    return made
 
 
 def _plane(coding: Coding, payload: bytes, size: int) -> bytes:

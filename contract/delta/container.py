@@ -1,8 +1,8 @@
-"""The container of a delta, version 1: a header, then steps that make the new tar from its start to its end.
+"""The container of a delta: a header, then steps that make the new tar from its start to its end.
 
 Magic, a header in JSON after its length, then steps: a byte that says which, its numbers as varints
 (LEB128), and its payloads, each after its length. Nothing stands behind the last step. The table is in
-docs/wire.md.
+docs/wire.md. Version 2 has the step `Scaled`, which older agents do not know, and is the same otherwise.
 """
 
 from dataclasses import dataclass
@@ -11,21 +11,27 @@ from typing import Final, Protocol
 
 import msgspec
 
+from contract.delta.scaled import SCALE_BYTES, WIDTH
 from contract.encoding import decode, encode
 from contract.errors import HeadlandError
 
 MEDIA_TYPE: Final = "application/vnd.headland.delta.v1"
+# With steps `Scaled`: of a type of its own, so that an agent that cannot apply it never asks for it.
+SCALED_MEDIA_TYPE: Final = "application/vnd.headland.delta.v2"
+MEDIA_TYPES: Final = (MEDIA_TYPE, SCALED_MEDIA_TYPE)
 FROM: Final = "dev.headland.delta.from"
 TO: Final = "dev.headland.delta.to"
 KIND: Final = "dev.headland.delta.kind"
 BYTES: Final = "dev.headland.delta.bytes"
 
 MAGIC: Final = b"HLDELTA1"
+SCALED_MAGIC: Final = b"HLDELTA2"
 MAX_HEADER_BYTES: Final = 4096
 # What a device must hold at once: a window of the new tar, and what it is made from.
 MAX_NEW_BYTES: Final = 8 << 20
 MAX_OLD_BYTES: Final = 24 << 20
 MAX_TENSOR_BYTES: Final = 4 << 20
+MAX_BLOCK: Final = 1 << 20
 FLOAT: Final = 0x10
 
 
@@ -54,6 +60,7 @@ class Code(IntEnum):
     COPY = 1
     PATCH = 2
     TENSOR = 3
+    SCALED = 4
 
 
 class Coding(IntEnum):
@@ -97,7 +104,21 @@ class Tensor:
     planes: tuple[tuple[Coding, bytes], ...]
 
 
-Step = Copy | Patch | Tensor
+@dataclass(frozen=True)
+class Scaled:
+    """The new tar goes on with float32 elements that are whole steps from those of the old one (`scaled`).
+
+    ``block`` elements have one scale. ``scales`` and ``steps``: how they are compressed, and the bytes.
+    """
+
+    size_bytes: int
+    old_at: int
+    block: int
+    scales: tuple[Coding, bytes]
+    steps: tuple[Coding, bytes]
+
+
+Step = Copy | Patch | Tensor | Scaled
 
 
 class Reader(Protocol):
@@ -108,10 +129,10 @@ class Reader(Protocol):
         ...
 
 
-def header_bytes(header: Header) -> bytes:
-    """Return the start of a delta."""
+def header_bytes(header: Header, magic: bytes = MAGIC) -> bytes:
+    """Return the start of a delta; `SCALED_MAGIC` is for one that has steps `Scaled`."""
     text = encode(header)
-    return MAGIC + _varint(len(text)) + text
+    return magic + _varint(len(text)) + text
 
 
 def step_bytes(step: Step) -> bytes:
@@ -125,9 +146,10 @@ def step_bytes(step: Step) -> bytes:
         case Tensor():
             kind = step.width | (FLOAT if step.is_float else 0)
             parts = [_start(Code.TENSOR, step.size_bytes, step.old_at, kind)]
-            for coding, payload in step.planes:
-                parts += [_varint(coding), _varint(len(payload)), payload]
-            return b"".join(parts)
+            return b"".join(parts + [_coded(*plane) for plane in step.planes])
+        case Scaled():
+            start = _start(Code.SCALED, step.size_bytes, step.old_at, step.block)
+            return start + _coded(*step.scales) + _coded(*step.steps)
 
 
 END: Final = bytes([Code.END])
@@ -135,7 +157,7 @@ END: Final = bytes([Code.END])
 
 def read_header(source: Reader) -> Header:
     """Read the start of a delta; raises `DeltaError`."""
-    if exactly(source, len(MAGIC)) != MAGIC:
+    if exactly(source, len(MAGIC)) not in {MAGIC, SCALED_MAGIC}:
         raise DeltaError("the file is no delta of a version that is known here")
     length = _number(source, MAX_HEADER_BYTES)
     try:
@@ -168,6 +190,9 @@ def read_step(source: Reader, header: Header, left_bytes: int) -> Step | None:
     if code == Code.TENSOR:
         _at_most(size, MAX_TENSOR_BYTES)
         return _tensor(source, size, _within(old_at, size, header))
+    if code == Code.SCALED:
+        _at_most(size, MAX_TENSOR_BYTES)
+        return _scaled(source, size, _within(old_at, size, header))
     raise DeltaError("a step is of a kind that is not known here")
 
 
@@ -187,12 +212,27 @@ def _tensor(source: Reader, size: int, old_at: int) -> Tensor:
     width = kind & ~FLOAT
     if width not in {1, 2, 4, 8} or size % width:
         raise DeltaError("a tensor's elements have no size that is known here")
-    planes = []
-    for _ in range(width):
-        coding = _number(source, max(Coding))
-        payload = exactly(source, _number(source, _compressed_most(size // width)))
-        planes.append((Coding(coding), payload))
-    return Tensor(size, old_at, width, bool(kind & FLOAT), tuple(planes))
+    planes = tuple(_payload(source, size // width) for _ in range(width))
+    return Tensor(size, old_at, width, bool(kind & FLOAT), planes)
+
+
+def _scaled(source: Reader, size: int, old_at: int) -> Scaled:
+    block = _number(source, MAX_BLOCK)
+    if block == 0 or size % WIDTH:
+        raise DeltaError("a tensor's elements have no size that is known here")
+    count = size // WIDTH
+    scales = _payload(source, SCALE_BYTES * -(-count // block))
+    return Scaled(size, old_at, block, scales, _payload(source, count))
+
+
+def _payload(source: Reader, size: int) -> tuple[Coding, bytes]:
+    """Read a coding and the compressed form of ``size`` bytes."""
+    coding = _number(source, max(Coding))
+    return Coding(coding), exactly(source, _number(source, _compressed_most(size)))
+
+
+def _coded(coding: Coding, payload: bytes) -> bytes:
+    return _varint(coding) + _varint(len(payload)) + payload
 
 
 def _compressed_most(size: int) -> int:

@@ -30,7 +30,7 @@ class FailingRegistry:
         self.may_answer.wait(10)
         raise self.error
 
-    def referrers(self, repository: str, digest: str, artifact_type: str) -> bytes:
+    def referrers(self, repository: str, digest: str) -> bytes:
         raise self.error
 
     def blob(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int:

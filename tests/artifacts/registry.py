@@ -123,7 +123,9 @@ def _handler(registry: Registry) -> type[BaseHTTPRequestHandler]:
             """Say nothing."""
 
         def do_GET(self) -> None:
-            digest = self.path.rsplit("/", 1)[-1]
+            *_, kind, digest = self.path.split("/")
+            # A manifest and the list of what refers to it have one digest in their paths.
+            digest = f"referrers/{digest}" if kind == "referrers" else digest
             registry.asked.append((self.path, self.headers.get("Range", "")))
             status = registry.status.get(digest, 200 if digest in registry.content else 404)
             if status != 200:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 
+from cloud_hub.images.deltas import scaling
 from cloud_hub.images.deltas.making import Made, make_delta
 from contract.delta.applying import pieces
 from contract.delta.container import Header, read_header
@@ -76,16 +77,33 @@ def tuned(old: dict[str, Array], seed: int = 9) -> dict[str, Array]:
     }
 
 
+def rounded(old: dict[str, Array], new: dict[str, Array]) -> dict[str, Array]:
+    """Return weights that are whole steps away from the old ones, as near to the new ones as that goes."""
+    return {
+        name: scaling.restored(
+            each.reshape(-1), scaling.rounded(each.reshape(-1), new[name].reshape(-1))
+        ).reshape(each.shape)
+        for name, each in old.items()
+    }
+
+
 def header_of(old: bytes, new: bytes) -> Header:
     """Return the header of a delta between two tars."""
     return Header(from_diff_id=sha256(old), to_diff_id=sha256(new), from_bytes=len(old), to_bytes=len(new))
 
 
-def delta_of(old: bytes, new: bytes, *, with_tensors: bool = True) -> tuple[bytes, Made]:
+def delta_of(
+    old: bytes, new: bytes, *, with_tensors: bool = True, with_scaled: bool = True
+) -> tuple[bytes, Made]:
     """Return a delta between two tars, and what it came to."""
     target = io.BytesIO()
     made = make_delta(
-        io.BytesIO(old), io.BytesIO(new), header_of(old, new), target, with_tensors=with_tensors
+        io.BytesIO(old),
+        io.BytesIO(new),
+        header_of(old, new),
+        target,
+        with_tensors=with_tensors,
+        with_scaled=with_scaled,
     )
     return target.getvalue(), made
 

@@ -3,6 +3,7 @@
 import bz2
 import io
 import lzma
+import struct
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from backports import zstd
 
 from contract.delta import container
 from contract.delta.applying import LZMA_FILTERS
-from contract.delta.container import Coding, Copy, DeltaError, Header, Patch, Tensor
+from contract.delta.container import Coding, Copy, DeltaError, Header, Patch, Scaled, Tensor
 from contract.digests import sha256
 from tests.deltas.layers import applied, delta_of, header_of
 
@@ -18,12 +19,39 @@ GOLDEN = Path(__file__).parent / "golden"
 OLD = bytes(range(256)) * 40
 
 
-def delta(*steps: container.Step, size: int, old: bytes = OLD, end: bytes = container.END) -> bytes:
+def delta(
+    *steps: container.Step,
+    size: int,
+    old: bytes = OLD,
+    end: bytes = container.END,
+    magic: bytes = container.MAGIC,
+) -> bytes:
     """Return a delta of these steps."""
     header = Header(
         from_diff_id=sha256(old), to_diff_id="sha256:" + "0" * 64, from_bytes=len(old), to_bytes=size
     )
-    return container.header_bytes(header) + b"".join(map(container.step_bytes, steps)) + end
+    return container.header_bytes(header, magic) + b"".join(map(container.step_bytes, steps)) + end
+
+
+def scaled(
+    size: int = 16,
+    *,
+    at: int = 0,
+    block: int = 2,
+    scales: bytes = b"\x80\x3f\x00\x3f",
+    steps: bytes = b"\x01\xff\x02\x00",
+) -> Scaled:
+    """Return a step for four numbers, of which two have the scale 1 and two the scale 0.5."""
+    return Scaled(size, at, block, (Coding.STORED, scales), (Coding.STORED, steps))
+
+
+NUMBERS = struct.pack("<4f", 10.0, 20.0, 30.0, -0.0)
+
+
+def test_a_delta_of_version_2_is_still_read_and_written() -> None:
+    stored = (GOLDEN / "delta-2.bin").read_bytes()
+    assert applied(stored, NUMBERS) == struct.pack("<4f", 9.0, 21.0, 29.0, -0.0)
+    assert delta(scaled(), size=16, old=NUMBERS, magic=container.SCALED_MAGIC) == stored
 
 
 def golden_steps() -> tuple[list[container.Step], bytes]:
@@ -65,7 +93,7 @@ def test_a_delta_is_written_as_ever() -> None:
 
 ZIP = zstd.compress(bytes(1 << 20))
 HOSTILE = {
-    "other magic": b"HLDELTA2" + delta(Copy(0, 1), size=1)[8:],
+    "other magic": b"HLDELTA3" + delta(Copy(0, 1), size=1)[8:],
     "long header": container.MAGIC + b"\xff\xff\x7f",
     "header is no JSON": container.MAGIC + b"\x02[]",
     "endless number": container.MAGIC + b"\xff" * 20,
@@ -112,6 +140,17 @@ HOSTILE = {
         ),
         size=8,
     ),
+    "scaled beyond the old": delta(scaled(at=len(OLD) - 12), size=16),
+    "scaled without a block": delta(scaled(block=0), size=16),
+    "scaled in a huge block": delta(scaled(block=(1 << 20) + 1), size=16),
+    "scaled half an element": delta(scaled(14), size=14),
+    "scaled too large": delta(scaled(5 << 20), size=5 << 20),
+    "a scale too few": delta(scaled(block=1), size=16),
+    "a scale too many": delta(scaled(block=4), size=16),
+    "a step too few": delta(scaled(steps=b"abc"), size=16),
+    "a scale of infinity": delta(scaled(scales=b"\x80\x3f\x80\x7f"), size=16),
+    "a scale below zero": delta(scaled(scales=b"\x80\xbf\x00\x3f"), size=16),
+    "bomb of steps": delta(Scaled(16, 0, 4, (Coding.STORED, b"\x80\x3f"), (Coding.ZSTD, ZIP)), size=16),
     "stored plane of another size": delta(Tensor(8, 0, 1, False, ((Coding.STORED, b"abc"),)), size=8),
 }
 
@@ -125,6 +164,7 @@ def test_hostile_deltas_are_refused(name: str) -> None:
 def test_the_refusals_have_a_control() -> None:
     steps, made = golden_steps()
     assert applied(delta(*steps, size=len(made)), OLD) == made
+    assert len(applied(delta(scaled(at=len(OLD) - 16), size=16), OLD)) == 16
     assert applied(delta(Patch(1 << 20, 0, 0, ZIP), size=1 << 20), OLD) == bytes(1 << 20)
 
 

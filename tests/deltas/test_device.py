@@ -18,7 +18,7 @@ from contract.desired import ImageRef
 from contract.digests import sha256
 from tests.artifacts.conftest import Site, site  # noqa: F401  a fixture
 from tests.artifacts.registry import tree
-from tests.deltas.layers import delta_of, onnx_of, tar_of, tuned, weights
+from tests.deltas.layers import delta_of, onnx_of, rounded, tar_of, tuned, weights
 
 BEFORE = weights(1)
 BASE = tar_of({"base": random.Random(1).randbytes(50_000)})
@@ -33,13 +33,19 @@ def manifest_of(served: Any, ref: ImageRef) -> str:
 
 
 def offer(
-    served: Any, ref: ImageRef, delta: bytes, more: dict[str, str] | None = None, *, to: bytes = NEW
+    served: Any,
+    ref: ImageRef,
+    delta: bytes,
+    more: dict[str, str] | None = None,
+    *,
+    to: bytes = NEW,
+    kind: str = container.MEDIA_TYPE,
 ) -> str:
     """Serve a delta as a referrer of an image; return its blob's digest."""
     annotations = {
         container.FROM: sha256(OLD), container.TO: sha256(to), container.BYTES: str(len(delta))
     } | (more or {})  # fmt: skip
-    blob = oci.Descriptor(mediaType=container.MEDIA_TYPE, digest=served.add(delta), size=len(delta))
+    blob = oci.Descriptor(mediaType=kind, digest=served.add(delta), size=len(delta))
     empty = oci.Descriptor(mediaType="application/vnd.oci.empty.v1+json", digest=served.add(b"{}"), size=2)
     manifest = msgspec.json.encode(
         oci.Manifest(
@@ -47,10 +53,14 @@ def offer(
         )
     )
     entry = oci.Descriptor(
-        mediaType=oci.MANIFEST, digest=served.add(manifest), size=len(manifest), annotations=annotations
+        mediaType=oci.MANIFEST,
+        digest=served.add(manifest),
+        size=len(manifest),
+        artifactType=kind,
+        annotations=annotations,
     )
     subject = manifest_of(served, ref)
-    place = f"{subject}?artifactType=application%2Fvnd.headland.delta.v1"
+    place = f"referrers/{subject}"
     before = served.content.get(place)
     others = msgspec.json.decode(before, type=oci.Index).manifests if before else ()
     served.content[place] = msgspec.json.encode(
@@ -118,6 +128,23 @@ def test_a_delta_is_pulled_in_place_of_the_layer(update: Update) -> None:
     assert report.saved_bytes == len(update.site.served.content[update.whole]) - len(DELTA)
     assert len([path for path, _ in update.site.served.asked if "referrers" in path]) == 1
     assert list((update.site.folder / "content/partial").iterdir()) == []
+
+
+def test_a_rounded_update_is_pulled_as_a_scaled_delta(update: Update) -> None:
+    new = tar_of({"m/model.onnx": onnx_of(rounded(BEFORE, tuned(BEFORE))), "other": b"same"})
+    scaled, plain = (delta_of(OLD, new, with_scaled=with_scaled) for with_scaled in (True, False))
+    assert (scaled[1].kind, plain[1].kind) == ("scaled", "tensor")
+    update.new = update.site.served.add_image([BASE, new], update.site.architecture)
+    offer(update.site.served, update.new, plain[0], to=new)
+    offer(update.site.served, update.new, scaled[0], to=new, kind=container.SCALED_MEDIA_TYPE)
+    assert pulled(update) == (False, 1, 0)
+    assert update.savings.report().received_bytes == len(scaled[0]) < 0.6 * len(plain[0])
+
+
+def test_a_delta_of_a_type_that_is_not_known_is_left(update: Update) -> None:
+    blob = offer(update.site.served, update.new, DELTA, kind="application/vnd.headland.delta.v3")
+    assert pulled(update) == (True, 0, 0)
+    assert blob not in update.site.served.sent
 
 
 def test_what_a_delta_made_is_what_the_next_delta_is_made_from(update: Update) -> None:

@@ -29,7 +29,7 @@ from contract.delta.applying import pieces
 from contract.desired import ImageRef
 from contract.digests import sha256
 from tests.api.conftest import ADMIN, World, bearer, hub_of
-from tests.deltas.layers import onnx_of, tar_of, tuned, weights
+from tests.deltas.layers import onnx_of, rounded, tar_of, tuned, weights
 from tests.registry.content import Content, described
 from tests.registry.wire import Wire
 
@@ -99,11 +99,9 @@ def activities(world: World, name: str = "completed") -> list[dict[str, object]]
         time.sleep(0.05)
 
 
-def referrers(wire: Wire, ref: ImageRef) -> list[dict[str, Any]]:
+def referrers(wire: Wire, ref: ImageRef, kind: str = container.MEDIA_TYPE) -> list[dict[str, Any]]:
     """Return the deltas of an image."""
-    answer = wire.ask(
-        "GET", f"{ref.repository}/referrers/{ref.digest}", params={"artifactType": container.MEDIA_TYPE}
-    )
+    answer = wire.ask("GET", f"{ref.repository}/referrers/{ref.digest}", params={"artifactType": kind})
     assert answer.status_code == 200
     found: list[dict[str, Any]] = answer.json()["manifests"]
     return found
@@ -120,6 +118,34 @@ class Admitted(HttpsRegistry):
         return super()._get(path, headers | bearer(self._token))
 
 
+def client_of(world: World, wire: Wire) -> Admitted:
+    """Return an agent's client."""
+    tls = ssl.create_default_context(cafile=str(world.core.certificate.parent / "ca.pem"))
+    return Admitted(str(world.client.base_url), tls, wire.token)
+
+
+def test_a_rounded_version_comes_to_a_device_as_a_scaled_delta(
+    world: World, wire: Wire, tmp_path: Path
+) -> None:
+    model = onnx_of(rounded(BEFORE, AFTER))
+    first = register(world, wire, "rounded", ("model", OLD))
+    second = register(world, wire, "rounded", ("model", tar_of({"m/model.onnx": model})))
+    activities(world)
+    (found,) = referrers(wire, second, container.SCALED_MEDIA_TYPE)
+    (of_old_agents,) = referrers(wire, second)
+    assert [each["annotations"][container.KIND] for each in (found, of_old_agents)] == ["scaled", "tensor"]
+    client, store, savings = client_of(world, wire), ContentStore(tmp_path), Savings()
+    pull_image(first, client, store, savings)
+    before = savings.report().received_bytes
+    staged = pull_image(second, client, store, savings)
+    report = savings.report()
+    assert (report.deltas, report.fallbacks) == (1, 0)
+    size = int(found["annotations"][container.BYTES])
+    assert report.received_bytes - before == size < 0.3 * len(NEW)
+    assert size < 0.6 * int(of_old_agents["annotations"][container.BYTES])
+    assert (staged.layers[0] / "m/model.onnx").read_bytes() == model
+
+
 def test_a_new_version_comes_to_a_device_as_a_delta(world: World, wire: Wire, tmp_path: Path) -> None:
     first = register(world, wire, "digits", ("base", BASE), ("model", OLD))
     second = register(world, wire, "digits", ("base", BASE), ("model", NEW))
@@ -131,9 +157,7 @@ def test_a_new_version_comes_to_a_device_as_a_delta(world: World, wire: Wire, tm
     assert told[container.KIND] == "tensor"
     assert referrers(wire, first) == []
 
-    ca = world.core.certificate.parent / "ca.pem"
-    tls = ssl.create_default_context(cafile=str(ca))
-    client = Admitted(str(world.client.base_url), tls, wire.token)
+    client = client_of(world, wire)
     store, savings = ContentStore(tmp_path), Savings()
     pull_image(first, client, store, savings)
     before = savings.report().received_bytes

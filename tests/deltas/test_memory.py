@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from contract.delta.container import MAX_NEW_BYTES, MAX_OLD_BYTES
-from tests.deltas.layers import delta_of, onnx_of, tar_of, tuned, weights
+from tests.deltas.layers import delta_of, onnx_of, rounded, tar_of, tuned, weights
 
 ROOT = Path(__file__).parents[2]
 MOST_MB = 100
@@ -40,7 +40,7 @@ def peak_mb(delta: Path, old: Path, extra: int = 0) -> tuple[str, int]:
     return digest, int(peak)
 
 
-@pytest.mark.parametrize("what", ["patch", "tensor"])
+@pytest.mark.parametrize("what", ["patch", "tensor", "scaled"])
 def test_applying_takes_little_memory(what: str, tmp_path: Path) -> None:
     if what == "patch":
         old = random.Random(1).randbytes(MAX_OLD_BYTES)
@@ -49,9 +49,12 @@ def test_applying_takes_little_memory(what: str, tmp_path: Path) -> None:
         new = old[:100_000] + random.Random(2).randbytes(2 * MAX_NEW_BYTES - 200_000) + old[-100_000:]
     else:
         before = weights(1, np.float32, 2_200_000)
-        old, new = (tar_of({"m.onnx": onnx_of(each)}) for each in (before, tuned(before)))
+        after = rounded(before, tuned(before)) if what == "scaled" else tuned(before)
+        old, new = (tar_of({"m.onnx": onnx_of(each)}) for each in (before, after))
+    delta, made = delta_of(old, new)
+    assert made.kind == what
     (tmp_path / "old").write_bytes(old)
-    (tmp_path / "delta").write_bytes(delta_of(old, new)[0])
+    (tmp_path / "delta").write_bytes(delta)
     digest, peak = peak_mb(tmp_path / "delta", tmp_path / "old")
     assert digest == hashlib.sha256(new).hexdigest()
     assert peak < MOST_MB

@@ -19,12 +19,12 @@ def delta_manifest(
     to_diff_id: str,
     kind: str,
 ) -> bytes:
-    """Return the manifest of the delta ``blob`` for the image ``subject``."""
+    """Return the manifest of the delta ``blob`` for the image ``subject``; its type is the blob's."""
     return canonical(
         {
             "schemaVersion": 2,
             "mediaType": oci.MANIFEST,
-            "artifactType": container.MEDIA_TYPE,
+            "artifactType": blob.mediaType,
             "config": config,
             "layers": [blob],
             "subject": subject,

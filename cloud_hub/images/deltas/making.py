@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+import numpy as np
 from backports import zstd
 
 from cloud_hub.images.deltas.anchors import AnchorIndex
+from cloud_hub.images.deltas.scaling import BLOCK, recovered
 from cloud_hub.images.deltas.tensors import Extent, Key, tensors_in
 from contract.delta.applying import LZMA_FILTERS
 from contract.delta.container import (
@@ -16,18 +18,21 @@ from contract.delta.container import (
     MAX_NEW_BYTES,
     MAX_OLD_BYTES,
     MAX_TENSOR_BYTES,
+    SCALED_MAGIC,
     Coding,
     Copy,
     Header,
     Patch,
+    Scaled,
     Step,
     Tensor,
     header_bytes,
     step_bytes,
 )
 from contract.delta.lanes import differences, planes
+from contract.delta.scaled import WIDTH
 
-PATCH, TENSOR = "patch", "tensor"
+PATCH, TENSOR, SCALED = "patch", "tensor", "scaled"
 SMALL_LEVEL: Final = 19
 # Level 19 takes 30 times as long over 24 MiB of old bytes, for a patch that is smaller by a tenth.
 LARGE_LEVEL: Final = 12
@@ -61,20 +66,35 @@ class Made:
     copied_bytes: int
     patched_bytes: int
     tensor_bytes: int
+    scaled_bytes: int
 
 
 def make_delta(
-    old: BinaryIO, new: BinaryIO, header: Header, target: BinaryIO, *, with_tensors: bool = True
+    old: BinaryIO,
+    new: BinaryIO,
+    header: Header,
+    target: BinaryIO,
+    *,
+    with_tensors: bool = True,
+    with_scaled: bool = True,
 ) -> Made:
-    """Write the delta from the tar ``old`` to ``new`` to ``target``; without tensors it is a mere patch."""
-    sizes = {Copy: 0, Patch: 0, Tensor: 0}
+    """Write the delta from the tar ``old`` to ``new`` to ``target``, which starts at its first byte.
+
+    Without tensors it is a mere patch; without scaled ones every agent can apply it. Only where a tensor
+    is scaled is it of the container's version 2.
+    """
+    sizes = {Copy: 0, Patch: 0, Tensor: 0, Scaled: 0}
     target.write(header_bytes(header))
-    for step in _joined(_Maker(old, new, header, with_tensors=with_tensors).steps()):
+    maker = _Maker(old, new, header, with_tensors=with_tensors, with_scaled=with_scaled)
+    for step in _joined(maker.steps()):
         sizes[type(step)] += step.size_bytes
         target.write(step_bytes(step))
     target.write(END)
-    kind = TENSOR if sizes[Tensor] else PATCH
-    return Made(kind, sizes[Copy], sizes[Patch], sizes[Tensor])
+    if sizes[Scaled]:
+        target.seek(0)
+        target.write(SCALED_MAGIC)
+    kind = SCALED if sizes[Scaled] else TENSOR if sizes[Tensor] else PATCH
+    return Made(kind, sizes[Copy], sizes[Patch], sizes[Tensor], sizes[Scaled])
 
 
 def parts_of(new_bytes: int, old: dict[Key, Extent], new: dict[Key, Extent]) -> Iterator[_Part]:
@@ -96,11 +116,13 @@ def parts_of(new_bytes: int, old: dict[Key, Extent], new: dict[Key, Extent]) -> 
 
 
 class _Maker:
-    def __init__(self, old: BinaryIO, new: BinaryIO, header: Header, *, with_tensors: bool) -> None:
+    def __init__(
+        self, old: BinaryIO, new: BinaryIO, header: Header, *, with_tensors: bool, with_scaled: bool
+    ) -> None:
         self._old, self._new = old, new
         self._old_bytes, self._new_bytes = header.from_bytes, header.to_bytes
         self._index: AnchorIndex | None = None
-        self._with_tensors = with_tensors
+        self._with_tensors, self._with_scaled = with_tensors, with_scaled
 
     def steps(self) -> Iterator[Step]:
         before, after = ({}, {}) if not self._with_tensors else (tensors_in(self._old), tensors_in(self._new))
@@ -117,6 +139,10 @@ class _Maker:
         old = _read(self._old, old_at, len(data))
         if old == data:
             yield Copy(old_at, len(data))
+            return
+        scaled = _scaled(data, old, old_at, tensor) if self._with_scaled else None
+        if scaled is not None:
+            yield scaled
             return
         found = differences(old, data, tensor.width, is_float=tensor.is_float)
         coded = tuple(_smallest(plane) for plane in planes(found, tensor.width))
@@ -154,6 +180,17 @@ class _Maker:
             return found, size
         middle = (at + len(data) // 2) * self._old_bytes // max(1, self._new_bytes)
         return max(0, min(middle - size // 2, self._old_bytes - size)), size
+
+
+def _scaled(data: bytes, old: bytes, old_at: int, tensor: Extent) -> Scaled | None:
+    """Return the step for a tensor that was rounded (`cloud_hub.rounding`); None: it was not."""
+    if tensor.width != WIDTH or not tensor.is_float:
+        return None
+    found = recovered(np.frombuffer(old, "<f4"), np.frombuffer(data, "<f4"))
+    if found is None:
+        return None
+    scales, steps = (_smallest(each.tobytes()) for each in (found.scales.astype("<u2"), found.steps))
+    return Scaled(len(data), old_at, BLOCK, scales, steps)
 
 
 def _patch(data: bytes, old: bytes, old_at: int) -> Patch:

@@ -22,6 +22,7 @@ from cloud_hub.confinement.run import run_confined
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import HubError
 from cloud_hub.images.deltas.documents import EMPTY_CONFIG, EMPTY_TYPE, delta_manifest
+from cloud_hub.images.deltas.making import SCALED
 from cloud_hub.images.deltas.pairs import Pair, pairs_of
 from cloud_hub.images.platforms import from_document
 from cloud_hub.images.rows import ImageRow
@@ -60,6 +61,11 @@ class _Made:
     digest: str
     size_bytes: int
     kind: str
+
+    @property
+    def media_type(self) -> str:
+        """Return its type: who cannot apply scaled tensors must not be offered them."""
+        return container.SCALED_MEDIA_TYPE if self.kind == SCALED else container.MEDIA_TYPE
 
 
 class ImageDeltas:
@@ -122,27 +128,30 @@ class ImageDeltas:
             if pair.new.size_bytes < LEAST_LAYER_BYTES or self._is_there(repository, pair):
                 continue
             found = self._make(pair, progress)
-            if found is None:
+            if not found:
                 progress(number / len(pairs), f"layer {pair.new.title}: no delta is clearly smaller")
                 continue
             if not self._keep(repository, pair, found):
                 continue
             made += 1
-            saved += pair.new.size_bytes - found.size_bytes
-            words = f"{found.size_bytes} bytes of {found.kind} for {pair.new.size_bytes}"
+            smallest = min(found, key=lambda each: each.size_bytes)
+            saved += pair.new.size_bytes - smallest.size_bytes
+            words = f"{smallest.size_bytes} bytes of {smallest.kind} for {pair.new.size_bytes}"
             progress((number + 1) / len(pairs), f"layer {pair.new.title}: {words}")
         return {"made": made, "saved_bytes": saved}
 
     def _is_there(self, repository: str, pair: Pair) -> bool:
         """Was it made before, by an attempt that was cut off behind it?"""
-        rows = self._registry.referrers_in(repository, pair.manifest, container.MEDIA_TYPE)
+        rows = self._registry.referrers_in(repository, pair.manifest, None)
         wanted = (pair.old.diff_id, pair.new.diff_id)
         return any(
-            (row.annotations.get(container.FROM), row.annotations.get(container.TO)) == wanted for row in rows
+            row.artifact_type in container.MEDIA_TYPES
+            and (row.annotations.get(container.FROM), row.annotations.get(container.TO)) == wanted
+            for row in rows
         )
 
-    def _make(self, pair: Pair, progress: Progress) -> _Made | None:
-        """Return a delta that was proved, its bytes in the store; None: there is none that is worth it."""
+    def _make(self, pair: Pair, progress: Progress) -> list[_Made]:
+        """Return deltas that were proved, their bytes in the store; none where none is worth it."""
         layers = [("old", pair.old.digest), ("new", pair.new.digest)]
         with ExitStack() as closing:
             try:
@@ -150,52 +159,50 @@ class ImageDeltas:
                 blobs = closing.enter_context(self._blobs.as_folder(layers))
             except (HubError, FileNotFoundError) as error:
                 log.warning("no delta to layer %s: its bytes cannot be had (%s)", pair.new.diff_id, error)
-                return None
+                return []
             return self._made_of(pair, blobs, progress)
 
-    def _made_of(self, pair: Pair, blobs: Path, progress: Progress) -> _Made | None:
+    def _made_of(self, pair: Pair, blobs: Path, progress: Progress) -> list[_Made]:
         with TemporaryDirectory(dir=self._work_dir, prefix="delta-") as name:
-            target = Path(name) / "delta"
             request = {
                 "old": str(blobs / "old"),
                 "new": str(blobs / "new"),
                 "folder": name,
-                "target": str(target),
                 "from": pair.old.diff_id,
                 "to": pair.new.diff_id,
                 "most_bytes": int(WORTH * pair.new.size_bytes),
                 "max_bytes": MAX_TAR_BYTES,
             }
             try:
-                answer = run_confined(WORKER, request, LIMITS, cancelled=progress.stopped)
+                answers = run_confined(WORKER, request, LIMITS, cancelled=progress.stopped)
             except ChildLostError as error:
                 if error.ending == "cancelled":
                     raise ActivityStoppedError("the activity is to stop", where=progress.activity) from error
                 log.warning("no delta to layer %s: %s", pair.new.diff_id, error)
-                return None
-            if not answer:
-                return None
-            self._blobs.save_file(answer["digest"], target)
-            return _Made(answer["digest"], answer["size_bytes"], answer["kind"])
+                return []
+            for answer in answers:
+                self._blobs.save_file(answer["digest"], Path(name) / answer["file"])
+            return [_Made(answer["digest"], answer["size_bytes"], answer["kind"]) for answer in answers]
 
-    def _keep(self, repository: str, pair: Pair, made: _Made) -> bool:
-        """Attach a delta to its image, unless the image went away meanwhile."""
+    def _keep(self, repository: str, pair: Pair, deltas: Sequence[_Made]) -> bool:
+        """Attach deltas to their image, all or none; none where the image went away meanwhile."""
         with self._database.transaction() as session:
             subject = session.get(ManifestRow, (repository, pair.manifest))
             if subject is None:
                 return False
             self._blobs.save_bytes(EMPTY_CONFIG)
             empty = oci.Descriptor(mediaType=EMPTY_TYPE, digest=sha256(EMPTY_CONFIG), size=len(EMPTY_CONFIG))
-            blob = oci.Descriptor(mediaType=container.MEDIA_TYPE, digest=made.digest, size=made.size_bytes)
             self._blobs.link(session, repository, empty.digest, empty.size, EMPTY_TYPE)
-            self._blobs.link(session, repository, blob.digest, blob.size, OCTETS)
-            manifest = delta_manifest(
-                oci.Descriptor(mediaType=oci.MANIFEST, digest=pair.manifest, size=subject.size_bytes),
-                blob,
-                empty,
-                from_diff_id=pair.old.diff_id,
-                to_diff_id=pair.new.diff_id,
-                kind=made.kind,
-            )
-            self._registry.keep_manifest(session, repository, manifest, oci.MANIFEST)
+            for made in deltas:
+                blob = oci.Descriptor(mediaType=made.media_type, digest=made.digest, size=made.size_bytes)
+                self._blobs.link(session, repository, blob.digest, blob.size, OCTETS)
+                manifest = delta_manifest(
+                    oci.Descriptor(mediaType=oci.MANIFEST, digest=pair.manifest, size=subject.size_bytes),
+                    blob,
+                    empty,
+                    from_diff_id=pair.old.diff_id,
+                    to_diff_id=pair.new.diff_id,
+                    kind=made.kind,
+                )
+                self._registry.keep_manifest(session, repository, manifest, oci.MANIFEST)
         return True

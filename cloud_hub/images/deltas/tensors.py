@@ -9,7 +9,7 @@ import json
 import posixpath
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final, cast
 
@@ -66,17 +66,30 @@ def tensors_in(tar: BinaryIO) -> dict[Key, Extent]:
     except (tarfile.TarError, ValueError, RecursionError):
         return {}
     found: dict[Key, Extent] = {}
-    seen: Counter[tuple[str, str, tuple[int, ...], str]] = Counter()
     for path, (at, size) in files.items():
-        for name, dims, kind, extent in _of_file(tar, path, at, size, files):
-            key = (path, name, dims, kind)
-            if extent.size_bytes >= LEAST_BYTES:
-                found[(*key, seen[key])] = extent
-            seen[key] += 1
+        found |= _keyed(path, _of_file(tar, path, at, size, files))
     return found
 
 
+def tensors_of_onnx(file: BinaryIO, size_bytes: int) -> dict[Key, Extent]:
+    """Return the tensors that lie in one ONNX file, as `tensors_in` does; their path is empty.
+
+    Raises a `ModelRefusedError` where it is none.
+    """
+    return _keyed("", _onnx(Wire(file, size_bytes, MAX_FIELDS), "", 0, {}))
+
+
 _Named = tuple[str, tuple[int, ...], str, Extent]
+
+
+def _keyed(path: str, named: Iterable[_Named]) -> dict[Key, Extent]:
+    found: dict[Key, Extent] = {}
+    seen: Counter[tuple[str, tuple[int, ...], str]] = Counter()
+    for name, dims, kind, extent in named:
+        if extent.size_bytes >= LEAST_BYTES:
+            found[(path, name, dims, kind, seen[name, dims, kind])] = extent
+        seen[name, dims, kind] += 1
+    return found
 
 
 def _of_file(tar: BinaryIO, path: str, at: int, size: int, files: dict[str, tuple[int, int]]) -> list[_Named]:

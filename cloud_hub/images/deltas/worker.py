@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final
 
 from backports import zstd
 
-from cloud_hub.images.deltas.making import TENSOR, make_delta
+from cloud_hub.images.deltas.making import PATCH, SCALED, make_delta
 from contract.delta.applying import pieces
 from contract.delta.container import Header, read_header
 
@@ -23,12 +23,13 @@ class DeltaUnprovedError(Exception):
     """A delta does not give the new layer: a fault of the maker, so nothing is kept."""
 
 
-def confined(request: dict[str, Any]) -> dict[str, Any]:
-    """Make the smallest delta from the layer file ``old`` to ``new`` as ``target``; ``folder`` is for tars.
+def confined(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """Make the smallest delta from the layer file ``old`` to ``new``; ``folder`` is for tars and deltas.
 
-    Answers ``{"kind", "size_bytes", "digest"}``, or ``{}`` where none is under ``most_bytes``.
+    Where that one has scaled tensors, another without them is made too, for agents that do not know
+    those. Answers ``{"file", "kind", "size_bytes", "digest"}`` of each that is under ``most_bytes``.
     """
-    folder, target = Path(request["folder"]), Path(request["target"])
+    folder = Path(request["folder"])
     old, new = folder / "old.tar", folder / "new.tar"
     header = Header(
         from_diff_id=_unpack(Path(request["old"]), old, request["max_bytes"]),
@@ -38,13 +39,22 @@ def confined(request: dict[str, Any]) -> dict[str, Any]:
     )
     if (header.from_diff_id, header.to_diff_id) != (request["from"], request["to"]):
         raise DeltaUnprovedError
-    kind = _make(old, new, header, target)
-    if target.stat().st_size >= request["most_bytes"]:
-        return {}
-    prove(target, old, header)
-    with target.open("rb") as file:
+    made = [(folder / "delta", _make(old, new, header, folder / "delta"))]
+    if made[0][1] == SCALED:
+        plain = folder / "plain"
+        made.append((plain, _make(old, new, header, plain, with_scaled=False)))
+    return [
+        _proved(delta, kind, old, header)
+        for delta, kind in made
+        if delta.stat().st_size < request["most_bytes"]
+    ]
+
+
+def _proved(delta: Path, kind: str, old: Path, header: Header) -> dict[str, Any]:
+    prove(delta, old, header)
+    with delta.open("rb") as file:
         digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    return {"kind": kind, "size_bytes": target.stat().st_size, "digest": digest}
+    return {"file": delta.name, "kind": kind, "size_bytes": delta.stat().st_size, "digest": digest}
 
 
 def prove(delta: Path, old: Path, wanted: Header) -> None:
@@ -63,12 +73,12 @@ def prove(delta: Path, old: Path, wanted: Header) -> None:
         raise DeltaUnprovedError
 
 
-def _make(old: Path, new: Path, header: Header, target: Path) -> str:
+def _make(old: Path, new: Path, header: Header, target: Path, *, with_scaled: bool = True) -> str:
     """Make the delta, and where tensors gained little a mere patch too: the smaller is kept."""
     with old.open("rb") as before, new.open("rb") as after:
         with target.open("wb") as file:
-            made = make_delta(before, after, header, file)
-        if made.kind != TENSOR or target.stat().st_size < header.to_bytes // 2:
+            made = make_delta(before, after, header, file, with_scaled=with_scaled)
+        if made.kind == PATCH or target.stat().st_size < header.to_bytes // 2:
             return made.kind
         other = target.with_name(f"{target.name}.patch")
         with other.open("wb") as file:
