@@ -21,3 +21,22 @@ class ChildLimits:
     open_files: int = 32
     answer_bytes: int = 4 * MIB
     may_fork: bool = False
+
+
+@dataclass(frozen=True)
+class SandboxLimits:
+    """Bounds of one sandbox; the kernel keeps all but ``wall_s`` and ``answer_bytes``.
+
+    ``memory_bytes``, ``cpu_s``, ``file_bytes`` and ``open_files`` bound each process; there are at most
+    ``processes``, and all that they write is in memory: ``work_bytes`` below ``/work``, as much again
+    below ``/tmp``.
+    """
+
+    memory_bytes: int
+    cpu_s: int
+    wall_s: float
+    file_bytes: int
+    work_bytes: int
+    answer_bytes: int
+    processes: int = 256
+    open_files: int = 1024
