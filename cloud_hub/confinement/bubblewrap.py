@@ -1,4 +1,4 @@
-"""The command that makes a sandbox with bubblewrap (bwrap 0.8 or newer); looks at the machine, runs nothing."""
+"""The command that makes a sandbox with bubblewrap, 0.8 or newer; looks at the machine, runs nothing."""
 
 import os
 from collections.abc import Mapping, Sequence

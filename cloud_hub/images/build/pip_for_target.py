@@ -3,7 +3,7 @@
 The first argument is JSON, the rest is pip's. ``markers``: ``pip --platform`` chooses wheels for another
 machine, but judges markers (``platform_machine == "aarch64"``) by the running one; here they are judged by
 this environment of the target. ``sources``: a folder; pip may then choose source archives too, but
-executes nothing of one: the first that it wants is put there with ``found.json``, and the exit code is
+executes nothing of one: the first that it wants is put there with `TOLD`, and the exit code is
 `FOUND`. Standard library and pip only.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 FOUND = 42
+TOLD = "found.json"
 STRANGE = 3
 # What Python tells before it starts another program.
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty")
@@ -30,7 +31,9 @@ def main() -> int:
         stop_at_sources(Path(asked["sources"]))
     from pip._internal.cli.main import main as pip  # noqa: PLC0415  after the markers are in place
 
-    return int(pip(sys.argv[2:]))
+    code = int(pip(sys.argv[2:]))
+    # Some pips turn every exit on their way into an error of their own.
+    return FOUND if asked["sources"] and Path(asked["sources"], TOLD).exists() else code
 
 
 def judge_by(markers: dict[str, str]) -> None:
@@ -85,12 +88,12 @@ def stop_at_sources(folder: Path) -> None:
         with Path(filename).open("rb") as stream:
             told["digest"] = f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
         shutil.copyfile(filename, folder / "archive")
-        (folder / "found.json").write_text(json.dumps(told))
+        (folder / TOLD).write_text(json.dumps(told))
         sys.exit(FOUND)
 
     preparer._prepare_linked_requirement = prepared  # type: ignore[method-assign]
     preparer._fetch_metadata_only = only_of_wheels  # type: ignore[method-assign]
-    prepare.unpack_file = found  # type: ignore[attr-defined]  pip exports it nowhere
+    prepare.unpack_file = found  # type: ignore[attr-defined]
     # Wheels that pip built itself at another time, outside of any sandbox.
     cache.WheelCache.get_cache_entry = lambda *_, **__: None  # type: ignore[method-assign]
     # pip takes no source archive for another machine; here it is the built wheel that is checked.

@@ -40,8 +40,9 @@ def resolved(
     if not pip.target.native:
         arguments += ["--target", str(folder / "nowhere")]
     stderr = ""
-    for way in (pip, sources):
-        for constraints in (["-c", str(kept)], []) if way is not None else ():
+    ways: list[Pip | Sources] = [pip] if sources is None else [pip, sources]
+    for way in ways:
+        for constraints in (["-c", str(kept)], []):
             code, stderr = way.run("install", [*arguments, *constraints])
             if code == 0:
                 return pinned_lines(json.loads(report.read_bytes()))

@@ -10,7 +10,7 @@ import msgspec
 
 from cloud_hub.images.build.errors import SourceBuildRefusedError, WheelDownloadError
 from cloud_hub.images.build.lock import LockedWheel
-from cloud_hub.images.build.pip_for_target import FOUND
+from cloud_hub.images.build.pip_for_target import FOUND, TOLD
 from cloud_hub.images.build.pip_run import Pip, reason_in
 from cloud_hub.images.build.ports import Wheel
 from cloud_hub.images.build.requirements import logical_lines, name_of, without_hashes
@@ -85,7 +85,7 @@ class Sources:
         self._offer(wheel)
 
     def _archive(self) -> Archive:
-        told = decode((self._found / "found.json").read_bytes(), _Found, what="found source")
+        told = decode((self._found / TOLD).read_bytes(), _Found, what="found source")
         return Archive(told.name, told.filename, told.digest, self._found / "archive")
 
     def _build(self, archive: Archive) -> Wheel:
