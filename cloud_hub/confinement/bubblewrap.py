@@ -1,12 +1,18 @@
 """The command that makes a sandbox with bubblewrap, 0.8 or newer; looks at the machine, runs nothing."""
 
+import json
 import os
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from cloud_hub.confinement.as_nobody import NOBODY, PLACE
+from cloud_hub.confinement.errors import ChildLostError
+
 BWRAP: Final = "bwrap"
-NOBODY: Final = "65534"
+FIRST: Final = Path(__file__).with_name("as_nobody.py")
 WORK: Final = "/work"
 SHM_BYTES: Final = 64 << 20
 SYSTEM: Final = Path("/usr")
@@ -15,7 +21,7 @@ _OF_ETC: Final = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d")
 _APART: Final = (
     *("--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
     *("--unshare-net", "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
-    *("--uid", NOBODY, "--gid", NOBODY, "--hostname", "sandbox"),
+    *("--uid", str(NOBODY), "--gid", str(NOBODY), "--hostname", "sandbox"),
 )
 
 
@@ -25,11 +31,12 @@ def sandbox_command(
     """Return the command that runs ``program`` in a sandbox.
 
     ``visible`` are folders and files by the place that they have inside, read-only, besides what
-    programs of the machine need. ``root`` is whether this process is.
+    programs of the machine need. ``root`` is whether this process is. Raises `ChildLostError` of the
+    ending unavailable if bubblewrap is not there.
     """
     if os.geteuid() == 0 if root is None else root:
         return _by_root(program, visible, work_bytes)
-    return _inner(program, visible, work_bytes)
+    return _inner(_found(BWRAP), program, visible, work_bytes)
 
 
 def in_system(path: Path) -> bool:
@@ -37,9 +44,9 @@ def in_system(path: Path) -> bool:
     return path.resolve().is_relative_to(SYSTEM)
 
 
-def _inner(program: Sequence[str], visible: Mapping[str, Path], work_bytes: int) -> list[str]:
+def _inner(bwrap: Path, program: Sequence[str], visible: Mapping[str, Path], work_bytes: int) -> list[str]:
     size = ("--size", str(work_bytes), "--perms", "1777", "--tmpfs")
-    command = [BWRAP, *_APART, *_system()]
+    command = [str(bwrap), *_APART, *_system()]
     for place, source in sorted(visible.items()):
         command += ["--ro-bind", str(source), place]
     command += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHM_BYTES), "--perms", "1777"]
@@ -49,19 +56,20 @@ def _inner(program: Sequence[str], visible: Mapping[str, Path], work_bytes: int)
 
 
 def _by_root(program: Sequence[str], visible: Mapping[str, Path], work_bytes: int) -> list[str]:
-    """Return a command whose sandbox another user makes: the kernel counts no processes of root.
+    """Return the command of a sandbox that another user makes, with what is to be seen put before them."""
+    names = {place: str(number) for number, place in enumerate(sorted(visible))}
+    sources = {name: str(visible[place].absolute()) for place, name in names.items()}
+    sources[BWRAP] = str(_found(BWRAP))
+    passed = {place: PLACE / name for place, name in names.items()}
+    first = [sys.executable, "-I", "-S", "-B", str(FIRST), str(os.getpid()), json.dumps(sources)]
+    return [*first, *_inner(PLACE / BWRAP, program, passed, work_bytes)]
 
-    That user may not reach what is to be seen, such as a Python below root's home; so root first puts it
-    before them, over ``/tmp``.
-    """
-    command = [BWRAP, "--die-with-parent", "--dev-bind", "/", "/", "--tmpfs", "/tmp"]  # noqa: S108
-    passed = {}
-    for number, (place, source) in enumerate(sorted(visible.items())):
-        passed[place] = Path("/tmp", str(number))  # noqa: S108
-        command += ["--ro-bind", str(source), str(passed[place])]
-    command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--"]
-    command += ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--pdeathsig", "KILL"]
-    return [*command, "--", *_inner(program, passed, work_bytes)]
+
+def _found(program: str) -> Path:
+    path = shutil.which(program)
+    if path is None:
+        raise ChildLostError(f"{program} is not installed", "unavailable")
+    return Path(path)
 
 
 def _system() -> list[str]:

@@ -59,7 +59,7 @@ def run_sandboxed(
         code = child.wait()
     if not heard.ready:
         reason = (heard.said.strip().splitlines() or ["it gave no reason"])[-1]
-        raise ChildLostError(f"bubblewrap made no sandbox: {reason}", "unavailable")
+        raise ChildLostError(f"bubblewrap makes no sandbox: {reason}", "unavailable")
     return Ended(code, heard.said)
 
 

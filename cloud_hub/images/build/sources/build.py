@@ -266,7 +266,7 @@ class _Work:
                 ) from error
             if error.ending == "unavailable":
                 raise SourceBuildUnavailableError(
-                    f"it has to be built from source, and {error.what}",
+                    f"no package can be built from source: {error.what}",
                     where=self._of,
                     fix="Install bubblewrap 0.8 or newer (Debian: apt install bubblewrap) and allow the "
                     "hub's user to make user namespaces; or have a wheel of it in the index.",

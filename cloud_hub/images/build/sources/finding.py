@@ -102,7 +102,9 @@ class Sources:
 
     def _offer(self, wheel: Wheel) -> None:
         self.built[wheel.digest] = wheel
-        os.link(wheel.path, self._wheelhouse / wheel.filename)
+        place = self._wheelhouse / wheel.filename
+        place.unlink(missing_ok=True)
+        os.link(wheel.path, place)
 
 
 def _with_hash(text: str, wheel: Wheel) -> str:
