@@ -13,7 +13,7 @@ from cloud_hub.confinement.errors import ChildLostError
 
 BWRAP: Final = "bwrap"
 FIRST: Final = Path(__file__).with_name("as_nobody.py")
-WORK: Final = "/work"
+WORK: Final = "/headland/work"
 SHM_BYTES: Final = 64 << 20
 SYSTEM: Final = Path("/usr")
 _BESIDE: Final = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
@@ -47,10 +47,10 @@ def in_system(path: Path) -> bool:
 def _inner(bwrap: Path, program: Sequence[str], visible: Mapping[str, Path], work_bytes: int) -> list[str]:
     size = ("--size", str(work_bytes), "--perms", "1777", "--tmpfs")
     command = [str(bwrap), *_APART, *_system()]
-    for place, source in sorted(visible.items()):
-        command += ["--ro-bind", str(source), place]
     command += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHM_BYTES), "--perms", "1777"]
     command += ["--tmpfs", "/dev/shm", *size, WORK, *size, "/tmp"]  # noqa: S108  its own, in memory
+    for place, source in sorted(visible.items()):
+        command += ["--ro-bind", str(source), place]
     # What bubblewrap stands the view on is memory too, without a bound: nobody may write there.
     return [*command, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK, "--", *program]
 

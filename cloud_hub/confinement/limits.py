@@ -28,8 +28,8 @@ class SandboxLimits:
     """Bounds of one sandbox; the kernel keeps all but ``wall_s`` and ``answer_bytes``.
 
     ``memory_bytes``, ``cpu_s``, ``file_bytes`` and ``open_files`` bound each process; there are at most
-    ``processes``, and all that they write is in memory: ``work_bytes`` below ``/work``, as much again
-    below ``/tmp``.
+    ``processes``, and all that they write is in memory: ``work_bytes`` below ``/headland/work``, as much
+    again below ``/tmp``.
     """
 
     memory_bytes: int

@@ -86,7 +86,7 @@ print(json.dumps({
     "descriptors": sorted(int(one) for one in os.listdir("/proc/self/fd"))[:-1],
     "interfaces": [name for _, name in socket.if_nameindex()],
     "writes": {path: does(lambda: write(path + "/canary")) for path in ("/", "/usr", "/dev", "/etc", "/given",
-        "/proc/sys/kernel", "/work", "/tmp", "/dev/shm")},
+        "/proc/sys/kernel", "/headland/work", "/tmp", "/dev/shm")},
     "status": [line.strip() for line in open("/proc/self/status") if line.startswith(("CapEff", "NoNew"))],
     "first_to_go": open("/proc/self/oom_score_adj").read().strip(),
 }))
@@ -104,7 +104,7 @@ def test_there_is_nothing_but_programs_and_what_was_given(
     seen = json.loads(answer)
     prefix = Path(running_interpreter().facts.prefix).parts[1]
     programs = {"bin", "lib", "lib32", "lib64", "libx32", "sbin", "usr"}
-    assert set(seen["root"]) - programs == {"dev", "etc", "given", "headland", "proc", "tmp", "work"} | (
+    assert set(seen["root"]) - programs == {"dev", "etc", "given", "headland", "proc", "tmp"} | (
         {prefix} - programs
     )
     assert set(seen["etc"]) <= {"alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d"}
@@ -113,7 +113,11 @@ def test_there_is_nothing_but_programs_and_what_was_given(
     assert len(seen["processes"]) == 2
     assert seen["descriptors"] == [0, 1, 2]
     assert seen["interfaces"] == ["lo"]
-    assert {path for path, can in seen["writes"].items() if can == "yes"} == {"/work", "/tmp", "/dev/shm"}
+    assert {path for path, can in seen["writes"].items() if can == "yes"} == {
+        "/headland/work",
+        "/tmp",
+        "/dev/shm",
+    }
     assert seen["status"] == ["CapEff:\t0000000000000000", "NoNewPrivs:\t1"]
     assert seen["first_to_go"] == "1000"
 
@@ -135,7 +139,7 @@ import errno
 count = 0
 try:
     for number in range(8):
-        with open(f"/work/{number}", "wb") as stream:
+        with open(f"/headland/work/{number}", "wb") as stream:
             for _ in range(4): count += stream.write(bytes(1 << 20))
 except OSError as error:
     assert error.errno == errno.ENOSPC

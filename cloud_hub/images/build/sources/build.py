@@ -12,7 +12,7 @@ import msgspec
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import InvalidVersion
 
-from cloud_hub.confinement.bubblewrap import in_system
+from cloud_hub.confinement.bubblewrap import WORK, in_system
 from cloud_hub.confinement.errors import ChildLostError
 from cloud_hub.confinement.limits import MIB, SandboxLimits
 from cloud_hub.confinement.sandbox import Ended, run_sandboxed
@@ -33,6 +33,8 @@ from contract.encoding import decode
 from contract.errors import ContractError
 
 WORKER: Final = Path(__file__).with_name("worker.py")
+PLACE: Final = "/headland/worker.py"
+INPUTS: Final = "/headland/inputs"
 FORMAT: Final = 1
 ARCHIVE_LIMIT_BYTES: Final = 256 * MIB
 LINE_LIMIT_BYTES: Final = MIB
@@ -46,9 +48,9 @@ BUILDING: Final = SandboxLimits(
     answer_bytes=512 * MIB,
 )
 ENVIRONMENT: Final = {
-    "HOME": "/work",
+    "HOME": WORK,
     "LC_ALL": "C.UTF-8",
-    "PATH": "/work/env/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+    "PATH": f"{WORK}/env/bin:/usr/bin:/bin:/usr/sbin:/sbin",
     "PIP_CONFIG_FILE": "/dev/null",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONHASHSEED": "0",
@@ -242,7 +244,7 @@ class _Work:
         interpreter = running_interpreter()
         spec = importlib.util.find_spec("pip")
         (pip,) = spec.submodule_search_locations if spec and spec.submodule_search_locations else ("",)
-        visible = {"/inputs": self._inputs, "/headland/worker.py": WORKER, "/headland/pip/pip": Path(pip)}
+        visible = {INPUTS: self._inputs, PLACE: WORKER, "/headland/pip/pip": Path(pip)}
         prefix = Path(interpreter.facts.prefix)
         if not in_system(prefix):
             visible[str(prefix)] = prefix
@@ -250,7 +252,7 @@ class _Work:
             return run_sandboxed(
                 interpreter.executable,
                 [
-                    *(str(interpreter.executable), "-I", "-S", "-B", "/headland/worker.py"),
+                    *(str(interpreter.executable), "-I", "-S", "-B", PLACE),
                     msgspec.json.encode(asked).decode(),
                 ],
                 visible=visible,

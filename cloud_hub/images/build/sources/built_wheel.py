@@ -90,13 +90,17 @@ def _write(archive: zipfile.ZipFile, target: Path) -> None:
         raise ValueError("two members have the same name")
     with zipfile.ZipFile(target, "w") as fresh:
         # The format asks for the metadata to stand at the end, and its list of files last.
-        for one in sorted(members, key=lambda one: (".dist-info/" in one.filename, one.filename)):
+        for one in sorted(members, key=lambda one: _place(one.filename)):
             info = zipfile.ZipInfo(one.filename, EPOCH)
             info.create_system, info.file_size = 3, one.file_size
             info.external_attr = (0o100755 if one.external_attr >> 16 & 0o100 else 0o100644) << 16
             with archive.open(one) as source, fresh.open(info, "w") as copy:
                 while chunk := source.read(1 << 20):
                     copy.write(chunk)
+
+
+def _place(name: str) -> tuple[bool, bool, str]:
+    return ".dist-info/" in name, name.endswith(".dist-info/RECORD"), name
 
 
 def _refused(of: Name, what: str) -> SourceBuildRefusedError:

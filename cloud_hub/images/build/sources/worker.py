@@ -2,7 +2,7 @@
 
 The argument is JSON, the answer on stdout a line of JSON. ``{"verb": "requirements"}`` answers
 ``{"requirements": [...]}``, what the archive says that its build needs; nothing of it is executed.
-``{"verb": "wheel", "known": [...]}`` builds with the wheels in ``/inputs/wheels``; it answers
+``{"verb": "wheel", "known": [...]}`` builds with the wheels in ``/headland/inputs/wheels``; it answers
 ``{"more": [...]}`` where the build needs other things than those in ``known`` (null: never), else
 ``{"filename": ...}`` and the wheel's bytes behind the line. Standard library and pip only.
 """
@@ -19,8 +19,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-WORK = Path("/work")
-INPUTS = Path("/inputs")
+WORK = Path("/headland/work")
+INPUTS = Path("/headland/inputs")
 PIP = "/headland/pip"
 LEGACY = ("setuptools.build_meta:__legacy__", ["setuptools>=40.8.0"])
 PYTHON = WORK / "env" / "bin" / "python"
