@@ -32,11 +32,11 @@ class SandboxLimits:
     again below ``/tmp``.
     """
 
-    memory_bytes: int
-    cpu_s: int
-    wall_s: float
-    file_bytes: int
-    work_bytes: int
-    answer_bytes: int
+    memory_bytes: int = 4096 * MIB
+    cpu_s: int = 1800
+    wall_s: float = 3600.0
+    file_bytes: int = 1024 * MIB
+    work_bytes: int = 2048 * MIB
+    answer_bytes: int = 512 * MIB
     processes: int = 256
     open_files: int = 1024

@@ -39,14 +39,7 @@ FORMAT: Final = 1
 ARCHIVE_LIMIT_BYTES: Final = 256 * MIB
 LINE_LIMIT_BYTES: Final = MIB
 LINES: Final = 8
-BUILDING: Final = SandboxLimits(
-    memory_bytes=4096 * MIB,
-    cpu_s=1800,
-    wall_s=3600,
-    file_bytes=1024 * MIB,
-    work_bytes=2048 * MIB,
-    answer_bytes=512 * MIB,
-)
+BUILDING: Final = SandboxLimits()
 ENVIRONMENT: Final = {
     "HOME": WORK,
     "LC_ALL": "C.UTF-8",
