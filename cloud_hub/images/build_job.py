@@ -204,7 +204,7 @@ class BuildJobs:
             lock=lock,
             cancelled=told.progress.stopped,
             allow_source_builds=asked.allow_source_builds,
-            said=lambda message: told(0.03, message),
+            said=lambda message: told(0.02, message),
         )
 
     def _origin(

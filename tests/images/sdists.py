@@ -148,6 +148,15 @@ def index_of(folder: Path, wheels: tuple[Wheel, ...], patch: pytest.MonkeyPatch)
     return folder
 
 
+def a_wheel(folder: Path, name: str, more: str = "") -> None:
+    """Write a wheel, version 1.0, that holds nothing but its metadata, with ``more`` lines."""
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{more}")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
 def told_by(wheel: Wheel) -> Any:
     """Return what the code in a source archive found that it could do, while its wheel was built."""
     with zipfile.ZipFile(wheel.path) as archive:

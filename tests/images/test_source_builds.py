@@ -34,7 +34,7 @@ from cloud_hub.images.build.sources.build import BUILDING, Archive, SourceBuilde
 from cloud_hub.images.build.target import Target
 from cloud_hub.images.build.wheel_cache import WheelCache
 from tests.activities.waiting import until
-from tests.images.sdists import ESCAPES, MARK, backed, index_of, native, told_by
+from tests.images.sdists import ESCAPES, MARK, a_wheel, backed, index_of, native, told_by
 
 pytestmark = pytest.mark.system
 QUICK = dataclasses.replace(BUILDING, wall_s=120.0, processes=64)
@@ -59,11 +59,23 @@ def setuptools(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture
-def index(tmp_path: Path, wheels_dir: Path, setuptools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All that pip can take: the wheels of the scoring server, setuptools, and what a test puts there."""
-    folder = index_of(tmp_path / "index", PipWheelSource(wheels_dir).wheels(native_target()), monkeypatch)
+def small_index(tmp_path: Path, setuptools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All that pip can take: setuptools, and what a test puts there."""
+    folder = index_of(tmp_path / "index", (), monkeypatch)
     shutil.copy(setuptools, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def of_server(wheels_dir: Path) -> tuple[Wheel, ...]:
+    """The wheels of the scoring server."""
+    return PipWheelSource(wheels_dir).wheels(native_target())
+
+
+@pytest.fixture
+def index(small_index: Path, of_server: tuple[Wheel, ...], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Those of the scoring server too."""
+    return index_of(small_index, of_server, monkeypatch)
 
 
 def builder(folder: Path, cancelled: Callable[[], bool] = lambda: False, **limits: float) -> SourceBuilder:
@@ -87,7 +99,9 @@ def sleepers(seconds: str) -> list[psutil.Process]:
     return [one for one in found if (one.info["cmdline"] or [])[:2] == ["sleep", seconds]]
 
 
-def test_an_extension_in_c_is_built_imported_and_the_same_each_time(index: Path, tmp_path: Path) -> None:
+def test_an_extension_in_c_is_built_imported_and_the_same_each_time(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     archive = native(index)
     one = wheels_for(tmp_path / "cache", "hl_native\n")["hl_native"]
     assert one.source is not None
@@ -103,9 +117,10 @@ def test_an_extension_in_c_is_built_imported_and_the_same_each_time(index: Path,
     assert told == b"42\n"
     # Another folder has nothing that was kept: it is built again.
     assert builder(tmp_path / "other").build(archive).digest == one.digest
-    # And what was kept needs neither pip's index nor another build.
-    kept = wheels_for(tmp_path / "cache", "hl_native\n")["hl_native"]
-    assert (kept.digest, kept.source) == (one.digest, one.source)
+    # And what was kept needs neither what a build needs nor a build.
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PATH", "")
+    assert builder(tmp_path / "cache").build(archive) == one
 
 
 def test_without_the_option_nothing_is_executed(index: Path, tmp_path: Path) -> None:
@@ -120,9 +135,9 @@ def test_without_the_option_nothing_is_executed(index: Path, tmp_path: Path) -> 
     assert marker.exists()
 
 
-def test_pip_on_the_hub_executes_nothing_even_if_it_wants_to(index: Path, tmp_path: Path) -> None:
+def test_pip_on_the_hub_executes_nothing_even_if_it_wants_to(small_index: Path, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
-    archive = backed(index, "hl_mark", MARK.format(marker=str(marker)))
+    archive = backed(small_index, "hl_mark", MARK.format(marker=str(marker)))
     script = (
         "import sys; from cloud_hub.images.build.pip_for_target import refuse_programs\n"
         "refuse_programs()\nfrom pip._internal.cli.main import main\nsys.exit(main(sys.argv[1:]))"
@@ -134,16 +149,31 @@ def test_pip_on_the_hub_executes_nothing_even_if_it_wants_to(index: Path, tmp_pa
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_wheel_that_depends_on_an_address_leads_to_no_build(
+    allowed: bool, small_index: Path, tmp_path: Path
+) -> None:
+    """Negative control: pip by itself builds what is there, also where it may take wheels only."""
+    marker, command = tmp_path / "marker", ("--no-index", "--only-binary=:all:", "--dry-run", "hl_leads")
+    archive = backed(tmp_path, "hl_mark", MARK.format(marker=str(marker)))
+    a_wheel(small_index, "hl_leads", f"Requires-Dist: hl_mark @ file://{archive.path}\n")
+    pip = Pip(native_target(), 120, lambda: False)
+    found = tmp_path / "found"
+    found.mkdir()
+    code, said = pip.run("install", ["--dry-run", "hl_leads"], sources=found if allowed else None)
+    assert code != 0
+    assert ("by an address" if allowed else "may not start programs") in said
+    assert list(found.iterdir()) == []
+    assert not marker.exists()
+    subprocess.run([sys.executable, "-m", "pip", "--quiet", "install", *command], check=True)
+    assert marker.exists()
+
+
 def test_what_has_a_wheel_is_not_built(index: Path, tmp_path: Path) -> None:
     """An older wheel is taken before a newer source."""
     marker = tmp_path / "marker"
     backed(index, "hl_both", MARK.format(marker=str(marker)), version="2.0")
-    with zipfile.ZipFile(index / "hl_both-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(
-            "hl_both-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: hl_both\nVersion: 1.0\n"
-        )
-        wheel.writestr("hl_both-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        wheel.writestr("hl_both-1.0.dist-info/RECORD", "")
+    a_wheel(index, "hl_both")
     found = wheels_for(tmp_path / "cache", "hl_both\n")["hl_both"]
     assert (found.filename, found.source) == ("hl_both-1.0-py3-none-any.whl", None)
     assert wheels_for(tmp_path / "cache", "hl_both==2.0\n")["hl_both"].source is not None
@@ -208,7 +238,7 @@ def test_forking_forever_ends_at_the_limit(tmp_path: Path) -> None:
 def test_a_build_that_never_ends_is_ended(tmp_path: Path) -> None:
     archive = backed(tmp_path, "hl_slow", "import time\ntime.sleep(600)\n")
     with pytest.raises(SourceBuildFailedError, match="longer than allowed") as caught:
-        builder(tmp_path / "cache", wall_s=2.0).build(archive)
+        builder(tmp_path / "cache", wall_s=1.0).build(archive)
     assert caught.value.where == "hl-slow 1.0"
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -249,7 +279,7 @@ def test_the_error_has_the_last_lines_of_the_build(tmp_path: Path) -> None:
         ({"needs": ["no-such-thing-at-all"]}, "no wheels for all that its build needs"),
     ],
 )
-@pytest.mark.usefixtures("index")
+@pytest.mark.usefixtures("small_index")
 def test_what_does_not_fit_the_archive_is_refused(
     options: dict[str, str], reason: str, tmp_path: Path
 ) -> None:
@@ -268,7 +298,7 @@ def test_a_wheel_with_a_name_that_leads_outside_is_refused(tmp_path: Path) -> No
     assert caught.value.code == "wheel-refused"
 
 
-@pytest.mark.usefixtures("index")
+@pytest.mark.usefixtures("small_index")
 def test_what_the_backend_asks_for_is_there_when_it_builds(tmp_path: Path) -> None:
     code = "def does():\n    import setuptools\n    return setuptools.__name__\n"
     archive = backed(tmp_path, "hl_asks", code, requires=["setuptools"])
@@ -278,9 +308,12 @@ def test_what_the_backend_asks_for_is_there_when_it_builds(tmp_path: Path) -> No
     assert len(wheel.source.requirements) == 1
 
 
-def test_for_another_platform_only_what_runs_anywhere(index: Path, tmp_path: Path) -> None:
+def test_for_another_platform_only_what_runs_anywhere(small_index: Path, tmp_path: Path) -> None:
     # A list with hashes: the index has no wheels of the scoring server for the other platform.
-    pure, compiled = backed(index, "hl_pure"), backed(index, "hl_compiled", tag="cp311-cp311-linux_x86_64")
+    pure, compiled = (
+        backed(small_index, "hl_pure"),
+        backed(small_index, "hl_compiled", tag="cp311-cp311-linux_x86_64"),
+    )
     for archive, refused in ((pure, False), (compiled, True)):
         pinned = tmp_path / "pinned.txt"
         pinned.write_text(f"{archive.name}==1.0 --hash={archive.digest}\n")
@@ -294,8 +327,10 @@ def test_for_another_platform_only_what_runs_anywhere(index: Path, tmp_path: Pat
             assert [one.filename for one in source.wheels(OTHER)] == ["hl_pure-1.0-py3-none-any.whl"]
 
 
-def test_a_list_with_the_hash_of_a_source_is_built_from_that_source(index: Path, tmp_path: Path) -> None:
-    archive = backed(index, "hl_pinned")
+def test_a_list_with_the_hash_of_a_source_is_built_from_that_source(
+    small_index: Path, tmp_path: Path
+) -> None:
+    archive = backed(small_index, "hl_pinned")
     pinned = tmp_path / "pinned.txt"
     pinned.write_text(f"hl_pinned==1.0 --hash={archive.digest}\n")
 
@@ -308,15 +343,15 @@ def test_a_list_with_the_hash_of_a_source_is_built_from_that_source(index: Path,
     assert found("cache") == (wheel,)
     with pytest.raises(WheelDownloadError, match="--allow-source-builds"):
         found("cache", allowed=False)
-    assert backed(index, "hl_pinned", "CHANGED = 1").digest != archive.digest
+    assert backed(small_index, "hl_pinned", "CHANGED = 1").digest != archive.digest
     with pytest.raises(WheelDownloadError):
         found("fresh")
 
 
 def test_a_lock_gives_the_kept_wheel_else_the_same_one_built_again(
-    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = backed(index, "hl_locked", needs=["setuptools"])
+    archive = backed(small_index, "hl_locked", needs=["setuptools"])
     first = builder(tmp_path / "cache").build(archive)
     lock = Lock(base="host", wheels={native_target().platform: locked_wheels((first,))})
     assert read_lock(as_bytes(lock)) == lock

@@ -4,7 +4,8 @@ The first argument is JSON, the rest is pip's. ``markers``: ``pip --platform`` c
 machine, but judges markers (``platform_machine == "aarch64"``) by the running one; here they are judged by
 this environment of the target. ``sources``: a folder; pip may then choose source archives too, but
 executes nothing of one: the first that it wants is put there with `TOLD`, and the exit code is
-`FOUND`. Standard library and pip only.
+`FOUND`. In no case does this pip start another program, which a build step is; it would where a wheel
+depends on an address, whatever ``--only-binary`` says. Standard library and pip only.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from typing import Any
 FOUND = 42
 TOLD = "found.json"
 STRANGE = 3
+KEYRING = "keyring"
 # What Python tells before it starts another program.
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty")
 
@@ -24,10 +26,10 @@ STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spaw
 def main() -> int:
     """Run pip; its exit code is returned."""
     asked = json.loads(sys.argv[1])
+    refuse_programs()
     if asked["markers"]:
         judge_by(asked["markers"])
     if asked["sources"]:
-        refuse_programs()
         stop_at_sources(Path(asked["sources"]))
     from pip._internal.cli.main import main as pip  # noqa: PLC0415  after the markers are in place
 
@@ -51,10 +53,10 @@ def judge_by(markers: dict[str, str]) -> None:
 
 
 def refuse_programs() -> None:
-    """Let this process start no other: whatever pip does, no package's build step runs in it or beside it."""
+    """Let this process start no other, but a keyring for passwords: no package's build step runs."""
 
-    def refuse(event: str, _: object) -> None:
-        if event in STARTS:
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in STARTS and not (event == STARTS[0] and Path(str(arguments[0])).name == KEYRING):
             raise PermissionError(1, "this pip may not start programs")
 
     sys.addaudithook(refuse)
@@ -64,6 +66,7 @@ def stop_at_sources(folder: Path) -> None:
     """Let pip stop at the first source archive, when it has been fetched and before it is unpacked."""
     from pip._internal import cache  # noqa: PLC0415  as above
     from pip._internal.cli import cmdoptions  # noqa: PLC0415
+    from pip._internal.exceptions import InstallationError  # noqa: PLC0415
     from pip._internal.operations import prepare  # noqa: PLC0415
 
     preparer = prepare.RequirementPreparer
@@ -84,6 +87,8 @@ def stop_at_sources(folder: Path) -> None:
 
     def found(filename: str, *_: object, **__: object) -> None:
         (req,) = current
+        if req.original_link is not None:
+            raise InstallationError(f"{req.name} is asked for by an address; packages come from the index")
         told = {"name": req.name or "", "filename": req.link.filename}
         with Path(filename).open("rb") as stream:
             told["digest"] = f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
