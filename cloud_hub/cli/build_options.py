@@ -23,6 +23,12 @@ Requirements = Annotated[Path | None, typer.Option(help="A requirements.txt.")]
 Pyproject = Annotated[Path | None, typer.Option(help="A pyproject.toml; its dependencies are taken.")]
 Conda = Annotated[Path | None, typer.Option(help="A conda environment file; its pip part is taken.")]
 Lock = Annotated[Path | None, typer.Option(help="A lock of an image: the same packages once more.")]
+AllowSourceBuilds = Annotated[
+    bool,
+    typer.Option(
+        "--allow-source-builds", help="Build packages without a wheel on the hub, each in a sandbox."
+    ),
+]
 Kind = Annotated[str, typer.Option(help="cpu, or fpga: an HLS project and its fixed-point emulation.")]
 FpgaPrecision = Annotated[str, typer.Option(help="Fixed-point type: bits, integer bits.")]
 FpgaReuseFactor = Annotated[int, typer.Option(help="Products that share one multiplier.")]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cloud_hub.cli.build_options import (
+    AllowSourceBuilds,
     Base,
     BaseSecret,
     Compression,
@@ -45,6 +46,7 @@ def build(
     pyproject: Pyproject = None,
     conda: Conda = None,
     lock: Lock = None,
+    allow_source_builds: AllowSourceBuilds = False,
     kind: Kind = "cpu",
     fpga_precision: FpgaPrecision = "ap_fixed<16,6>",
     fpga_reuse_factor: FpgaReuseFactor = 1,
@@ -67,6 +69,7 @@ def build(
             pyproject=pyproject,
             conda=conda,
             lock=lock,
+            allow_source_builds=allow_source_builds,
             kind=kind,
             fpga_precision=fpga_precision,
             fpga_reuse_factor=fpga_reuse_factor,

@@ -4,7 +4,7 @@ from typing import Literal
 
 from cloud_hub.errors import HubError
 
-Ending = Literal["time", "memory", "killed", "answer", "failed", "cancelled"]
+Ending = Literal["time", "memory", "killed", "answer", "failed", "cancelled", "unavailable"]
 
 
 class ChildLostError(HubError):
@@ -13,7 +13,8 @@ class ChildLostError(HubError):
     ``time``: wall or processor time. ``memory``: its address space. ``killed``: by a signal that no
     limit sends, such as a fault in a C library. ``answer``: no answer, or one beyond its bound.
     ``failed``: an exception that its module did not expect, whose type is in the words.
-    ``cancelled``: whoever asked for the work no longer wants it.
+    ``cancelled``: whoever asked for the work no longer wants it. ``unavailable``: this machine makes no
+    sandbox, for the reason in the words; nothing was run.
     """
 
     code = "confined-child-lost"

@@ -21,3 +21,22 @@ class ChildLimits:
     open_files: int = 32
     answer_bytes: int = 4 * MIB
     may_fork: bool = False
+
+
+@dataclass(frozen=True)
+class SandboxLimits:
+    """Bounds of one sandbox; the kernel keeps all but ``wall_s`` and ``answer_bytes``.
+
+    ``memory_bytes``, ``cpu_s``, ``file_bytes`` and ``open_files`` bound each process; there are at most
+    ``processes``, and all that they write is in memory: ``work_bytes`` below ``/headland/work``, as much
+    again below ``/tmp``.
+    """
+
+    memory_bytes: int = 4096 * MIB
+    cpu_s: int = 1800
+    wall_s: float = 3600.0
+    file_bytes: int = 1024 * MIB
+    work_bytes: int = 2048 * MIB
+    answer_bytes: int = 512 * MIB
+    processes: int = 256
+    open_files: int = 1024

@@ -65,6 +65,7 @@ class BuildParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     requirements: FileInput | None = None
     lock_digest: str | None = None
     fpga: FpgaInput | None = None
+    allow_source_builds: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,11 @@ class BuildJobs:
         image = build_image(
             inputs,
             layers=self._layers,
-            wheels=self._wheels(asked, lock, progress),
+            wheels=self._wheels(asked, lock, told),
             work_dir=work_dir,
             progress=told,
             cancelled=progress.stopped,
-            options=BuildOptions(asked.base, asked.platforms, asked.compression),
+            options=BuildOptions(asked.base, asked.platforms, asked.compression, asked.allow_source_builds),
             bases=_Bases(debian, foreign),
             planned=plans.extend,
         )
@@ -192,13 +193,18 @@ class BuildJobs:
         system = {f"{one.name}=={one.version}" for plan in plans for one in plan.base.packages}
         return Made(with_all, plans[0].base.name, tuple(sorted(wheels | system)))
 
-    def _wheels(self, asked: BuildParameters, lock: Lock | None, progress: Progress) -> PipWheelSource:
+    def _wheels(self, asked: BuildParameters, lock: Lock | None, told: "_Log") -> PipWheelSource:
         wanted = None
         if asked.requirements is not None:
             data = self._blobs.read_small(asked.requirements.digest)
             wanted = read_requirements(asked.requirements.kind, data)
         return PipWheelSource(
-            self._cache_dir / "wheels", wanted=wanted, lock=lock, cancelled=progress.stopped
+            self._cache_dir / "wheels",
+            wanted=wanted,
+            lock=lock,
+            cancelled=told.progress.stopped,
+            allow_source_builds=asked.allow_source_builds,
+            said=lambda message: told(0.02, message),
         )
 
     def _origin(
@@ -223,6 +229,7 @@ class BuildJobs:
                 "base": asked.base,
                 "platforms": list(asked.platforms),
                 "compression": asked.compression,
+                **({"allow_source_builds": True} if asked.allow_source_builds else {}),
                 **({"fpga": msgspec.to_builtins(asked.fpga.options)} if asked.fpga else {}),
             },
             files=files,

@@ -113,6 +113,7 @@ class ImageBuilds:
             requirements=requirements,
             lock_digest=lock_digest,
             fpga=fpga,
+            allow_source_builds=options.allow_source_builds,
         )
         with self._activities.starting() as session:
             row = self._activities.start_in(

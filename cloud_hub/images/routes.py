@@ -52,7 +52,8 @@ class FpgaAsk(Ask):
 class BuildAsk(Ask):
     """What to build: a registered model, and digests of uploaded files where there are some.
 
-    ``platforms`` are such as ``linux/arm64``; none is the hub's own.
+    ``platforms`` are such as ``linux/arm64``; none is the hub's own. ``allow_source_builds``: packages
+    without a wheel may be built on the hub, each in a sandbox.
     """
 
     name: str
@@ -65,12 +66,13 @@ class BuildAsk(Ask):
     requirements: RequirementsAsk | None = None
     lock_digest: str | None = None
     fpga: FpgaAsk | None = None
+    allow_source_builds: bool = False
 
 
 @router.post("/builds", status_code=202)
 def build(ask: BuildAsk, hub: Hub, who: Who) -> ActivityAnswer:
     """Start a build; its activity's result names the image."""
-    options = BuildOptions(ask.base, tuple(ask.platforms), ask.compression)
+    options = BuildOptions(ask.base, tuple(ask.platforms), ask.compression, ask.allow_source_builds)
     found = ask.requirements
     row = hub.image_builds.start(
         who.workspace,

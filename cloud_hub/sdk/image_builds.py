@@ -34,6 +34,7 @@ class BuildCalls:
         pyproject: Path | None = None,
         conda: Path | None = None,
         lock: Path | None = None,
+        allow_source_builds: bool = False,
         kind: str = "cpu",
         fpga_precision: str = "ap_fixed<16,6>",
         fpga_reuse_factor: int = 1,
@@ -46,6 +47,7 @@ class BuildCalls:
         a docker-archive, which is uploaded; ``platforms`` are such as ``linux/arm64``, none is the hub's own;
         ``compression`` is ``gzip`` or ``zstd``. Of ``requirements``, ``pyproject``, ``conda`` and ``lock``
         at most one; without one the image has what the scoring server needs.
+        ``allow_source_builds`` lets the hub build packages without a wheel, each in a sandbox.
         ``kind`` is ``cpu`` or ``fpga``: a fixed-point emulation
         with ``fpga_precision``, measured on the arrays of ``fpga_data``, an .npz file.
         """
@@ -66,6 +68,7 @@ class BuildCalls:
             "compression": compression,
             "requirements": asked[0] if asked else None,
             "lock_digest": self._uploaded(lock),
+            "allow_source_builds": allow_source_builds,
         }
         if kind == "fpga":
             body["fpga"] = {
@@ -92,6 +95,7 @@ class BuildCalls:
         pyproject: Path | None = None,
         conda: Path | None = None,
         lock: Path | None = None,
+        allow_source_builds: bool = False,
         kind: str = "cpu",
         fpga_precision: str = "ap_fixed<16,6>",
         fpga_reuse_factor: int = 1,
@@ -110,6 +114,7 @@ class BuildCalls:
             pyproject=pyproject,
             conda=conda,
             lock=lock,
+            allow_source_builds=allow_source_builds,
             kind=kind,
             fpga_precision=fpga_precision,
             fpga_reuse_factor=fpga_reuse_factor,

@@ -5,13 +5,14 @@ import dataclasses
 from cloud_hub.api.bodies import BodyLimits
 from cloud_hub.api.connection import HeadLimits
 from cloud_hub.archives.limits import ArchiveLimits
+from cloud_hub.confinement.limits import SandboxLimits
 from cloud_hub.models.inspection.kinds import FRAMEWORK
 from cloud_hub.models.inspection.limits import InspectionLimits
 from cloud_hub.outbound.client import OutboundLimits
 from cloud_hub.outbound.policy import OPEN_PORTS
 from tests.docs.pages import page, rows_under
 
-KINDS = [ArchiveLimits, InspectionLimits, OutboundLimits, BodyLimits, HeadLimits]
+KINDS = [ArchiveLimits, InspectionLimits, OutboundLimits, BodyLimits, HeadLimits, SandboxLimits]
 
 
 def limits() -> dict[str, str]:

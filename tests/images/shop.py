@@ -11,7 +11,7 @@ import pytest
 from cloud_hub.api.app import create_app
 from cloud_hub.core import Core
 from cloud_hub.init import initialise
-from cloud_hub.sdk import Image, Workspace
+from cloud_hub.sdk import Context, Image, Workspace
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.wiring import build_services
@@ -32,6 +32,7 @@ class Shop:
     image: Image
     log: list[str]
     data_dir: Path
+    context: Context
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +61,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory, wheels_dir: Path, model: Path
             compression="zstd",
             pyproject=project,
         )
-        yield Shop(services, workspace, image, log, settings.data_dir)
+        ca_pem = (core.certificate.parent / "ca.pem").read_text()
+        url = str(client.base_url).rstrip("/")
+        context = Context(hub=url, ca_pem=ca_pem, token=token, workspace="shop")
+        yield Shop(services, workspace, image, log, settings.data_dir, context)
     services.activities.close()
     core.database.close()

@@ -3,16 +3,23 @@
 import hashlib
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from cloud_hub.cli.app import app
+from cloud_hub.images.build import PipWheelSource
+from cloud_hub.images.build.bases import native_target
 from cloud_hub.sdk import HubRefusedError
+from cloud_hub.sdk.context import save_context
 from cloud_hub.sdk.errors import SdkError
 from contract import oci
 from contract.digests import hex_of, sha256
+from tests.images.sdists import MARK, backed, index_of
 from tests.images.shop import PYPROJECT, SCRIPT, Shop
 
 
@@ -148,3 +155,49 @@ def test_an_image_is_written_as_an_oci_layout(shop: Shop, tmp_path: Path) -> Non
     with pytest.raises(SdkError, match="not for this platform"):
         shop.workspace.export_image("double:1", tmp_path / "other.tar", platform="linux/s390x")
     assert [path.name for path in tmp_path.iterdir()] == ["double.tar"]
+
+
+@pytest.mark.system
+def test_a_package_without_a_wheel_is_built_where_the_command_allows_it(
+    shop: Shop, wheels_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("bwrap") is None:
+        pytest.skip("needs bubblewrap")
+    index = index_of(tmp_path / "index", PipWheelSource(wheels_dir).wheels(native_target()), monkeypatch)
+    marker = tmp_path / "marker"
+    archive = backed(index, "hl_source", MARK.format(marker=str(marker)))
+    needed, lock = tmp_path / "requirements.txt", tmp_path / "lock.json"
+    needed.write_text("hl_source\n")
+    monkeypatch.setenv("HEADLAND_CONTEXT", str(tmp_path / "context.json"))
+    save_context(shop.context)
+
+    def headland(*words: str) -> str:
+        result = CliRunner().invoke(app, ["image", *words])
+        if result.exception is not None:
+            raise result.exception
+        return result.output
+
+    build = ("build", "sourced", "--model", "double:1", "--compression", "zstd")
+    with pytest.raises(SdkError, match="--allow-source-builds"):
+        headland(*build, "--requirements", str(needed))
+    assert "sourced:1 built" in headland(*build, "--requirements", str(needed), "--allow-source-builds")
+    assert not marker.exists()
+    document = shop.workspace.image_document
+    assert "Building hl-source 1.0 from source, in a sandbox" in document("sourced:1", "log").decode()
+    told = json.loads(document("sourced:1", "provenance"))["predicate"]["buildDefinition"]
+    assert told["externalParameters"]["allow_source_builds"] is True
+    inputs = {one["name"]: one["digest"]["sha256"] for one in told["resolvedDependencies"]}
+    assert inputs[archive.filename] == hex_of(archive.digest)
+    packages = {one["name"]: one for one in json.loads(document("sourced:1", "sbom"))["packages"]}
+    assert archive.digest in packages["hl-source"]["sourceInfo"]
+
+    # The same once more: by the lock without the option, and from nothing that was kept.
+    lock.write_bytes(document("sourced:1", "lock"))
+    headland(*build, "--lock", str(lock))
+    for path in (shop.data_dir / "cache/wheels").glob("*.json"):
+        path.unlink()
+    headland(*build, "--requirements", str(needed), "--allow-source-builds")
+    digests = {shop.workspace.image(f"sourced:{version}").digest for version in (1, 2, 3)}
+    assert len(digests) == 1
+    assert list((shop.data_dir / "work").iterdir()) == []
+    assert [one for one in (shop.data_dir / "cache/wheels").iterdir() if one.is_dir()] == []

@@ -64,6 +64,24 @@ class RequirementsUnresolvedError(BuildError):
     code = "requirements-unresolved"
 
 
+class SourceBuildUnavailableError(BuildError):
+    """A package has to be built from source, and this machine makes no sandbox to do it in."""
+
+    code = "source-build-unavailable"
+
+
+class SourceBuildRefusedError(BuildError):
+    """What would be built from source, or was, is not what may go into the image."""
+
+    code = "source-build-refused"
+
+
+class SourceBuildFailedError(BuildError):
+    """The build step of a package failed in its sandbox, or was ended there."""
+
+    code = "source-build-failed"
+
+
 class DebianUnavailableError(BuildError):
     """The machine has no apt, or not Debian's keys, so that the base debian cannot be made."""
 

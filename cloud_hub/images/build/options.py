@@ -1,7 +1,7 @@
 """What may be chosen of a build."""
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 from cloud_hub.images.build.errors import OptionRefusedError
@@ -21,12 +21,14 @@ class BuildOptions:
     """How an image is built.
 
     ``base`` is ``host`` (the running Python), ``debian``, ``oci:REFERENCE`` or ``blob:DIGEST``; without
-    ``platforms`` it is the hub's own.
+    ``platforms`` it is the hub's own. ``allow_source_builds``: a package without a wheel may be built from
+    its source archive, in a sandbox.
     """
 
     base: str = HOST
     platforms: tuple[str, ...] = ()
     compression: Compression = GZIP
+    allow_source_builds: bool = False
 
 
 def own_platform() -> str:
@@ -54,4 +56,4 @@ def checked(options: BuildOptions) -> BuildOptions:
             where=", ".join(platforms),
             fix="Choose --base debian for other platforms.",
         )
-    return BuildOptions(options.base, platforms, options.compression)
+    return replace(options, platforms=platforms)

@@ -21,11 +21,21 @@ class Layer:
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel on disk, with the name it was published under and its digest."""
+    """A wheel on disk, with the name it was published under and its digest; ``source`` is of a built one."""
 
     filename: str
     path: Path
     digest: str
+    source: "Source | None" = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The source archive that a wheel was built from, and the wheels that were there to build it."""
+
+    filename: str
+    digest: str
+    requirements: tuple[Wheel, ...] = ()
 
 
 @dataclass(frozen=True)

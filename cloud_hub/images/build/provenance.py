@@ -40,6 +40,9 @@ def provenance_of(
     subjects += [_resource(f"{origin.name} {one.platform}", one.manifest_digest) for one in image.manifests]
     inputs = {f"file:{name}": digest for name, digest in origin.files.items()}
     inputs |= {wheel.filename: wheel.digest for wheel in wheels}
+    for source in filter(None, (wheel.source for wheel in wheels)):
+        inputs |= {source.filename: source.digest}
+        inputs |= {f"build requirement {one.filename}": one.digest for one in source.requirements}
     inputs |= {f"{one.name}_{one.version}_{one.architecture}": one.digest for one in system if one.digest}
     return canonical(
         {

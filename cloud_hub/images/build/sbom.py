@@ -77,6 +77,8 @@ def _of_wheel(wheel: Wheel) -> dict[str, Any]:
     (locked,) = locked_wheels((wheel,))
     found = _package("pypi", locked.name, locked.version, "pypi", digest=wheel.digest)
     found["packageFileName"] = wheel.filename
+    if wheel.source is not None:
+        found["sourceInfo"] = f"built on the hub from {wheel.source.filename} ({wheel.source.digest})"
     licence, said = _licence(_metadata(wheel))
     found["licenseDeclared"] = licence
     if said:
