@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from cloud_hub.sdk.base_files import FILE, base_archive
 from cloud_hub.sdk.client import Client
@@ -11,6 +12,24 @@ from cloud_hub.sdk.image_export import ExportFormat, export_image
 from cloud_hub.sdk.image_types import Image
 from cloud_hub.sdk.transfer import look_at, upload
 from cloud_hub.sdk.types import Activity
+
+
+class BuildChoices(TypedDict, total=False):
+    """What may be chosen of a build, as `BuildCalls.start_build` explains it."""
+
+    base: str
+    base_secret: str | None
+    platforms: Sequence[str]
+    compression: str
+    requirements: Path | None
+    pyproject: Path | None
+    conda: Path | None
+    lock: Path | None
+    allow_source_builds: bool
+    kind: str
+    fpga_precision: str
+    fpga_reuse_factor: int
+    fpga_data: Path | None
 
 
 class BuildCalls:
@@ -86,40 +105,10 @@ class BuildCalls:
         model: str,
         script: Path | None = None,
         on_event: Callable[[ActivityEvent], None] | None = None,
-        *,
-        base: str = "host",
-        base_secret: str | None = None,
-        platforms: Sequence[str] = (),
-        compression: str = "gzip",
-        requirements: Path | None = None,
-        pyproject: Path | None = None,
-        conda: Path | None = None,
-        lock: Path | None = None,
-        allow_source_builds: bool = False,
-        kind: str = "cpu",
-        fpga_precision: str = "ap_fixed<16,6>",
-        fpga_reuse_factor: int = 1,
-        fpga_data: Path | None = None,
+        **choices: Unpack[BuildChoices],
     ) -> Image:
         """Build as `start_build` does and wait for it; ``on_event`` is told how it goes."""
-        begun = self.start_build(
-            name,
-            model,
-            script,
-            base=base,
-            base_secret=base_secret,
-            platforms=platforms,
-            compression=compression,
-            requirements=requirements,
-            pyproject=pyproject,
-            conda=conda,
-            lock=lock,
-            allow_source_builds=allow_source_builds,
-            kind=kind,
-            fpga_precision=fpga_precision,
-            fpga_reuse_factor=fpga_reuse_factor,
-            fpga_data=fpga_data,
-        )
+        begun = self.start_build(name, model, script, **choices)
         done = self.wait(begun.id, on_event)
         return self.image((done.result or {})["image"])
 
