@@ -25,6 +25,7 @@ from cloud_hub.sdk.errors import (
 from cloud_hub.sdk.events import ActivityEvent, Advance, End, Line
 from cloud_hub.sdk.experiment import Experiment
 from cloud_hub.sdk.hub import Hub
+from cloud_hub.sdk.image_builds import BuildChoices
 from cloud_hub.sdk.image_types import Attached, Image, ImagePlatform, ImageUse
 from cloud_hub.sdk.run import Run
 from cloud_hub.sdk.types import (
@@ -60,6 +61,7 @@ __all__ = [
     "AuditEntry",
     "AuditLog",
     "AuditVerdict",
+    "BuildChoices",
     "Context",
     "Datastore",
     "DatastoreFile",

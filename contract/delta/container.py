@@ -14,6 +14,7 @@ import msgspec
 from contract.delta.scaled import SCALE_BYTES, WIDTH
 from contract.encoding import decode, encode
 from contract.errors import HeadlandError
+from contract.varint import varint
 
 MEDIA_TYPE: Final = "application/vnd.headland.delta.v1"
 # With steps `Scaled`: of a type of its own, so that an agent that cannot apply it never asks for it.
@@ -132,7 +133,7 @@ class Reader(Protocol):
 def header_bytes(header: Header, magic: bytes = MAGIC) -> bytes:
     """Return the start of a delta; `SCALED_MAGIC` is for one that has steps `Scaled`."""
     text = encode(header)
-    return magic + _varint(len(text)) + text
+    return magic + varint(len(text)) + text
 
 
 def step_bytes(step: Step) -> bytes:
@@ -232,7 +233,7 @@ def _payload(source: Reader, size: int) -> tuple[Coding, bytes]:
 
 
 def _coded(coding: Coding, payload: bytes) -> bytes:
-    return _varint(coding) + _varint(len(payload)) + payload
+    return varint(coding) + varint(len(payload)) + payload
 
 
 def _compressed_most(size: int) -> int:
@@ -252,16 +253,7 @@ def _within(at: int, size: int, header: Header) -> int:
 
 
 def _start(code: Code, *numbers: int) -> bytes:
-    return bytes([code]) + b"".join(_varint(number) for number in numbers)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return bytes([code]) + b"".join(varint(number) for number in numbers)
 
 
 def _number(source: Reader, most: int) -> int:

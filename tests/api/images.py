@@ -5,15 +5,21 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from cloud_hub.audit.actor import Actor
+from cloud_hub.blobs.rows import BlobLinkRow
 from cloud_hub.blobs.service import OCTETS
 from cloud_hub.registry.service import Registry
+from cloud_hub.sdk import HubRefusedError, Image
 from cloud_hub.services import Services
 from contract.digests import sha256
 from contract.messages import ModuleReport, OutboxReport, Reported
+from tests.api.conftest import World
 from tests.registry.content import Content, image, index, referrer
 
 BY = Actor("ana")
+REPOSITORY = "shop/digits"
 SBOM = json.dumps(
     {
         "spdxVersion": "SPDX-2.3",
@@ -105,3 +111,21 @@ def report(services: Services, device: str, generation: int, module_image: str |
             outbox=OutboxReport(pending=0, dropped=0),
         ),
     )
+
+
+def names(images: list[Image]) -> list[str]:
+    """Return them as name:version."""
+    return [f"{one.name}:{one.version}" for one in images]
+
+
+def refused(act: Any, *arguments: Any, **options: Any) -> HubRefusedError:
+    """Return what the hub says no with."""
+    with pytest.raises(HubRefusedError) as caught:
+        act(*arguments, **options)
+    return caught.value
+
+
+def links(world: World, repository: str = REPOSITORY) -> set[str]:
+    """Return the digests that a repository holds."""
+    with world.core.database.reading() as session:
+        return {link.digest for link in session.query(BlobLinkRow).filter_by(owner=repository)}

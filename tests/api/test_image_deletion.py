@@ -1,43 +1,28 @@
 """Deleting images over HTTPS: what is deployed stays, and the rest goes whole."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from cloud_hub.blobs.rows import BlobLinkRow
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.registry.rows import TagRow
-from cloud_hub.sdk import HubRefusedError, Image, Workspace
+from cloud_hub.sdk import HubRefusedError, Workspace
 from tests.api.conftest import World, bearer
 from tests.api.images import (
+    REPOSITORY,
     SBOM,
     SPDX,
     attach,
     blobs_of,
+    links,
+    names,
     of_platform,
     of_platforms,
     push,
+    refused,
     report,
     roll_out,
 )
-
-REPOSITORY = "shop/digits"
-
-
-def names(images: list[Image]) -> list[str]:
-    return [f"{one.name}:{one.version}" for one in images]
-
-
-def refused(act: Any, *arguments: Any, **options: Any) -> HubRefusedError:
-    with pytest.raises(HubRefusedError) as caught:
-        act(*arguments, **options)
-    return caught.value
-
-
-def links(world: World, repository: str = REPOSITORY) -> set[str]:
-    with world.core.database.reading() as session:
-        return {link.digest for link in session.query(BlobLinkRow).filter_by(owner=repository)}
 
 
 def test_an_image_that_a_deployment_uses_stays_and_the_deployments_are_named(

@@ -7,25 +7,25 @@ from typing import Any
 
 import pytest
 
-from cloud_hub.blobs.rows import BlobLinkRow
 from cloud_hub.db.pages import ORDERS
-from cloud_hub.sdk import HubRefusedError, Image, Workspace
+from cloud_hub.sdk import Workspace
 from contract import oci
 from contract.digests import sha256
 from tests.api.conftest import World, bearer
 from tests.api.images import (
+    REPOSITORY,
     SBOM,
     SPDX,
     attach,
     config,
+    names,
     of_platform,
     of_platforms,
     push,
+    refused,
 )
 from tests.hub.test_models import as_bytes, onnx_model
 from tests.registry.content import Content, image, index
-
-REPOSITORY = "shop/digits"
 
 
 @pytest.fixture
@@ -33,21 +33,6 @@ def models(shop: Workspace, tmp_path: Path) -> list[str]:
     path = tmp_path / "scale.onnx"
     path.write_bytes(as_bytes(onnx_model()))
     return [f"{one.name}:{one.version}" for one in (shop.register_model(n, path) for n in ("scale", "other"))]
-
-
-def names(images: list[Image]) -> list[str]:
-    return [f"{one.name}:{one.version}" for one in images]
-
-
-def refused(act: Any, *arguments: Any, **options: Any) -> HubRefusedError:
-    with pytest.raises(HubRefusedError) as caught:
-        act(*arguments, **options)
-    return caught.value
-
-
-def links(world: World, repository: str = REPOSITORY) -> set[str]:
-    with world.core.database.reading() as session:
-        return {link.digest for link in session.query(BlobLinkRow).filter_by(owner=repository)}
 
 
 def test_what_was_pushed_becomes_a_version_with_all_that_is_in_it(
