@@ -132,7 +132,9 @@ def test_clients_reach_what_is_published_through_restarts_of_the_agent(tmp_path:
 def api(tmp_path: Path) -> Iterator[tuple[UnixHttpConnection, SqliteOutbox, list[str]]]:
     outbox, ready = SqliteOutbox(tmp_path / "o.db", max_bytes=1 << 20), list[str]()
     served = ModuleApi(
-        "c-1", tmp_path / "a.sock", Hooks(outbox=outbox, ready=ready.append, stored=lambda: None)
+        "c-1",
+        tmp_path / "a.sock",
+        Hooks(outbox=outbox, ready=ready.append, defer=lambda _c, s: s / 2, stored=lambda: None),
     )
     connection = UnixHttpConnection(tmp_path / "a.sock")
     yield connection, outbox, ready
