@@ -171,6 +171,13 @@ def test_ready_says_which_container(api: Api) -> None:
     assert ready == ["c-1"]
 
 
+def test_a_module_puts_a_change_off_and_is_told_how_long(api: Api) -> None:
+    connection, _, _ = api
+    assert post(connection, "/v1/defer", b'{"seconds": 600}') == (200, b'{"seconds":300.0}')
+    for body in (b'{"seconds": -1}', b'{"seconds": 1e300}', b'{"seconds": "x"}', b"", b"{}"):
+        assert post(connection, "/v1/defer", body)[0] == 400
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "code"),
     [
