@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from cronsim import CronSimError
+
 from agent.reconcile.state import ContainerSeen, spec_digest
 from contract.agent_api import UPDATE_LOCK
 from contract.desired import Module
@@ -60,8 +62,11 @@ class Holding:
         return found
 
     def _reason(self, module: Module, locks: Iterable[Path]) -> str:
-        if not module.life.may_change(self._clock()):
-            return "waits for its maintenance window"
+        try:
+            if not module.life.may_change(self._clock()):
+                return "waits for its maintenance window"
+        except (CronSimError, KeyError, ValueError, OSError) as error:
+            return f"waits for a maintenance window that cannot be told here: {error}"
         now = self._monotonic()
         if self._left_s(module, now) <= 0:
             return ""

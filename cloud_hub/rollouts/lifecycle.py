@@ -1,22 +1,24 @@
 """How a module lives, as a manifest says it: `contract.lifecycle` with its rules."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
+from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, model_validator
 
 from cloud_hub.rollouts.fields import Name, Strict, matches
-from contract.cron import parse_cron
-from contract.errors import ContractError
 from contract.lifecycle import Lifecycle, Probe, Restart, Update, Window
 
 
 def _cron(value: str) -> str:
     try:
-        parse_cron(value)
-    except ContractError as error:
-        raise ValueError(error.what) from error
+        next(CronSim(value, datetime.now(UTC)), None)
+    except CronSimError as error:
+        raise ValueError(
+            f"must be five fields: minute, hour, day of month, month, day of week ({error})"
+        ) from error
     return value
 
 
@@ -24,7 +26,7 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError) as error:
-        raise ValueError("must be a time zone, such as Europe/Paris") from error
+        raise ValueError("must be a time zone that the hub knows, such as Europe/Paris") from error
     return value
 
 

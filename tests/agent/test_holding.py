@@ -44,6 +44,14 @@ def test_a_change_waits_for_its_window() -> None:
     assert held(holding, V2) == {}
 
 
+def test_a_window_that_cannot_be_told_holds_and_says_so() -> None:
+    target = living(V2, windows=(msgspec.structs.replace(NIGHT, time_zone="Mars/Base"),))
+    assert (
+        "cannot be told here: 'No time zone found with key Mars/Base'"
+        in held(Clock().holding(), target)["digits"]
+    )
+
+
 def test_nothing_is_held_where_nothing_is_to_change() -> None:
     assert held(Clock().holding(), living(V1, windows=(NIGHT,))) == {}
 

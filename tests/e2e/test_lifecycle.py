@@ -14,7 +14,7 @@ from simulators.sensors.digits import DigitsSensor
 from tests.e2e.conftest import RollOut, World, manifest, scoring_processes
 from tests.e2e.waiting import wait_until
 
-NEVER = "{windows: [{cron: '0 0 30 2 *', durationSeconds: 60}]}"
+NEVER = "{windows: [{cron: '0 0 29 2 *', durationSeconds: 60}]}"
 
 
 def state_of(world: World, device: Device) -> tuple[str, str, str]:
