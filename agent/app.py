@@ -15,7 +15,8 @@ from agent.identity.store import Identity, load
 from agent.lock import lock_state
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
-from agent.reconcile.executor import Device, Executor
+from agent.reconcile.device import Device
+from agent.reconcile.executor import Executor
 from agent.reconcile.loop import Reconciler
 from agent.reconcile.records import AgentRecords, ContainerRecords
 from agent.settings import Settings
@@ -58,7 +59,12 @@ class Agent:
             containers=ContainerRecords(state / "containers"),
             records=records,
         )
-        hooks = Hooks(outbox=self._outbox, ready=lambda _: None, stored=self._sender.wake)
+        hooks = Hooks(
+            outbox=self._outbox,
+            ready=lambda _: None,
+            defer=lambda _container, _seconds: 0.0,
+            stored=self._sender.wake,
+        )
         self._executor = Executor(device, hooks, monotonic=time.monotonic, wake=self._wake)
         self._reconciler = Reconciler(
             self._executor,

@@ -5,7 +5,9 @@ from typing import Literal
 
 import msgspec
 
-ModuleState = Literal["pulling", "starting", "running", "stopping", "failed", "rolled_back"]
+ModuleState = Literal[
+    "pulling", "starting", "running", "stopping", "failed", "rolled_back", "broken", "waiting", "exited"
+]
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):

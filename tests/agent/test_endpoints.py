@@ -132,7 +132,9 @@ def test_clients_reach_what_is_published_through_restarts_of_the_agent(tmp_path:
 def api(tmp_path: Path) -> Iterator[tuple[UnixHttpConnection, SqliteOutbox, list[str]]]:
     outbox, ready = SqliteOutbox(tmp_path / "o.db", max_bytes=1 << 20), list[str]()
     served = ModuleApi(
-        "c-1", tmp_path / "a.sock", Hooks(outbox=outbox, ready=ready.append, stored=lambda: None)
+        "c-1",
+        tmp_path / "a.sock",
+        Hooks(outbox=outbox, ready=ready.append, defer=lambda _c, s: s / 2, stored=lambda: None),
     )
     connection = UnixHttpConnection(tmp_path / "a.sock")
     yield connection, outbox, ready
@@ -167,6 +169,13 @@ def test_ready_says_which_container(api: Api) -> None:
     connection, _, ready = api
     assert post(connection, "/v1/ready", b"")[0] == 200
     assert ready == ["c-1"]
+
+
+def test_a_module_puts_a_change_off_and_is_told_how_long(api: Api) -> None:
+    connection, _, _ = api
+    assert post(connection, "/v1/defer", b'{"seconds": 600}') == (200, b'{"seconds":300.0}')
+    for body in (b'{"seconds": -1}', b'{"seconds": 1e300}', b'{"seconds": "x"}', b"", b"{}"):
+        assert post(connection, "/v1/defer", body)[0] == 400
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every settings key and manifest key is in its page and its example, with its default and its bounds."""
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,13 +66,14 @@ def of_model(kind: type[BaseModel], prefix: str = "") -> Facts:
 
 
 def _model_inside(annotation: Any) -> tuple[type[BaseModel] | None, str]:
-    """Return the schema that a field leads to, and ``NAME.`` where it is a mapping to it."""
+    """Return the schema that a field leads to, and ``NAME.`` or ``N.`` where it is a mapping or a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
-    arguments = getattr(annotation, "__args__", ())
+    arguments = [each for each in getattr(annotation, "__args__", ()) if each is not type(None)]
     last = arguments[-1] if arguments else None
     if isinstance(last, type) and issubclass(last, BaseModel):
-        return last, "NAME."
+        kind = getattr(annotation, "__origin__", None)
+        return last, "NAME." if kind is dict else "N." if kind is list else ""
     return None, ""
 
 
@@ -98,6 +100,9 @@ def keys_of(value: Any, prefix: str = "") -> Iterator[str]:
     for key, inner in value.items():
         if isinstance(inner, dict):
             yield from keys_of(inner, f"{prefix}{key}.")
+        elif isinstance(inner, list) and inner and isinstance(inner[0], dict):
+            for each in inner:
+                yield from keys_of(each, f"{prefix}{key}.N.")
         else:
             yield f"{prefix}{key}"
 
@@ -113,7 +118,7 @@ def test_every_setting_is_in_its_page(kind: type[msgspec.Struct], name: str) -> 
 
 def test_every_manifest_key_is_in_its_page() -> None:
     facts = of_model(manifest.Manifest)
-    assert len(facts) == 13
+    assert len(facts) == 35
     assert faults(facts, page("rollouts.md")) == []
 
 
@@ -149,14 +154,19 @@ def test_a_planted_other_default_of_an_example_file_is_found(tmp_path: Path) -> 
     assert agent.settings.load(path) != agent.settings.Settings()
 
 
-def test_the_example_manifest_holds_every_key() -> None:
-    text = (CONFIGS / "rollout.yaml").read_text()
-    read, _ = manifest.read_manifest(text)
-    (module,) = read.spec.modules.values()
-    assert module.env
-    shown = {
-        key.replace(".digits.", ".NAME.").replace(".env.SITE", ".env")
-        for key in keys_of(yaml.safe_load(text))
-    }
-    holders = {"spec.modules", "spec.modules.NAME.limits"}
-    assert shown | holders == set(of_model(manifest.Manifest))
+def test_the_example_manifests_hold_every_key() -> None:
+    shown = set[str]()
+    for name in ("rollout.yaml", "rollout-lifecycle.yaml"):
+        text = (CONFIGS / name).read_text()
+        manifest.read_manifest(text)
+        keys = keys_of(yaml.safe_load(text))
+        named = (re.sub(r"\.(digits|camera)\.", ".NAME.", key) for key in keys)
+        shown |= {key.replace(".env.SITE", ".env") for key in named}
+    facts = of_model(manifest.Manifest)
+    holders = {key for key in facts if any(other.startswith(f"{key}.") for other in facts)}
+    # Both probes have the same keys, and each needs one of two.
+    one, all_keys = (
+        {re.sub(r"\.(readiness|liveness)\b", ".PROBE", key) for key in keys}
+        for keys in (shown | holders, set(facts))
+    )
+    assert one == all_keys
