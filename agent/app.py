@@ -4,11 +4,11 @@ import logging
 import os
 import threading
 import time
-from datetime import UTC, datetime
 
 from agent.artifacts.fetch import HttpsRegistry
 from agent.artifacts.store import ContentStore
 from agent.drivers.choose import choose_driver
+from agent.endpoints.control import Control
 from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
 from agent.identity.store import Identity, load
@@ -21,13 +21,15 @@ from agent.reconcile.records import AgentRecords, ContainerRecords
 from agent.settings import Settings
 from agent.transport.mqtt import MqttTransport
 from agent.transport.port import Transport
-from agent.trust.acceptance import ALREADY_HELD, Expected, judge
-from agent.trust.ed25519 import verify
+from agent.trust.acceptance import ALREADY_HELD
+from agent.trust.desk import Desk
 from agent.version import VERSION
 from contract.desired import Desired
 from contract.messages import Ack, Hello, Refusal, Reported
 
 log = logging.getLogger(__name__)
+
+LOCK_WAIT_S = 1.0  # `headland-agent apply` holds the lock for a moment
 
 
 class Agent:
@@ -36,7 +38,7 @@ class Agent:
     def __init__(self, settings: Settings) -> None:
         state = settings.state_dir
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = lock_state(state)
+        self._lock = lock_state(state, wait_s=LOCK_WAIT_S)
         self._identity: Identity = load(settings.identity_dir)
         facts = self._identity.facts
         self._driver, self.driver_choice = choose_driver(settings.driver, state)
@@ -68,6 +70,9 @@ class Agent:
             report_interval_s=settings.report_interval_s,
             report=self._send_report,
         )
+        self._records = records
+        self._desk = Desk(facts, records.load_desired, self._reconciler.accept)
+        self._state_dir = state
 
     def run(self, stopping: threading.Event) -> None:
         """Work until ``stopping`` is set. Containers run on afterwards."""
@@ -75,7 +80,9 @@ class Agent:
         self._reconciler.start()
         self._sender.start()
         self._transport.start(self)
+        control = Control(self._state_dir, self._desk.offer, self._records.load_desired)
         stopping.wait()
+        control.close()
         self.close()
 
     def retire(self, *, timeout_s: float) -> bool:
@@ -122,20 +129,11 @@ class Agent:
 
     def desired_arrived(self, envelope: bytes) -> None:
         """Judge the envelope; accepted, it is persisted and acted on, else reported."""
-        facts, held = self._identity.facts, self._reconciler.desired
-        expected = Expected(
-            device=facts.device,
-            workspace=facts.workspace,
-            floor=held.generation if held else 0,
-            keys={keyid: bytes.fromhex(key) for keyid, key in facts.desired_keys.items()},
-            now=datetime.now(UTC),
-        )
-        verdict = judge(envelope, expected, verify)
+        verdict = self._desk.offer(envelope)
         if isinstance(verdict, Desired):
-            log.info("accepted generation %d (%s)", verdict.generation, verdict.rollout)
-            self._reconciler.accept(verdict)
-        elif verdict.code == ALREADY_HELD:
-            log.debug("the hub repeated generation %d", expected.floor)
+            return
+        if verdict.code == ALREADY_HELD:
+            log.debug("the hub repeated the generation in force")
         else:
             log.error("refused a desired document: %s [%s]", verdict.reason, verdict.code)
             self._reconciler.refuse(Refusal(code=verdict.code, reason=verdict.reason))
