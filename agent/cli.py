@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from agent.commands.apply import APPLY
+from agent.commands.check import CHECK
 from agent.commands.command import Command, say
 from agent.commands.enroll import ENROLL
 from agent.commands.run import DOWN, RUN
@@ -14,7 +15,7 @@ from agent.settings import load
 from agent.version import VERSION
 from contract.errors import HeadlandError
 
-COMMANDS = (ENROLL, RUN, STATUS, APPLY, DOWN)
+COMMANDS = (ENROLL, RUN, STATUS, CHECK, APPLY, DOWN)
 
 
 def main(argv: list[str] | None = None) -> int:
