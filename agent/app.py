@@ -7,6 +7,7 @@ import time
 
 from agent.artifacts.fetch import HttpsRegistry
 from agent.artifacts.store import ContentStore
+from agent.container_logs.rotation import Rotation
 from agent.drivers.choose import choose_driver
 from agent.endpoints.control import Control
 from agent.endpoints.listeners import Listeners
@@ -73,16 +74,19 @@ class Agent:
         self._records = records
         self._desk = Desk(facts, records.load_desired, self._reconciler.accept)
         self._state_dir = state
+        self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
 
     def run(self, stopping: threading.Event) -> None:
         """Work until ``stopping`` is set. Containers run on afterwards."""
         log.info("device %s, driver: %s", self._identity.facts.device, self.driver_choice)
+        self._rotation.start()
         self._reconciler.start()
         self._sender.start()
         self._transport.start(self)
         control = Control(self._state_dir, self._desk.offer, self._records.load_desired)
         stopping.wait()
         control.close()
+        self._rotation.stop()
         self.close()
 
     def retire(self, *, timeout_s: float) -> bool:

@@ -9,13 +9,14 @@ from agent.commands.apply import APPLY
 from agent.commands.check import CHECK
 from agent.commands.command import Command, say
 from agent.commands.enroll import ENROLL
+from agent.commands.logs import LOGS
 from agent.commands.run import DOWN, RUN
 from agent.commands.status import STATUS
 from agent.settings import load
 from agent.version import VERSION
 from contract.errors import HeadlandError
 
-COMMANDS = (ENROLL, RUN, STATUS, CHECK, APPLY, DOWN)
+COMMANDS = (ENROLL, RUN, STATUS, CHECK, LOGS, APPLY, DOWN)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -53,6 +53,12 @@ class DocumentUnreadableError(AgentError):
     code = "document-unreadable"
 
 
+class ModuleUnknownError(AgentError):
+    """The device has no module of that name, and no log of one."""
+
+    code = "module-unknown"
+
+
 class ControlUnavailableError(AgentError):
     """An agent works on the state folder, and its control socket gives no answer."""
 
