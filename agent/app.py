@@ -9,7 +9,7 @@ from agent.artifacts.fetch import HttpsRegistry
 from agent.artifacts.store import ContentStore
 from agent.container_logs.rotation import Rotation
 from agent.drivers.choose import choose_driver
-from agent.endpoints.control import Control
+from agent.endpoints.control import Control, Doors
 from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
 from agent.identity.store import Identity, load
@@ -71,8 +71,9 @@ class Agent:
             report_interval_s=settings.report_interval_s,
             report=self._send_report,
         )
-        self._records = records
         self._desk = Desk(facts, records.load_desired, self._reconciler.accept)
+        self._reported: Reported | None = None
+        self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
         self._state_dir = state
         self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
 
@@ -83,7 +84,7 @@ class Agent:
         self._reconciler.start()
         self._sender.start()
         self._transport.start(self)
-        control = Control(self._state_dir, self._desk.offer, self._records.load_desired)
+        control = Control(self._state_dir, self._doors)
         stopping.wait()
         control.close()
         self._rotation.stop()
@@ -147,6 +148,7 @@ class Agent:
         self._sender.acknowledged(ack)
 
     def _send_report(self, reported: Reported) -> None:
+        self._reported = reported
         self._transport.send_reported(reported)
 
     def _wake(self) -> None:

@@ -12,11 +12,12 @@ from agent.commands.enroll import ENROLL
 from agent.commands.logs import LOGS
 from agent.commands.run import DOWN, RUN
 from agent.commands.status import STATUS
+from agent.commands.support_bundle import SUPPORT_BUNDLE
 from agent.settings import load
 from agent.version import VERSION
 from contract.errors import HeadlandError
 
-COMMANDS = (ENROLL, RUN, STATUS, CHECK, LOGS, APPLY, DOWN)
+COMMANDS = (ENROLL, RUN, STATUS, CHECK, LOGS, SUPPORT_BUNDLE, APPLY, DOWN)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -53,6 +53,12 @@ class DocumentUnreadableError(AgentError):
     code = "document-unreadable"
 
 
+class BundleError(AgentError):
+    """A support bundle could not be written."""
+
+    code = "bundle-failed"
+
+
 class ModuleUnknownError(AgentError):
     """The device has no module of that name, and no log of one."""
 

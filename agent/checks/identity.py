@@ -3,6 +3,7 @@
 import ssl
 import stat
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 from agent.checks.finding import Finding, failed, ok, warning
 from agent.identity.store import Identity
@@ -24,8 +25,8 @@ def identity(found: Identity) -> Finding:
     except ssl.SSLError as error:
         reason = error.reason or "damaged"
         return failed("identity", f"key, certificate and CA do not fit together ({reason})", ENROL_AGAIN)
-    facts = found.facts
-    return ok("identity", f"{facts.device} in workspace {facts.workspace} of {facts.hub}")
+    facts, (host, port) = found.facts, hub_address(found)
+    return ok("identity", f"{facts.device} in workspace {facts.workspace} of {host}:{port}")
 
 
 def certificate(found: Identity, now: datetime) -> Finding:
@@ -42,6 +43,12 @@ def certificate(found: Identity, now: datetime) -> Finding:
         return failed("certificate", f"ended at {until:%Y-%m-%d %H:%M} UTC", ENROL_AGAIN)
     words = f"ends at {until:%Y-%m-%d %H:%M} UTC, in {left.days} days"
     return warning("certificate", words, ENROL_AGAIN) if left < SOON else ok("certificate", words)
+
+
+def hub_address(found: Identity) -> tuple[str, int]:
+    """Return the hub's host and port: what else stands in its URL is told to nobody."""
+    address = urlsplit(found.facts.hub)
+    return address.hostname or "", address.port or 443
 
 
 def validity(found: Identity) -> tuple[datetime, datetime]:

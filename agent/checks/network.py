@@ -7,10 +7,9 @@ import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from agent.checks.finding import Finding, failed, ok, warning
-from agent.checks.identity import ENROL_AGAIN
+from agent.checks.identity import ENROL_AGAIN, hub_address
 from agent.identity.store import Identity
 
 TIMEOUT_S = 5.0
@@ -25,13 +24,13 @@ SET_CLOCK = "Set the clock, and let it follow a time server (NTP)."
 
 def name(found: Identity) -> Finding:
     """Are the hub's names known?"""
-    for host in dict.fromkeys((_hub_address(found)[0], found.facts.mqtt_host)):
+    for host in dict.fromkeys((hub_address(found)[0], found.facts.mqtt_host)):
         try:
             socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as error:
             reason = error.strerror or "unknown"
             return failed("name", f"{host}: {reason}", "Correct the device's DNS, or enter it in /etc/hosts.")
-    return ok("name", f"{_hub_address(found)[0]} is found")
+    return ok("name", f"{hub_address(found)[0]} is found")
 
 
 def proxy(found: Identity) -> Finding:
@@ -39,7 +38,7 @@ def proxy(found: Identity) -> Finding:
     names = [variable for variable in PROXIES if os.environ.get(variable)]
     if not names:
         return ok("proxy", "none is set")
-    host, port = _hub_address(found)
+    host, port = hub_address(found)
     return warning(
         "proxy",
         f"{', '.join(names)} is set, and the agent does not use it",
@@ -82,7 +81,7 @@ def _clock_alone(now: datetime, not_before: datetime | None) -> Finding:
 
 def hub(found: Identity) -> Finding:
     """Does the hub answer, show its certificate, and know ours?"""
-    host, port = _hub_address(found)
+    host, port = hub_address(found)
     try:
         status, _ = _ask(found, found.tls_context())
     except ssl.SSLError as error:
@@ -130,7 +129,7 @@ def _tls(look: str, where: str, error: ssl.SSLError) -> Finding:
 
 def _ask(found: Identity, context: ssl.SSLContext) -> tuple[int, str]:
     """Return the status and the time of the hub's answer to a device."""
-    host, port = _hub_address(found)
+    host, port = hub_address(found)
     connection = http.client.HTTPSConnection(host, port, context=context, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/v2/")
@@ -138,11 +137,6 @@ def _ask(found: Identity, context: ssl.SSLContext) -> tuple[int, str]:
         return response.status, response.headers.get("Date", "")
     finally:
         connection.close()
-
-
-def _hub_address(found: Identity) -> tuple[str, int]:
-    address = urlsplit(found.facts.hub)
-    return address.hostname or "", address.port or 443
 
 
 def _reason(error: Exception) -> str:

@@ -8,6 +8,7 @@ import http.client
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from agent.trust.acceptance import ALREADY_HELD, Refused
 from contract.desired import Desired
 from contract.encoding import decode, encode
 from contract.errors import Problem
+from contract.messages import Reported
 
 log = logging.getLogger(__name__)
 
 SOCKET = "control.sock"
 DOCUMENT_PATH = "/v1/document"
+REPORTED_PATH = "/v1/reported"
 MAX_DOCUMENT_BYTES = 1024 * 1024  # what the hub's broker lets through
 TIMEOUT_S = 30.0
 
@@ -38,6 +41,15 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Offer = Callable[[bytes], Desired | Refused]
+
+
+@dataclass(frozen=True)
+class Doors:
+    """What the daemon does for commands: judge a document, tell the one in force, and its last report."""
+
+    offer: Offer
+    held: Callable[[], Desired | None]
+    reported: Callable[[], Reported | None]
 
 
 def applied(envelope: bytes, offer: Offer, held: Callable[[], Desired | None]) -> Applied:
@@ -54,10 +66,10 @@ def applied(envelope: bytes, offer: Offer, held: Callable[[], Desired | None]) -
 class Control:
     """Serves the control socket until closed."""
 
-    def __init__(self, state_dir: Path, offer: Offer, held: Callable[[], Desired | None]) -> None:
+    def __init__(self, state_dir: Path, doors: Doors) -> None:
         self._server: _Server | None = None
         try:
-            self._server = _Server(bind(state_dir / SOCKET, mode=0o600), offer, held)
+            self._server = _Server(bind(state_dir / SOCKET, mode=0o600), doors)
         except EndpointError as error:
             # A full disk takes no socket; scoring goes on.
             log.warning("no commands reach this daemon: %s", error)
@@ -71,15 +83,21 @@ class Control:
 
 
 class _Server(UnixServer):
-    def __init__(self, listener: socket.socket, offer: Offer, held: Callable[[], Desired | None]) -> None:
+    def __init__(self, listener: socket.socket, doors: Doors) -> None:
         super().__init__(listener, _Handler, "control")
-        self.offer = offer
-        self.held = held
+        self.doors = doors
 
 
 class _Handler(UnixHandler):
     server: _Server
     max_body_bytes = MAX_DOCUMENT_BYTES
+
+    def do_GET(self) -> None:
+        reported = self.server.doors.reported() if self.path == REPORTED_PATH else None
+        if reported is None:
+            self._problem(HTTPStatus.NOT_FOUND, "not-found", "nothing is there", retriable=False)
+        else:
+            self._answer(HTTPStatus.OK, encode(reported))
 
     def do_POST(self) -> None:
         body = self._read_body()
@@ -89,7 +107,9 @@ class _Handler(UnixHandler):
             self._problem(HTTPStatus.NOT_FOUND, "not-found", "no such path", retriable=False)
             return
         try:
-            self._answer(HTTPStatus.OK, encode(applied(body, self.server.offer, self.server.held)))
+            self._answer(
+                HTTPStatus.OK, encode(applied(body, self.server.doors.offer, self.server.doors.held))
+            )
         except DocumentRefusedError as error:
             log.warning("refused a document from a file: %s [%s]", error, error.code)
             self._refuse(HTTPStatus.CONFLICT, error)
@@ -102,11 +122,22 @@ def hand_over(state_dir: Path, envelope: bytes) -> Applied:
 
     Raises `DocumentRefusedError`, `StateWriteError`, or `ControlUnavailableError` where it does not answer.
     """
+    status, body = ask(state_dir, DOCUMENT_PATH, envelope)
+    if status == HTTPStatus.OK:
+        return decode(body, Applied, what="answer of the agent")
+    problem = decode(body, Problem, what="answer of the agent")
+    if problem.code == StateWriteError.code:
+        raise StateWriteError(problem.detail)
+    raise DocumentRefusedError(problem.code, problem.detail)
+
+
+def ask(state_dir: Path, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    """Ask the running daemon: GET, or POST where there is a body; raises `ControlUnavailableError`."""
     connection = _UnixConnection(state_dir / SOCKET)
     try:
-        connection.request("POST", DOCUMENT_PATH, envelope)
+        connection.request("GET" if body is None else "POST", path, body)
         response = connection.getresponse()
-        status, body = response.status, response.read()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException) as error:
         raise ControlUnavailableError(
             f"the agent that works on this state folder does not answer ({error})",
@@ -115,12 +146,6 @@ def hand_over(state_dir: Path, envelope: bytes) -> Applied:
         ) from error
     finally:
         connection.close()
-    if status == HTTPStatus.OK:
-        return decode(body, Applied, what="answer of the agent")
-    problem = decode(body, Problem, what="answer of the agent")
-    if problem.code == StateWriteError.code:
-        raise StateWriteError(problem.detail)
-    raise DocumentRefusedError(problem.code, problem.detail)
 
 
 class _UnixConnection(http.client.HTTPConnection):
