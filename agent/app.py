@@ -14,6 +14,8 @@ from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
 from agent.identity.store import Identity, load
 from agent.lock import lock_state
+from agent.metrics.collect import Facts
+from agent.metrics.server import MetricsSocket, resident_bytes
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
 from agent.reconcile.executor import Device, Executor
@@ -75,6 +77,8 @@ class Agent:
         self._reported: Reported | None = None
         self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
         self._state_dir = state
+        self._settings = settings
+        self._started_at_s = time.time()
         self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
 
     def run(self, stopping: threading.Event) -> None:
@@ -85,7 +89,9 @@ class Agent:
         self._sender.start()
         self._transport.start(self)
         control = Control(self._state_dir, self._doors)
+        scrapes = MetricsSocket(self._state_dir, self._facts)
         stopping.wait()
+        scrapes.close()
         control.close()
         self._rotation.stop()
         self.close()
@@ -146,6 +152,26 @@ class Agent:
     def ack_arrived(self, ack: Ack) -> None:
         """The hub stored samples: they may leave the outbox."""
         self._sender.acknowledged(ack)
+
+    def _facts(self) -> Facts:
+        room = os.statvfs(self._state_dir)
+        return Facts(
+            version=VERSION,
+            driver=self._driver.name,
+            started_at_s=self._started_at_s,
+            resident_bytes=resident_bytes(),
+            threads=threading.active_count(),
+            connected=self._transport.is_connected(),
+            desired=self._reconciler.desired,
+            reported=self._reported,
+            crashes=self._executor.crashes.copy(),
+            outbox=self._reconciler.outbox_report(),
+            pulls=self._executor.pull_report(),
+            outbox_bytes=sum(path.stat().st_size for path in self._state_dir.glob("outbox.db*")),
+            outbox_max_bytes=self._settings.outbox.max_bytes,
+            last_round_age_s=self._reconciler.stalled_s,
+            free_bytes=room.f_bavail * room.f_frsize,
+        )
 
     def _send_report(self, reported: Reported) -> None:
         self._reported = reported

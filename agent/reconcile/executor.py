@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,6 +79,7 @@ class Executor:
         self._serving: set[str] = set()
         self._failed_starts: dict[str, int] = {}
         self._backoff = Backoff(monotonic)
+        self.crashes: Counter[str] = Counter()
         self._pulls = Pulls(device.registry, device.store, self._backoff, wake)
         self.memory = device.records.load_memory()
 
@@ -247,6 +249,7 @@ class Executor:
         if crashed:
             log.warning("container %s stopped by itself: %s", container_id, self._last_words(container_id))
             self._backoff.failed(spec_digest(record.module))
+            self.crashes[record.module.name] += 1
         self._device.driver.remove(container_id)
         api = self._apis.pop(container_id, None)
         if api is not None:
