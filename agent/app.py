@@ -4,15 +4,18 @@ import logging
 import os
 import threading
 import time
-from datetime import UTC, datetime
 
 from agent.artifacts.fetch import HttpsRegistry
 from agent.artifacts.store import ContentStore
+from agent.container_logs.rotation import Rotation
 from agent.drivers.choose import choose_driver
+from agent.endpoints.control import Control, Doors
 from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
 from agent.identity.store import Identity, load
 from agent.lock import lock_state
+from agent.metrics.collect import Facts
+from agent.metrics.server import MetricsSocket, resident_bytes
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
 from agent.reconcile.device import Device
@@ -22,13 +25,15 @@ from agent.reconcile.records import AgentRecords, ContainerRecords
 from agent.settings import Settings
 from agent.transport.mqtt import MqttTransport
 from agent.transport.port import Transport
-from agent.trust.acceptance import ALREADY_HELD, Expected, judge
-from agent.trust.ed25519 import verify
+from agent.trust.acceptance import ALREADY_HELD
+from agent.trust.desk import Desk
 from agent.version import VERSION
 from contract.desired import Desired
 from contract.messages import Ack, Hello, Refusal, Reported
 
 log = logging.getLogger(__name__)
+
+LOCK_WAIT_S = 1.0  # `headland-agent apply` holds the lock for a moment
 
 
 class Agent:
@@ -37,7 +42,7 @@ class Agent:
     def __init__(self, settings: Settings) -> None:
         state = settings.state_dir
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = lock_state(state)
+        self._lock = lock_state(state, wait_s=LOCK_WAIT_S)
         self._identity: Identity = load(settings.identity_dir)
         facts = self._identity.facts
         self._driver, self.driver_choice = choose_driver(settings.driver, state)
@@ -74,14 +79,27 @@ class Agent:
             report_interval_s=settings.report_interval_s,
             report=self._send_report,
         )
+        self._desk = Desk(facts, records.load_desired, self._reconciler.accept)
+        self._reported: Reported | None = None
+        self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
+        self._state_dir = state
+        self._settings = settings
+        self._started_at_s = time.time()
+        self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
 
     def run(self, stopping: threading.Event) -> None:
         """Work until ``stopping`` is set. Containers run on afterwards."""
         log.info("device %s, driver: %s", self._identity.facts.device, self.driver_choice)
+        self._rotation.start()
         self._reconciler.start()
         self._sender.start()
         self._transport.start(self)
+        control = Control(self._state_dir, self._doors)
+        scrapes = MetricsSocket(self._state_dir, self._facts)
         stopping.wait()
+        scrapes.close()
+        control.close()
+        self._rotation.stop()
         self.close()
 
     def retire(self, *, timeout_s: float) -> bool:
@@ -128,20 +146,11 @@ class Agent:
 
     def desired_arrived(self, envelope: bytes) -> None:
         """Judge the envelope; accepted, it is persisted and acted on, else reported."""
-        facts, held = self._identity.facts, self._reconciler.desired
-        expected = Expected(
-            device=facts.device,
-            workspace=facts.workspace,
-            floor=held.generation if held else 0,
-            keys={keyid: bytes.fromhex(key) for keyid, key in facts.desired_keys.items()},
-            now=datetime.now(UTC),
-        )
-        verdict = judge(envelope, expected, verify)
+        verdict = self._desk.offer(envelope)
         if isinstance(verdict, Desired):
-            log.info("accepted generation %d (%s)", verdict.generation, verdict.rollout)
-            self._reconciler.accept(verdict)
-        elif verdict.code == ALREADY_HELD:
-            log.debug("the hub repeated generation %d", expected.floor)
+            return
+        if verdict.code == ALREADY_HELD:
+            log.debug("the hub repeated the generation in force")
         else:
             log.error("refused a desired document: %s [%s]", verdict.reason, verdict.code)
             self._reconciler.refuse(Refusal(code=verdict.code, reason=verdict.reason))
@@ -150,7 +159,28 @@ class Agent:
         """The hub stored samples: they may leave the outbox."""
         self._sender.acknowledged(ack)
 
+    def _facts(self) -> Facts:
+        room = os.statvfs(self._state_dir)
+        return Facts(
+            version=VERSION,
+            driver=self._driver.name,
+            started_at_s=self._started_at_s,
+            resident_bytes=resident_bytes(),
+            threads=threading.active_count(),
+            connected=self._transport.is_connected(),
+            desired=self._reconciler.desired,
+            reported=self._reported,
+            crashes=self._executor.crashes.copy(),
+            outbox=self._reconciler.outbox_report(),
+            pulls=self._executor.pull_report(),
+            outbox_bytes=sum(path.stat().st_size for path in self._state_dir.glob("outbox.db*")),
+            outbox_max_bytes=self._settings.outbox.max_bytes,
+            last_round_age_s=self._reconciler.stalled_s,
+            free_bytes=room.f_bavail * room.f_frsize,
+        )
+
     def _send_report(self, reported: Reported) -> None:
+        self._reported = reported
         self._transport.send_reported(reported)
 
     def _wake(self) -> None:

@@ -21,6 +21,13 @@ class Outbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     resend_after_s: Seconds = 10.0
 
 
+class Logs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds of what one container may leave on disk of what it prints."""
+
+    max_bytes: Annotated[int, Meta(ge=16 * 1024)] = 4 * 1024 * 1024
+    files: Annotated[int, Meta(ge=1, le=100)] = 2
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an owner may set on a device.
 
@@ -34,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reconcile_interval_s: Seconds = 2.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     outbox: Outbox = Outbox()
+    logs: Logs = Logs()
 
     @property
     def identity_dir(self) -> Path:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,6 +69,7 @@ class Executor:
         self._failed_starts: dict[str, int] = {}
         self._backoff = Backoff(monotonic)
         self._watch = Watch(device, hooks, self._backoff, monotonic=monotonic, wake=wake, clock=clock)
+        self.crashes: Counter[str] = Counter()
         self._pulls = Pulls(device.registry, device.store, self._backoff, wake)
         self.memory = device.records.load_memory()
 
@@ -206,6 +208,7 @@ class Executor:
         if crashed:
             log.warning("container %s stopped by itself: %s", container_id, self._last_words(container_id))
             self._backoff.failed(spec_digest(record.module))
+            self.crashes[record.module.name] += 1
         self._device.driver.remove(container_id)
         self._watch.forget(container_id)
         self._device.containers.remove(container_id)

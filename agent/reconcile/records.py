@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.container_logs.rotation import keep
 from agent.durable import sync_folder, write_durably
 from agent.reconcile.state import Failure, Memory
 from contract.desired import Desired, Module
@@ -44,6 +45,7 @@ class ContainerRecords:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._kept_logs = folder.parent / "logs"
         self._boot_id = BOOT_ID.read_text().strip()
 
     def create(self, module: Module, listener: str) -> Record:
@@ -87,7 +89,8 @@ class ContainerRecords:
         return record.boot_id == self._boot_id
 
     def remove(self, container_id: str) -> None:
-        """Clear the container's home away."""
+        """Clear the container's home away; the last that it printed is kept until its successor's end."""
+        keep(self.home(container_id), self._kept_logs, container_id.rpartition("-")[0])
         shutil.rmtree(self.home(container_id), ignore_errors=True)
 
     def home(self, container_id: str) -> Path:

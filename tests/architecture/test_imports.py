@@ -28,6 +28,8 @@ PURE = [
     "agent/reconcile/report.py",
     "agent/trust/acceptance.py",
     "agent/drivers/bundle.py",
+    "agent/metrics/text.py",
+    "agent/metrics/collect.py",
     "cloud_hub/access/roles.py",
     "cloud_hub/audit/chain.py",
     "cloud_hub/broker/access.py",
