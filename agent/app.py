@@ -13,6 +13,7 @@ from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
 from agent.identity.store import Identity, load
 from agent.lock import lock_state
+from agent.outbox.policy import Policies
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
 from agent.reconcile.executor import Device, Executor
@@ -40,7 +41,10 @@ class Agent:
         self._identity: Identity = load(settings.identity_dir)
         facts = self._identity.facts
         self._driver, self.driver_choice = choose_driver(settings.driver, state)
-        self._outbox = SqliteOutbox(state / "outbox.db", max_bytes=settings.outbox.max_bytes)
+        policies = Policies(settings.outbox.default, settings.outbox.streams)
+        self._outbox = SqliteOutbox(
+            state / "outbox.db", max_bytes=settings.outbox.max_bytes, policies=policies
+        )
         tls = self._identity.tls_context()
         self._transport: Transport = MqttTransport(facts.device, facts.mqtt_host, facts.mqtt_port, tls)
         self._sender = Sender(

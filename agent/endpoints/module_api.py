@@ -14,7 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from agent.endpoints.listeners import bind
-from agent.outbox.port import Outbox, OutboxError
+from agent.outbox.port import Outbox, OutboxError, OutboxFullError
 from contract.agent_api import READY_PATH, TELEMETRY_PATH, Handover, HandoverAnswer
 from contract.encoding import decode, encode
 from contract.errors import ContractError, HeadlandError, Problem
@@ -103,6 +103,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self._problem(HTTPStatus.NOT_FOUND, "not-found", "no such path", retriable=False)
         except (ContractError, InvalidNameError) as error:
             self._refuse(HTTPStatus.BAD_REQUEST, error)
+        except OutboxFullError as error:
+            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, error)
         except OutboxError as error:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, error)
 

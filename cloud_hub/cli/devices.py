@@ -1,7 +1,7 @@
 """`headland device`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,7 +63,14 @@ def show_(device: str, workspace: WorkspaceOption = "", output: Output = Format.
         )
     outbox = reported.get("outbox", {})
     lines.append(f"  outbox: {outbox.get('pending', 0)} pending, {outbox.get('dropped', 0)} dropped")
+    lines += [_drops(stream) for stream in outbox.get("streams", ())]
     show(info, "\n".join(lines))
+
+
+def _drops(stream: dict[str, Any]) -> str:
+    reasons = ("evicted", "incoming", "expired", "refused")
+    counts = ", ".join(f"{stream[reason]} {reason}" for reason in reasons if stream.get(reason))
+    return f"    stream {stream['stream']}: {counts}"
 
 
 def _runs(device: Device) -> str:

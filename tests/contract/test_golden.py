@@ -49,6 +49,20 @@ MESSAGES: dict[str, msgspec.Struct] = {
         outbox=messages.OutboxReport(pending=0, dropped=0),
         pulls=messages.PullReport(received_bytes=9, saved_bytes=91, deltas=2, fallbacks=1),
     ),
+    "reported-3": messages.Reported(
+        generation=3,
+        at=AT,
+        converged=True,
+        modules=(),
+        outbox=messages.OutboxReport(
+            pending=1,
+            dropped=9,
+            streams=(
+                messages.StreamDrops(stream="inference", evicted=4, incoming=3, expired=2, refused=0),
+                messages.StreamDrops(stream="meter", refused=5),
+            ),
+        ),
+    ),
     "batch-1": messages.Batch(
         epoch="e" * 32, after=4, first=5, sampled_at_us=(1, 2),
         bodies=(msgspec.Raw(b'{"a":1}'), msgspec.Raw(b"2.5")),
