@@ -52,6 +52,8 @@ class Agent:
             self._transport,
             batch_samples=settings.outbox.batch_samples,
             resend_after_s=settings.outbox.resend_after_s,
+            policies=policies,
+            max_bytes_per_s=settings.outbox.max_bytes_per_s,
         )
         records = AgentRecords(state / "desired")
         device = Device(

@@ -21,6 +21,7 @@ class Outbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_bytes: Annotated[int, Meta(ge=64 * 1024)] = 256 * 1024 * 1024
     batch_samples: Annotated[int, Meta(ge=1, le=10_000)] = 500
     resend_after_s: Seconds = 10.0
+    max_bytes_per_s: Annotated[int, Meta(ge=0)] = 0
     default: StreamPolicy = StreamPolicy()
     streams: dict[Annotated[str, Meta(pattern=f"^{STREAM.pattern}$")], StreamPolicy] = {}
 

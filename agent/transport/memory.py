@@ -1,6 +1,7 @@
 """A transport that goes nowhere: what was sent is kept, what comes is said by hand."""
 
 from agent.transport.port import Events
+from contract.encoding import encode
 from contract.messages import Batch, Hello, Reported
 
 
@@ -42,7 +43,9 @@ class MemoryTransport:
         if self.online:
             self.reports.append(reported)
 
-    def send_batch(self, stream: str, batch: Batch) -> None:
+    def send_batch(self, stream: str, batch: Batch) -> int:
         """Keep it."""
-        if self.online:
-            self.batches.append((stream, batch))
+        if not self.online:
+            return 0
+        self.batches.append((stream, batch))
+        return len(encode(batch))
