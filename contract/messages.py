@@ -110,13 +110,15 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """Hub to device, after its commit: every sample of the stream up to ``mark`` is stored.
 
     ``gap`` says that a batch came whose ``after`` is beyond the mark: it was not stored, and the
-    device shall send again from behind the mark.
+    device shall send again from behind the mark. ``encodings`` names what the hub reads beside plain
+    JSON (`contract.batches`); older hubs do not say it, and read nothing else.
     """
 
     epoch: str
     stream: str
     mark: int
     gap: bool = False
+    encodings: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 MAX_SEQUENCE = 2**62

@@ -5,8 +5,8 @@ acknowledgement that tells of a gap, or none in time, sets the cursor back to th
 stores by sequence, so what goes twice is stored once.
 
 All streams together have at most `WINDOW_BATCHES` on their way: what was sent can no longer be overtaken, and
-only what is not yet sent goes by priority (`agent.outbox.schedule`). A stream that was not acknowledged in time
-is stalled until it is: it sends one batch at a time, which is not counted, so that it holds up no other.
+only what is not yet sent goes by priority (`agent.outbox.schedule`). A stream that was not acknowledged in
+time is stalled until it is: it sends one batch at a time, which is not counted, so that it holds up no other.
 """
 
 import logging
@@ -16,10 +16,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from agent.outbox.policy import Policies
 from agent.outbox.port import MAX_BATCH_BYTES, Outbox, OutboxError
 from agent.outbox.schedule import TokenBucket, Turns
 from agent.transport.port import Transport
+from contract.batches import ZSTD
 from contract.messages import Ack
 
 log = logging.getLogger(__name__)
@@ -92,6 +95,8 @@ class Sender:
         self._batch_bytes = MAX_BATCH_BYTES
         if max_bytes_per_s:
             self._batch_bytes = min(MAX_BATCH_BYTES, max(MIN_TURN_BYTES, int(TURN_S * max_bytes_per_s)))
+        # Told by each acknowledgement anew: after a connect, or silence, it may be an older hub.
+        self._compress = False
         self._expired_at = float("-inf")
         self._cursors: dict[str, Cursor] = {}
         self._lock = threading.Lock()
@@ -116,6 +121,7 @@ class Sender:
     def connected(self) -> None:
         """A new connection: whatever was in flight may be lost, so start behind the marks."""
         with self._lock:
+            self._compress = False
             now = self._now()
             for cursor in self._cursors.values():
                 cursor.rewind(cursor.mark, now)
@@ -124,6 +130,7 @@ class Sender:
 
     def acknowledged(self, ack: Ack) -> None:
         """The hub stored up to a mark; one of another epoch is not about these samples."""
+        self._compress = not isinstance(ack.encodings, msgspec.UnsetType) and ZSTD in ack.encodings
         if ack.epoch != self._outbox.epoch:
             return
         accepted = self._outbox.acknowledge(ack.stream, ack.mark)
@@ -181,6 +188,7 @@ class Sender:
                 if cursor.in_flight and now - cursor.moved_at > self._resend_after_s:
                     cursor.rewind(cursor.mark, now)
                     cursor.stalled = True
+                    self._compress = False
         while waiting and not self._stopping:
             if self._bucket and (wait_s := self._bucket.wait_s(self._now())):
                 return min(wait_s, LOOK_AGAIN_S)
@@ -210,7 +218,7 @@ class Sender:
             return None
         if not cursor.in_flight:
             cursor.moved_at = self._now()
-        sent_bytes = self._transport.send_batch(stream, batch)
+        sent_bytes = self._transport.send_batch(stream, batch, compress=self._compress)
         cursor.sent = batch.last
         cursor.in_flight.append(batch.last)
         return sent_bytes

@@ -18,6 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.transport.port import Events
 from contract import topics
+from contract.batches import pack
 from contract.encoding import decode, encode
 from contract.errors import ContractError
 from contract.messages import Ack, Batch, Hello, Reported
@@ -73,9 +74,9 @@ class MqttTransport:
         """Publish on ``reported``."""
         self._publish(topics.reported(self._device), encode(reported))
 
-    def send_batch(self, stream: str, batch: Batch) -> int:
+    def send_batch(self, stream: str, batch: Batch, *, compress: bool) -> int:
         """Publish on ``telemetry/{stream}``."""
-        return self._publish(topics.telemetry(self._device, stream), encode(batch))
+        return self._publish(topics.telemetry(self._device, stream), pack(batch, compress=compress))
 
     def _publish(self, topic: str, payload: bytes) -> int:
         # Without a connection paho would queue: our own protocol says it again after a connect.

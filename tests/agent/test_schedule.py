@@ -14,6 +14,7 @@ from agent.outbox.schedule import BURST_S, TokenBucket, Turns
 from agent.outbox.sender import WINDOW_BATCHES, Sender
 from agent.outbox.sqlite import SqliteOutbox
 from agent.transport.memory import MemoryTransport
+from contract.batches import MAGIC, ZSTD
 from contract.encoding import encode
 from contract.messages import Ack, Batch
 
@@ -118,10 +119,11 @@ class Line:
         self._number += 1
         self.outbox.put(stream, "p", self._number, (0,) * samples, (msgspec.Raw(body),) * samples)
 
-    def take_one(self) -> None:
+    def take_one(self, *encodings: str) -> None:
         stream, batch = self.transport.batches.pop(0)
         self.stored.append((stream, batch))
-        self.sender.acknowledged(Ack(epoch=batch.epoch, stream=stream, mark=batch.last))
+        ack = Ack(epoch=batch.epoch, stream=stream, mark=batch.last, encodings=encodings or msgspec.UNSET)
+        self.sender.acknowledged(ack)
 
 
 def test_after_a_long_time_offline_the_important_is_there_first_and_nothing_starves(tmp_path: Path) -> None:
@@ -204,3 +206,29 @@ def test_with_a_limit_the_important_still_goes_first(tmp_path: Path) -> None:
             line.take_one()
     sent = Counter(stream for stream, _ in line.stored)
     assert sent["bulk"] <= 1
+
+
+def test_batches_are_compressed_only_for_a_hub_that_just_said_that_it_reads_them(tmp_path: Path) -> None:
+    line = Line(tmp_path / "o.db")
+
+    def compressed() -> set[bool]:
+        line.transport.payloads.clear()
+        line.put("s", BATCH_SAMPLES, b'"something that repeats itself"')
+        line.sender.send_some()
+        return {payload.startswith(MAGIC) for payload in line.transport.payloads}
+
+    assert compressed() == {False}, "who has not said it yet"
+    line.take_one("of-a-later-release", ZSTD)
+    assert compressed() == {True}
+    line.take_one()
+    assert compressed() == {False}, "another hub, of an older release"
+    line.take_one("of-a-later-release")
+    assert compressed() == {False}
+    line.take_one(ZSTD)
+    assert compressed() == {True}
+    line.now = 10.5
+    assert compressed() == {False}, "not acknowledged in time: perhaps it could not be read"
+    line.take_one(ZSTD)
+    assert compressed() == {True}
+    line.sender.connected()
+    assert compressed() == {False}, "after a connect it may be another hub"

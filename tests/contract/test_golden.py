@@ -68,6 +68,7 @@ MESSAGES: dict[str, msgspec.Struct] = {
         bodies=(msgspec.Raw(b'{"a":1}'), msgspec.Raw(b"2.5")),
     ),
     "ack-1": messages.Ack(epoch="e" * 32, stream="inference", mark=6, gap=False),
+    "ack-2": messages.Ack(epoch="e" * 32, stream="inference", mark=6, encodings=("zstd",)),
     "inference-1": messages.Inference(
         request_id="cam-1-7", module="digits", model="digits", model_version="1", image="digits:1",
         latency_us=120, prediction=msgspec.Raw(b"7"),
