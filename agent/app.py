@@ -16,6 +16,7 @@ from agent.identity.store import Identity, load
 from agent.lock import lock_state
 from agent.metrics.collect import Facts
 from agent.metrics.server import MetricsSocket, resident_bytes
+from agent.outbox.policy import Policies
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
 from agent.reconcile.device import Device
@@ -46,7 +47,10 @@ class Agent:
         self._identity: Identity = load(settings.identity_dir)
         facts = self._identity.facts
         self._driver, self.driver_choice = choose_driver(settings.driver, state)
-        self._outbox = SqliteOutbox(state / "outbox.db", max_bytes=settings.outbox.max_bytes)
+        policies = Policies(settings.outbox.default, settings.outbox.streams)
+        self._outbox = SqliteOutbox(
+            state / "outbox.db", max_bytes=settings.outbox.max_bytes, policies=policies
+        )
         tls = self._identity.tls_context()
         self._transport: Transport = MqttTransport(facts.device, facts.mqtt_host, facts.mqtt_port, tls)
         self._sender = Sender(
@@ -54,6 +58,8 @@ class Agent:
             self._transport,
             batch_samples=settings.outbox.batch_samples,
             resend_after_s=settings.outbox.resend_after_s,
+            policies=policies,
+            max_bytes_per_s=settings.outbox.max_bytes_per_s,
         )
         records = AgentRecords(state / "desired")
         device = Device(
@@ -89,13 +95,14 @@ class Agent:
 
     def run(self, stopping: threading.Event) -> None:
         """Work until ``stopping`` is set. Containers run on afterwards."""
+        # First what a person asks: a daemon that is there answers.
+        control = Control(self._state_dir, self._doors)
+        scrapes = MetricsSocket(self._state_dir, self._facts)
         log.info("device %s, driver: %s", self._identity.facts.device, self.driver_choice)
         self._rotation.start()
         self._reconciler.start()
         self._sender.start()
         self._transport.start(self)
-        control = Control(self._state_dir, self._doors)
-        scrapes = MetricsSocket(self._state_dir, self._facts)
         stopping.wait()
         scrapes.close()
         control.close()

@@ -8,17 +8,22 @@ import msgspec
 from msgspec import Meta
 
 from agent.errors import SettingsError
+from agent.outbox.policy import StreamPolicy
+from contract.ids import STREAM
 
 DEFAULT_STATE_DIR = Path("/var/lib/headland-agent")
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class Outbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds of the outbox on disk."""
+    """Bounds of the outbox on disk, and how its streams are kept: those named, and all others."""
 
     max_bytes: Annotated[int, Meta(ge=64 * 1024)] = 256 * 1024 * 1024
     batch_samples: Annotated[int, Meta(ge=1, le=10_000)] = 500
     resend_after_s: Seconds = 10.0
+    max_bytes_per_s: Annotated[int, Meta(ge=0)] = 0
+    default: StreamPolicy = StreamPolicy()
+    streams: dict[Annotated[str, Meta(pattern=f"^{STREAM.pattern}$")], StreamPolicy] = {}
 
 
 class Logs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

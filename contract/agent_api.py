@@ -37,7 +37,10 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HandoverAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """How many samples were taken in now; 0 where the hand-over was already known."""
+    """How many samples were taken in now; 0 where the hand-over was already known.
+
+    Fewer than were handed over where the outbox is full and the stream's policy is to drop what comes.
+    """
 
     stored: int
 

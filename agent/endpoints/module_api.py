@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.endpoints.listeners import bind
 from agent.endpoints.unix_server import UnixHandler, UnixServer
-from agent.outbox.port import Outbox, OutboxError
+from agent.outbox.port import Outbox, OutboxError, OutboxFullError
 from contract.agent_api import (
     DEFER_PATH,
     READY_PATH,
@@ -82,6 +82,8 @@ class _Handler(UnixHandler):
                 self._problem(HTTPStatus.NOT_FOUND, "not-found", "no such path", retriable=False)
         except (ContractError, InvalidNameError) as error:
             self._refuse(HTTPStatus.BAD_REQUEST, error)
+        except OutboxFullError as error:
+            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, error)
         except OutboxError as error:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, error)
 

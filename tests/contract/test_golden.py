@@ -68,11 +68,26 @@ MESSAGES: dict[str, msgspec.Struct] = {
         outbox=messages.OutboxReport(pending=0, dropped=0),
         pulls=messages.PullReport(received_bytes=9, saved_bytes=91, deltas=2, fallbacks=1),
     ),
+    "reported-3": messages.Reported(
+        generation=3,
+        at=AT,
+        converged=True,
+        modules=(),
+        outbox=messages.OutboxReport(
+            pending=1,
+            dropped=9,
+            streams=(
+                messages.StreamDrops(stream="inference", evicted=4, incoming=3, expired=2, refused=0),
+                messages.StreamDrops(stream="meter", refused=5),
+            ),
+        ),
+    ),
     "batch-1": messages.Batch(
         epoch="e" * 32, after=4, first=5, sampled_at_us=(1, 2),
         bodies=(msgspec.Raw(b'{"a":1}'), msgspec.Raw(b"2.5")),
     ),
     "ack-1": messages.Ack(epoch="e" * 32, stream="inference", mark=6, gap=False),
+    "ack-2": messages.Ack(epoch="e" * 32, stream="inference", mark=6, encodings=("zstd",)),
     "inference-1": messages.Inference(
         request_id="cam-1-7", module="digits", model="digits", model_version="1", image="digits:1",
         latency_us=120, prediction=msgspec.Raw(b"7"),
