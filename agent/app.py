@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 
 from agent.artifacts.fetch import HttpsRegistry
+from agent.artifacts.room import Reserve
 from agent.artifacts.store import ContentStore
 from agent.drivers.choose import choose_driver
 from agent.endpoints.listeners import Listeners
@@ -52,7 +53,9 @@ class Agent:
         records = AgentRecords(state / "desired")
         device = Device(
             driver=self._driver,
-            store=ContentStore(state / "content"),
+            store=ContentStore(
+                state / "content", Reserve(settings.disk.reserve_bytes, settings.disk.reserve_percent)
+            ),
             registry=HttpsRegistry(facts.hub, tls),
             listeners=Listeners(state / "run"),
             containers=ContainerRecords(state / "containers"),

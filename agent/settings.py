@@ -21,6 +21,13 @@ class Outbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     resend_after_s: Seconds = 10.0
 
 
+class Disk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What pulls leave free of the disk of ``state_dir``: the larger of the two."""
+
+    reserve_bytes: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
+    reserve_percent: Annotated[float, Meta(ge=0, le=90)] = 0.0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an owner may set on a device.
 
@@ -34,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reconcile_interval_s: Seconds = 2.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     outbox: Outbox = Outbox()
+    disk: Disk = Disk()
 
     @property
     def identity_dir(self) -> Path:

@@ -7,6 +7,7 @@ layer is pulled whole instead; nothing counts before the new layer has its diff 
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 from agent.artifacts.errors import ArtifactError, DigestMismatchError, FetchError, StorageError
 from agent.artifacts.fetch import Registry
 from agent.artifacts.recipe import RecipeWriter, layer_tar
+from agent.artifacts.room import DISK_ERRORS, storing
 from agent.artifacts.store import ContentStore
 from agent.artifacts.unpack import MAX_BYTES, unpack, unpack_tar
 from contract import oci
@@ -130,8 +132,8 @@ def pull_layer(
             savings.add(fallbacks=1)
             log.warning("layer %s: the delta is of no use, the whole layer is pulled: %s", diff_id, error)
     savings.add(received=registry.blob(repository, descriptor, partial))
-    with store.new_layer(diff_id) as folder, _Recipe(store, folder) as recipe:
-        if unpack(partial, folder, recipe=recipe) != diff_id:
+    with _unpacking(diff_id, store) as (folder, recipe):
+        if unpack(partial, folder, recipe=recipe, watch=store.room.watch) != diff_id:
             partial.unlink()
             raise DigestMismatchError(
                 "the unpacked layer is another than the configuration says", where=diff_id
@@ -146,12 +148,13 @@ def _by_delta(repository: str, offer: Offer, registry: Registry, store: ContentS
         raise ArtifactError("the delta is another than was offered", where=offer.manifest)
     descriptor = manifest.layers[0]
     partial = store.partial_file(descriptor.digest)
-    received = registry.blob(repository, descriptor, partial)
-    try:
-        with _applying:
-            _apply(partial, offer, store)
-    finally:
-        partial.unlink(missing_ok=True)
+    with store.claimed([descriptor.digest, offer.from_diff_id]):
+        received = registry.blob(repository, descriptor, partial)
+        try:
+            with _applying:
+                _apply(partial, offer, store)
+        finally:
+            partial.unlink(missing_ok=True)
     return received
 
 
@@ -165,13 +168,25 @@ def _apply(delta: Path, offer: Offer, store: ContentStore) -> None:
         if told != (offer.from_diff_id, offer.to_diff_id, old.size_bytes) or header.to_bytes > MAX_BYTES:
             raise ArtifactError("the delta is for other layers than was offered", where=offer.manifest)
         source = _Pieces(pieces(file, header, old.read))
-        with store.new_layer(offer.to_diff_id) as new, _Recipe(store, new) as writer:
-            if unpack_tar(source, new, recipe=writer, max_bytes=header.to_bytes) != offer.to_diff_id:
+        with _unpacking(offer.to_diff_id, store) as (new, writer):
+            made = unpack_tar(source, new, recipe=writer, watch=store.room.watch, max_bytes=header.to_bytes)
+            if made != offer.to_diff_id:
                 # Either the delta is wrong, or a file of the old layer was changed: not again.
                 store.forget_recipe(offer.from_diff_id)
                 raise DigestMismatchError(
                     "what the delta made is another layer than the configuration says", where=offer.to_diff_id
                 )
+
+
+@contextmanager
+def _unpacking(diff_id: str, store: ContentStore) -> Iterator[tuple[Path, RecipeWriter]]:
+    """Yield a new layer's folder and recipe; a disk that is full or broken is called by its name."""
+    with (
+        storing(store.work_dir, only=DISK_ERRORS),
+        store.new_layer(diff_id) as folder,
+        _Recipe(store, folder) as recipe,
+    ):
+        yield folder, recipe
 
 
 class _Recipe:

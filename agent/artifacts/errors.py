@@ -41,6 +41,12 @@ class StorageError(ArtifactError):
     retriable = True
 
 
+class DiskTooSmallError(StorageError):
+    """The device's disk has no room for what is to be pulled beside what it keeps."""
+
+    code = "disk-too-small"
+
+
 class ImageInvalidError(ArtifactError):
     """An image cannot run here: not for this platform, or not as the specification says."""
 

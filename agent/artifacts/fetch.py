@@ -20,8 +20,8 @@ from agent.artifacts.errors import (
     FetchError,
     FetchRefusedError,
     FetchSlowError,
-    StorageError,
 )
+from agent.artifacts.room import storing
 from contract import oci
 from contract.digests import sha256
 
@@ -156,7 +156,7 @@ def _receive(
 ) -> int:
     """Append the body at ``offset``; never write more than the blob may have."""
     received = 0
-    with _storing(target), target.open("r+b" if target.exists() else "wb") as file:
+    with storing(target.parent), target.open("r+b" if target.exists() else "wb") as file:
         file.truncate(offset)
         file.seek(offset)
         while chunk := _read(response):
@@ -175,18 +175,6 @@ def _read(response: http.client.HTTPResponse) -> bytes:
         return response.read1(CHUNK_BYTES)  # what is there: a slow line's bytes are kept as they come
     except (OSError, http.client.HTTPException) as error:
         raise FetchError(f"the registry broke off ({error})", fix="It is tried again.") from error
-
-
-@contextmanager
-def _storing(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"the disk did not take what was pulled ({error.strerror})",
-            where=str(target.parent),
-            fix="Free some space; it is tried again.",
-        ) from error
 
 
 def _check(target: Path, descriptor: oci.Descriptor, *, resumed: bool) -> None:

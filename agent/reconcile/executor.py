@@ -97,12 +97,17 @@ class Executor:
             if container.phase in {"starting", "ready", "draining"}:
                 self._serve_api(container.id)
         modules = [*self.memory.committed.values(), *(desired.modules if desired else ())]
+        self._pulls.keep([*modules, *(container.module for container in seen)])
         staged = {m.image.digest for m in modules if self._pulls.staged(m) is not None}
         return Observed(tuple(seen), frozenset(staged))
 
     def context(self) -> Context:
         """Return what is in flight."""
-        return Context(pulling=self._pulls.in_flight(), backing_off=self._backoff.waiting())
+        return Context(
+            pulling=self._pulls.in_flight(),
+            backing_off=self._backoff.waiting(),
+            pull_troubles=self._pulls.troubles(),
+        )
 
     def pull_report(self) -> PullReport:
         """Return what pulls received, and what deltas saved."""

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from agent.artifacts.delta import Savings
 from agent.artifacts.errors import FetchSlowError
 from agent.artifacts.fetch import Registry
-from agent.artifacts.pull import StagedImage, pull_image, staged_image, sweep
+from agent.artifacts.pull import StagedImage, digests_of, pull_image, staged_image, sweep
 from agent.artifacts.store import ContentStore
 from agent.reconcile.backoff import Backoff
-from contract.desired import Module
+from contract.desired import ImageRef, Module
 from contract.errors import HeadlandError
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ class Pulls:
         self._in_flight: set[str] = set()
         self._failures: list[tuple[Module, str]] = []
         self._staged: dict[str, StagedImage] = {}
+        self._needed: tuple[ImageRef, ...] = ()
+        self._troubles: dict[str, str] = {}
         self.savings = Savings()
 
     def close(self) -> None:
@@ -68,6 +70,18 @@ class Pulls:
                     self._staged[digest] = known
         return known
 
+    def keep(self, modules: list[Module]) -> None:
+        """Leave the images of ``modules`` on disk, whatever room a pull needs; before `staged` is asked."""
+        with self._lock:
+            self._needed = tuple(module.image for module in modules)
+            needed = {ref.digest for ref in self._needed}
+            self._troubles = {digest: why for digest, why in self._troubles.items() if digest in needed}
+
+    def troubles(self) -> dict[str, str]:
+        """Return, by digest, why images that are to be pulled are not here yet."""
+        with self._lock:
+            return dict(self._troubles)
+
     def take_failures(self) -> list[tuple[Module, str]]:
         """Return, once each, the pulls that failed for good, with the reason."""
         with self._lock:
@@ -87,12 +101,14 @@ class Pulls:
 
     def _run(self, module: Module) -> None:
         try:
-            pull_image(module.image, self._registry, self._store, self.savings)
+            pull_image(module.image, self._registry, self._store, self.savings, self._make_room)
             self._backoff.healthy(module.image.digest)
+            with self._lock:
+                self._troubles.pop(module.image.digest, None)
         except FetchSlowError as error:
             log.info("module %s: the pull goes on later: %s", module.name, error)
             self._backoff.healthy(module.image.digest)  # it got on: no longer wait than the shortest
-            self._failed(module, str(error), for_good=False)
+            self._failed(module, f"{error} [{error.code}]", for_good=False)
         except HeadlandError as error:
             log.warning("module %s: pull failed: %s", module.name, error)
             self._failed(module, f"{error} [{error.code}]", for_good=not error.retriable)
@@ -106,6 +122,19 @@ class Pulls:
 
     def _failed(self, module: Module, reason: str, *, for_good: bool) -> None:
         self._backoff.failed(module.image.digest)
-        if for_good:
-            with self._lock:
+        with self._lock:
+            if for_good:
                 self._failures.append((module, f"pull failed: {reason}"))
+                self._troubles.pop(module.image.digest, None)
+            else:
+                self._troubles[module.image.digest] = f"tried again: {reason}"
+
+    def _make_room(self) -> None:
+        """Delete what is not needed now, while pulls go on."""
+        with self._lock:
+            keep = {digest for ref in self._needed for digest in digests_of(ref, self._store)}
+            needed = {ref.digest for ref in self._needed}
+            self._staged = {digest: image for digest, image in self._staged.items() if digest in needed}
+            gone = self._store.make_room(keep)
+        if gone:
+            log.info("the disk is short of room: swept %d layers and downloads that nothing uses", len(gone))

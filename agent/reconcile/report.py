@@ -44,8 +44,9 @@ def _wanted_line(
         return _line(module, "failed", failure.reason)
     if any(c.phase == "ready" and c.spec == spec for c in containers):
         return _line(module, "running")
-    if module.image.digest in context.pulling:
-        return _line(module, "pulling")
+    trouble = context.pull_troubles.get(module.image.digest, "")
+    if module.image.digest in context.pulling or trouble:
+        return _line(module, "pulling", trouble)
     return _line(module, "starting")
 
 

@@ -74,10 +74,13 @@ class Memory:
 class Context:
     """What is in flight: digests of images being pulled, and what has to wait before its next try
     (a specification's digest before a start, an image's before a pull).
+
+    ``pull_troubles``: by digest of an image, why its pull is not through yet.
     """
 
     pulling: frozenset[str] = frozenset()
     backing_off: frozenset[str] = frozenset()
+    pull_troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
