@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 
 from agent.artifacts.fetch import HttpsRegistry
+from agent.artifacts.flow import Flow
 from agent.artifacts.room import Reserve
 from agent.artifacts.store import ContentStore
 from agent.drivers.choose import choose_driver
@@ -60,6 +61,7 @@ class Agent:
             listeners=Listeners(state / "run"),
             containers=ContainerRecords(state / "containers"),
             records=records,
+            flow=Flow(settings.pull.rules()),
         )
         hooks = Hooks(outbox=self._outbox, ready=lambda _: None, stored=self._sender.wake)
         self._executor = Executor(device, hooks, monotonic=time.monotonic, wake=self._wake)

@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.artifacts.flow import FlowRules
+from agent.artifacts.windows import PATTERN, read_window
 from agent.errors import SettingsError
 
 DEFAULT_STATE_DIR = Path("/var/lib/headland-agent")
+LEAST_BYTES_PER_S = 1024
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
@@ -28,6 +31,30 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reserve_percent: Annotated[float, Meta(ge=0, le=90)] = 0.0
 
 
+class Pull(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How fast, when and for how long images may be pulled."""
+
+    max_bytes_per_s: Annotated[int, Meta(ge=0)] = 0
+    windows: tuple[Annotated[str, Meta(pattern=PATTERN)], ...] = ()
+    windows_clock: Literal["local", "utc"] = "local"
+    deadline_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a bound that no download can keep, or a window that never opens."""
+        if 0 < self.max_bytes_per_s < LEAST_BYTES_PER_S:
+            raise ValueError(f"max_bytes_per_s is 0 (no bound) or at least {LEAST_BYTES_PER_S}")
+        self.rules()
+
+    def rules(self) -> FlowRules:
+        """Return them as the pulls have them."""
+        return FlowRules(
+            max_bytes_per_s=self.max_bytes_per_s,
+            windows=tuple(read_window(text) for text in self.windows),
+            deadline_s=self.deadline_s,
+            utc=self.windows_clock == "utc",
+        )
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an owner may set on a device.
 
@@ -42,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     outbox: Outbox = Outbox()
     disk: Disk = Disk()
+    pull: Pull = Pull()
 
     @property
     def identity_dir(self) -> Path:

@@ -47,6 +47,19 @@ class DiskTooSmallError(StorageError):
     code = "disk-too-small"
 
 
+class PullWaitsError(ArtifactError):
+    """Pulls may not run now; what is half here is gone on with."""
+
+    code = "pull-waits"
+    retriable = True
+
+
+class PullDeadlineError(ArtifactError):
+    """A pull took more time than one may."""
+
+    code = "pull-deadline"
+
+
 class ImageInvalidError(ArtifactError):
     """An image cannot run here: not for this platform, or not as the specification says."""
 

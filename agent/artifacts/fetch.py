@@ -4,6 +4,7 @@ No redirect is followed: the certificate and the request are for the hub alone. 
 broken off, what it brought is kept, and the next one, which may meet a better line, goes on from there.
 """
 
+import copy
 import hashlib
 import http.client
 import ssl
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 from agent.artifacts.errors import (
@@ -21,12 +22,12 @@ from agent.artifacts.errors import (
     FetchRefusedError,
     FetchSlowError,
 )
+from agent.artifacts.flow import Unwatched, Watch
 from agent.artifacts.room import storing
 from contract import oci
 from contract.digests import sha256
 
 TIMEOUT_S = 30.0
-CHUNK_BYTES = 256 * 1024
 SLOWEST_BYTES_S = 2_000
 SLOW_S = 30.0
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -48,6 +49,9 @@ class Registry(Protocol):
         Size and digest were checked when this returns; where they are wrong ``target`` is deleted.
         """
 
+    def watched(self, watch: Watch) -> "Registry":
+        """Return the same registry for one pull, whose downloads ask ``watch`` as they go."""
+
 
 class HttpsRegistry:
     """A registry at ``base_url`` (scheme, host, port)."""
@@ -63,9 +67,16 @@ class HttpsRegistry:
     ) -> None:
         """Give up a request that is silent for ``timeout_s``, or slower than that rate over ``slow_s``."""
         self._pace = (slowest_bytes_s, slow_s)
+        self._watch: Watch = Unwatched()
         self._address = urlsplit(base_url)
         self._context = context
         self._timeout_s = timeout_s
+
+    def watched(self, watch: Watch) -> Self:
+        """See `Registry`."""
+        mine = copy.copy(self)
+        mine._watch = watch
+        return mine
 
     def manifest(self, repository: str, digest: str) -> bytes:
         """GET ``/v2/{repository}/manifests/{digest}``."""
@@ -95,7 +106,8 @@ class HttpsRegistry:
                 _expect(response, {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}, path)
                 resumed = response.status == HTTPStatus.PARTIAL_CONTENT
                 start = have if resumed else 0
-                received = _receive(response, target, start, descriptor.size, _Pace(*self._pace))
+                pace = _Pace(*self._pace, self._watch)
+                received = _receive(response, target, start, descriptor.size, pace)
         _check(target, descriptor, resumed=have > 0)
         return received
 
@@ -130,9 +142,14 @@ def _expect(response: http.client.HTTPResponse, good: set[HTTPStatus], path: str
 
 
 class _Pace:
-    """Raises `FetchSlowError` where less than ``slowest_bytes_s`` came in over each ``slow_s``."""
+    """Raises `FetchSlowError` where less than ``slowest_bytes_s`` came in over each ``slow_s``.
 
-    def __init__(self, slowest_bytes_s: float, slow_s: float) -> None:
+    Waits that we ask for ourselves are not the registry's.
+    """
+
+    def __init__(self, slowest_bytes_s: float, slow_s: float, watch: Watch) -> None:
+        self._watch = watch
+        self.chunk_bytes = watch.chunk_bytes
         self._least_bytes = slowest_bytes_s * slow_s
         self._slow_s = slow_s
         self._since = time.monotonic()
@@ -140,6 +157,7 @@ class _Pace:
 
     def came(self, size_bytes: int) -> None:
         self._bytes += size_bytes
+        self._since += self._watch.came(size_bytes)
         passed_s = time.monotonic() - self._since
         if passed_s < self._slow_s:
             return
@@ -159,7 +177,7 @@ def _receive(
     with storing(target.parent), target.open("r+b" if target.exists() else "wb") as file:
         file.truncate(offset)
         file.seek(offset)
-        while chunk := _read(response):
+        while chunk := _read(response, pace.chunk_bytes):
             received += len(chunk)
             if offset + received > size_bytes:
                 raise DigestMismatchError("the registry sent more than the blob's size", where=target.name)
@@ -170,9 +188,9 @@ def _receive(
     return received
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
+def _read(response: http.client.HTTPResponse, size_bytes: int) -> bytes:
     try:
-        return response.read1(CHUNK_BYTES)  # what is there: a slow line's bytes are kept as they come
+        return response.read1(size_bytes)  # what is there: a slow line's bytes are kept as they come
     except (OSError, http.client.HTTPException) as error:
         raise FetchError(f"the registry broke off ({error})", fix="It is tried again.") from error
 

@@ -3,11 +3,12 @@
 import logging
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never
 
 from agent.artifacts.fetch import Registry
+from agent.artifacts.flow import Flow
 from agent.artifacts.pull import StagedImage
 from agent.artifacts.store import ContentStore
 from agent.drivers.port import ContainerSpec, ContainerStatus, Driver, Mount
@@ -58,6 +59,7 @@ class Device:
     listeners: Listeners
     containers: ContainerRecords
     records: AgentRecords
+    flow: Flow = field(default_factory=Flow)
 
 
 class Executor:
@@ -78,7 +80,7 @@ class Executor:
         self._serving: set[str] = set()
         self._failed_starts: dict[str, int] = {}
         self._backoff = Backoff(monotonic)
-        self._pulls = Pulls(device.registry, device.store, self._backoff, wake)
+        self._pulls = Pulls(device.registry, device.store, self._backoff, wake, device.flow)
         self.memory = device.records.load_memory()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.artifacts.errors import FetchError, FetchRefusedError
+from agent.artifacts.flow import Watch
 from agent.artifacts.store import ContentStore
 from agent.errors import AgentError
 from agent.reconcile.backoff import FIRST_S, LONGEST_S, Backoff
@@ -25,6 +26,9 @@ class FailingRegistry:
     def __init__(self, error: AgentError | RuntimeError) -> None:
         self.error = error
         self.may_answer = threading.Event()
+
+    def watched(self, watch: Watch) -> "FailingRegistry":
+        return self
 
     def manifest(self, repository: str, digest: str) -> bytes:
         self.may_answer.wait(10)

@@ -23,6 +23,7 @@ IMPURE = {
 }  # fmt: skip
 PURE = [
     "contract",
+    "agent/artifacts/windows.py",
     "agent/reconcile/state.py",
     "agent/reconcile/planner.py",
     "agent/reconcile/report.py",
