@@ -6,8 +6,10 @@ import threading
 import time
 from datetime import UTC, datetime
 
+from agent.artifacts.delta import Savings
 from agent.artifacts.fetch import HttpsRegistry
 from agent.artifacts.flow import Flow
+from agent.artifacts.places import registry_of
 from agent.artifacts.room import Reserve
 from agent.artifacts.store import ContentStore
 from agent.drivers.choose import choose_driver
@@ -51,17 +53,19 @@ class Agent:
             batch_samples=settings.outbox.batch_samples,
             resend_after_s=settings.outbox.resend_after_s,
         )
+        savings = Savings()
         records = AgentRecords(state / "desired")
         device = Device(
             driver=self._driver,
             store=ContentStore(
                 state / "content", Reserve(settings.disk.reserve_bytes, settings.disk.reserve_percent)
             ),
-            registry=HttpsRegistry(facts.hub, tls),
+            registry=registry_of(HttpsRegistry(facts.hub, tls), settings.sources, savings),
             listeners=Listeners(state / "run"),
             containers=ContainerRecords(state / "containers"),
             records=records,
             flow=Flow(settings.pull.rules()),
+            savings=savings,
         )
         hooks = Hooks(outbox=self._outbox, ready=lambda _: None, stored=self._sender.wake)
         self._executor = Executor(device, hooks, monotonic=time.monotonic, wake=self._wake)

@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -12,6 +13,7 @@ from agent.artifacts.windows import PATTERN, read_window
 from agent.errors import SettingsError
 
 DEFAULT_STATE_DIR = Path("/var/lib/headland-agent")
+FOLDER = "folder:"
 LEAST_BYTES_PER_S = 1024
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -55,6 +57,35 @@ class Pull(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A place that images may come from besides the hub: ``folder:/path`` or ``https://host[:port]``.
+
+    ``ca_file``: the certificates (PEM) of its CA; none: those that the system trusts.
+    """
+
+    at: str
+    ca_file: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an address that is none; it is not repeated, as it may hold a password."""
+        if self.folder is not None:
+            if not self.folder.is_absolute() or self.ca_file:
+                raise ValueError("a folder is folder:/absolute/path, and has no ca_file")
+            return
+        try:
+            parts = urlsplit(self.at)
+            plain = parts.scheme == "https" and parts.hostname and parts.port != 0
+        except ValueError:
+            plain = None
+        if not plain or "@" in parts.netloc or parts.path not in {"", "/"} or parts.query or parts.fragment:
+            raise ValueError("at is folder:/absolute/path or https://host[:port], without user and path")
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder, where it is one."""
+        return Path(self.at.removeprefix(FOLDER)) if self.at.startswith(FOLDER) else None
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an owner may set on a device.
 
@@ -70,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     outbox: Outbox = Outbox()
     disk: Disk = Disk()
     pull: Pull = Pull()
+    sources: tuple[Source, ...] = ()
 
     @property
     def identity_dir(self) -> Path:

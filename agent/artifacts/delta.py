@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
 from agent.artifacts.errors import ArtifactError, DigestMismatchError, FetchError, StorageError
 from agent.artifacts.fetch import Registry
 from agent.artifacts.recipe import RecipeWriter, layer_tar
@@ -50,21 +53,42 @@ class Savings:
         self._lock = threading.Lock()
         self._report = PullReport(received_bytes=0, saved_bytes=0, deltas=0, fallbacks=0)
 
-    def add(self, *, received: int = 0, saved: int = 0, deltas: int = 0, fallbacks: int = 0) -> None:
+    def count_sources(self) -> None:
+        """Tell from now on what came from other places than the hub."""
+        with self._lock:
+            self._report = replace(self._report, elsewhere_bytes=0, skipped_sources=0)
+
+    def add(
+        self,
+        *,
+        received: int = 0,
+        saved: int = 0,
+        deltas: int = 0,
+        fallbacks: int = 0,
+        elsewhere: int = 0,
+        skipped: int = 0,
+    ) -> None:
         """Count."""
         with self._lock:
             was = self._report
-            self._report = PullReport(
+            self._report = replace(
+                was,
                 received_bytes=was.received_bytes + received,
                 saved_bytes=was.saved_bytes + saved,
                 deltas=was.deltas + deltas,
                 fallbacks=was.fallbacks + fallbacks,
+                elsewhere_bytes=_plus(was.elsewhere_bytes, elsewhere),
+                skipped_sources=_plus(was.skipped_sources, skipped),
             )
 
     def report(self) -> PullReport:
         """Return the counts."""
         with self._lock:
             return self._report
+
+
+def _plus(count: int | UnsetType, more: int) -> int | UnsetType:
+    return UNSET if isinstance(count, UnsetType) else count + more
 
 
 def offers_for(repository: str, manifest: str, registry: Registry, store: ContentStore) -> list[Offer]:
@@ -117,11 +141,16 @@ def pull_layer(
     A line that breaks is no reason to give a delta up: it is gone on with at the next try.
     """
     partial = store.partial_file(descriptor.digest)
+    received = registry.blob_nearby(repository, descriptor, partial)
+    if received is not None:
+        savings.add(received=received, elsewhere=received)
+        _unpack_whole(partial, diff_id, store)
+        return
     have = partial.stat().st_size if partial.exists() else 0
     offer = choose(offers, diff_id, descriptor.size - have, store)
     if offer is not None:
         try:
-            received = _by_delta(repository, offer, registry, store)
+            received = _by_delta(repository, offer, registry.hub, store)
             savings.add(received=received, saved=max(0, descriptor.size - offer.size_bytes), deltas=1)
             log.info("layer %s: %d bytes of delta for %d", diff_id, offer.size_bytes, descriptor.size)
             partial.unlink(missing_ok=True)
@@ -132,6 +161,10 @@ def pull_layer(
             savings.add(fallbacks=1)
             log.warning("layer %s: the delta is of no use, the whole layer is pulled: %s", diff_id, error)
     savings.add(received=registry.blob(repository, descriptor, partial))
+    _unpack_whole(partial, diff_id, store)
+
+
+def _unpack_whole(partial: Path, diff_id: str, store: ContentStore) -> None:
     with _unpacking(diff_id, store) as (folder, recipe):
         if unpack(partial, folder, recipe=recipe, watch=store.room.watch) != diff_id:
             partial.unlink()

@@ -22,6 +22,12 @@ class FetchSlowError(FetchError):
     code = "fetch-slow"
 
 
+class FetchDamagedError(FetchError):
+    """A download that was gone on with has not its digest; it was deleted, and is pulled anew."""
+
+    code = "fetch-damaged"
+
+
 class FetchRefusedError(ArtifactError):
     """The registry does not have it, or does not give it to this device."""
 

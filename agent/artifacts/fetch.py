@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from agent.artifacts.errors import (
     DigestMismatchError,
+    FetchDamagedError,
     FetchError,
     FetchRefusedError,
     FetchSlowError,
@@ -48,6 +49,13 @@ class Registry(Protocol):
 
         Size and digest were checked when this returns; where they are wrong ``target`` is deleted.
         """
+
+    def blob_nearby(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int | None:
+        """Do as `blob` from a place nearer than the hub; none where none has it, and what came is kept."""
+
+    @property
+    def hub(self) -> "Registry":
+        """The hub alone, which has the deltas."""
 
     def watched(self, watch: Watch) -> "Registry":
         """Return the same registry for one pull, whose downloads ask ``watch`` as they go."""
@@ -108,8 +116,17 @@ class HttpsRegistry:
                 start = have if resumed else 0
                 pace = _Pace(*self._pace, self._watch)
                 received = _receive(response, target, start, descriptor.size, pace)
-        _check(target, descriptor, resumed=have > 0)
+        check_blob(target, descriptor, resumed=have > 0)
         return received
+
+    def blob_nearby(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int | None:  # noqa: ARG002
+        """Return none: this is one place."""
+        return None
+
+    @property
+    def hub(self) -> Self:
+        """See `Registry`."""
+        return self
 
     @contextmanager
     def _get(self, path: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
@@ -195,7 +212,8 @@ def _read(response: http.client.HTTPResponse, size_bytes: int) -> bytes:
         raise FetchError(f"the registry broke off ({error})", fix="It is tried again.") from error
 
 
-def _check(target: Path, descriptor: oci.Descriptor, *, resumed: bool) -> None:
+def check_blob(target: Path, descriptor: oci.Descriptor, *, resumed: bool) -> None:
+    """Return if ``target`` has its digest; else delete it, and raise the error that ``resumed`` leads to."""
     with target.open("rb") as file:
         digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     if digest == descriptor.digest:
@@ -203,5 +221,5 @@ def _check(target: Path, descriptor: oci.Descriptor, *, resumed: bool) -> None:
     target.unlink()
     if resumed:
         # What was there from an earlier try may be to blame: once more, from the start.
-        raise FetchError("the download that was gone on with is damaged", fix="It is pulled anew.")
+        raise FetchDamagedError("the download that was gone on with is damaged", fix="It is pulled anew.")
     raise DigestMismatchError("the bytes pulled do not have their digest", where=descriptor.digest)

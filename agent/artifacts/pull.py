@@ -170,7 +170,8 @@ def _config(
         data = store.read_blob(descriptor.digest)
         if data is None:
             partial = store.partial_file(descriptor.digest)
-            registry.blob(ref.repository, descriptor, partial)
+            if registry.blob_nearby(ref.repository, descriptor, partial) is None:
+                registry.blob(ref.repository, descriptor, partial)
             data = partial.read_bytes()
             store.save_blob(descriptor.digest, data)
             partial.unlink()

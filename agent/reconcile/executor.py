@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never
 
+from agent.artifacts.delta import Savings
 from agent.artifacts.fetch import Registry
 from agent.artifacts.flow import Flow
 from agent.artifacts.pull import StagedImage
@@ -60,6 +61,7 @@ class Device:
     containers: ContainerRecords
     records: AgentRecords
     flow: Flow = field(default_factory=Flow)
+    savings: Savings = field(default_factory=Savings)
 
 
 class Executor:
@@ -80,7 +82,7 @@ class Executor:
         self._serving: set[str] = set()
         self._failed_starts: dict[str, int] = {}
         self._backoff = Backoff(monotonic)
-        self._pulls = Pulls(device.registry, device.store, self._backoff, wake, device.flow)
+        self._pulls = Pulls(device.registry, device.store, self._backoff, wake, device.flow, device.savings)
         self.memory = device.records.load_memory()
 
     def close(self) -> None:

@@ -31,6 +31,7 @@ class Pulls:
         backoff: Backoff,
         wake: Callable[[], None],
         flow: Flow | None = None,
+        savings: Savings | None = None,
     ) -> None:
         self._flow = flow or Flow()
         self._registry = registry
@@ -44,7 +45,7 @@ class Pulls:
         self._staged: dict[str, StagedImage] = {}
         self._needed: tuple[ImageRef, ...] = ()
         self._troubles: dict[str, str] = {}
-        self.savings = Savings()
+        self.savings = savings or Savings()
 
     def close(self) -> None:
         """Start nothing more; what is half here is gone on with by the next agent."""
