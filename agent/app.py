@@ -17,6 +17,7 @@ from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
 from agent.identity.store import Identity, load
 from agent.lock import lock_state
+from agent.network.line import open_network
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
 from agent.reconcile.executor import Device, Executor
@@ -46,7 +47,10 @@ class Agent:
         self._driver, self.driver_choice = choose_driver(settings.driver, state)
         self._outbox = SqliteOutbox(state / "outbox.db", max_bytes=settings.outbox.max_bytes)
         tls = self._identity.tls_context()
-        self._transport: Transport = MqttTransport(facts.device, facts.mqtt_host, facts.mqtt_port, tls)
+        network = open_network(settings.proxy)
+        self._transport: Transport = MqttTransport(
+            facts.device, facts.mqtt_host, facts.mqtt_port, tls, network
+        )
         self._sender = Sender(
             self._outbox,
             self._transport,
@@ -60,7 +64,9 @@ class Agent:
             store=ContentStore(
                 state / "content", Reserve(settings.disk.reserve_bytes, settings.disk.reserve_percent)
             ),
-            registry=registry_of(HttpsRegistry(facts.hub, tls), settings.sources, savings),
+            registry=registry_of(
+                HttpsRegistry(facts.hub, tls, network=network), settings.sources, savings, network
+            ),
             listeners=Listeners(state / "run"),
             containers=ContainerRecords(state / "containers"),
             records=records,

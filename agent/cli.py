@@ -14,6 +14,7 @@ from agent.endpoints.listeners import Listeners
 from agent.errors import AgentError
 from agent.identity import store as identity_store
 from agent.identity.enrol import enrol, read_invitation
+from agent.network.line import open_network
 from agent.reconcile.records import AgentRecords, ContainerRecords
 from agent.settings import Settings, load
 from agent.version import VERSION
@@ -76,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _enroll(arguments: argparse.Namespace, settings: Settings) -> int:
-    identity = enrol(read_invitation(arguments.invitation), settings.identity_dir)
+    identity = enrol(
+        read_invitation(arguments.invitation), settings.identity_dir, open_network(settings.proxy)
+    )
     facts = identity.facts
     if arguments.output == "json":
         _say(json.dumps({"device": facts.device, "workspace": facts.workspace, "hub": facts.hub}))

@@ -25,6 +25,7 @@ from agent.artifacts.errors import (
 )
 from agent.artifacts.flow import Unwatched, Watch
 from agent.artifacts.room import storing
+from agent.network.line import DIRECT, Network
 from contract import oci
 from contract.digests import sha256
 
@@ -62,13 +63,14 @@ class Registry(Protocol):
 
 
 class HttpsRegistry:
-    """A registry at ``base_url`` (scheme, host, port)."""
+    """A registry at ``base_url`` (scheme, host, port); a mirror without TLS has no ``context``."""
 
     def __init__(
         self,
         base_url: str,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         *,
+        network: Network = DIRECT,
         timeout_s: float = TIMEOUT_S,
         slowest_bytes_s: float = SLOWEST_BYTES_S,
         slow_s: float = SLOW_S,
@@ -78,6 +80,7 @@ class HttpsRegistry:
         self._watch: Watch = Unwatched()
         self._address = urlsplit(base_url)
         self._context = context
+        self._network = network
         self._timeout_s = timeout_s
 
     def watched(self, watch: Watch) -> Self:
@@ -130,20 +133,19 @@ class HttpsRegistry:
 
     @contextmanager
     def _get(self, path: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
-        host = self._address.hostname or ""
-        connection = http.client.HTTPSConnection(
-            host, self._address.port, context=self._context, timeout=self._timeout_s
-        )
+        exchange = self._network.exchange(self._address, self._context, self._timeout_s)
         try:
-            connection.request("GET", path, headers=headers)
-            with connection.getresponse() as response:
+            exchange.connection.request(
+                "GET", exchange.prefix + path, headers={**headers, **exchange.headers}
+            )
+            with exchange.connection.getresponse() as response:
                 yield response
         except (OSError, http.client.HTTPException) as error:
             raise FetchError(
                 f"the registry broke off ({error})", where=path, fix="It is tried again."
             ) from error
         finally:
-            connection.close()
+            exchange.connection.close()
 
 
 def _expect(response: http.client.HTTPResponse, good: set[HTTPStatus], path: str) -> None:

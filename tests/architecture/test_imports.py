@@ -24,6 +24,7 @@ IMPURE = {
 PURE = [
     "contract",
     "agent/artifacts/windows.py",
+    "agent/network/bypass.py",
     "agent/reconcile/state.py",
     "agent/reconcile/planner.py",
     "agent/reconcile/report.py",

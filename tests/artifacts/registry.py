@@ -108,11 +108,11 @@ def _descriptor(media_type: str, digest: str, size: int) -> oci.Descriptor:
 
 
 def serve(
-    registry: Registry, folder: Path, *, ask_for: Path | None = None
+    registry: Registry, folder: Path, *, ask_for: Path | None = None, plain: bool = False
 ) -> tuple[ThreadingHTTPServer, ssl.SSLContext]:
     """Serve over TLS on a free port; return the server and a context that trusts only its CA.
 
-    ``ask_for``: the CA whose certificates clients are asked for, and need not have.
+    ``ask_for``: the CA whose certificates clients are asked for, and need not have. ``plain``: without TLS.
     """
     certificate, ca = _certificate(folder)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(registry))
@@ -122,8 +122,9 @@ def serve(
     if ask_for is not None:
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_verify_locations(ask_for)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    registry.url = f"https://127.0.0.1:{server.server_address[1]}"
+    if not plain:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    registry.url = f"{'http' if plain else 'https'}://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     return server, ssl.create_default_context(cafile=str(ca))
 
@@ -139,8 +140,8 @@ def _handler(registry: Registry) -> type[BaseHTTPRequestHandler]:
             digest = f"referrers/{digest}" if kind == "referrers" else digest
             registry.asked.append((self.path, self.headers.get("Range", "")))
             registry.heads.append(dict(self.headers.items()))
-            connection: Any = self.connection
-            registry.certificates.append(connection.getpeercert(binary_form=True))
+            if isinstance(self.connection, ssl.SSLSocket):
+                registry.certificates.append(self.connection.getpeercert(binary_form=True))
             status = registry.status.get(digest, 200 if digest in registry.content else 404)
             if status != 200:
                 self.send_response(status)

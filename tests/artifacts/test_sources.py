@@ -263,7 +263,8 @@ def test_the_report_tells_of_sources_only_where_there_are_some() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        'at = "folder:usb"', 'at = "folder:/usb"\nca_file = "/ca.pem"', 'at = "http://mirror"',
+        'at = "folder:usb"', 'at = "folder:/usb"\nca_file = "/ca.pem"', 'at = "ftp://mirror"',
+        'at = "http://mirror"\nca_file = "/ca.pem"',
         'at = "https://"', 'at = "https://user:s3cret@mirror"', 'at = "https://mirror/path"',
         'at = "https://mirror?x"', 'at = "https://mirror:99999"', 'at = "/usb"', 'ca_file = "/ca.pem"',
         'at = "https://mirror"\ntoken = "s3cret"',
