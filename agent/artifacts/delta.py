@@ -6,8 +6,6 @@ layer is pulled whole instead; nothing counts before the new layer has its diff 
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,14 +14,11 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from agent.artifacts.errors import ArtifactError, DigestMismatchError, FetchError, StorageError
+from agent.artifacts.extraction import OldLayer, extracted
 from agent.artifacts.fetch import Registry
-from agent.artifacts.recipe import RecipeWriter, layer_tar
-from agent.artifacts.room import DISK_ERRORS, storing
 from agent.artifacts.store import ContentStore
-from agent.artifacts.unpack import MAX_BYTES, unpack, unpack_tar
 from contract import oci
 from contract.delta import container
-from contract.delta.applying import pieces
 from contract.digests import check_digest
 from contract.encoding import decode
 from contract.errors import HeadlandError
@@ -165,8 +160,8 @@ def pull_layer(
 
 
 def _unpack_whole(partial: Path, diff_id: str, store: ContentStore) -> None:
-    with _unpacking(diff_id, store) as (folder, recipe):
-        if unpack(partial, folder, recipe=recipe, watch=store.room.watch) != diff_id:
+    with extracted(partial, diff_id, store) as made:
+        if made != diff_id:
             partial.unlink()
             raise DigestMismatchError(
                 "the unpacked layer is another than the configuration says", where=diff_id
@@ -195,66 +190,14 @@ def _apply(delta: Path, offer: Offer, store: ContentStore) -> None:
     folder, recipe = store.layer(offer.from_diff_id), store.recipe(offer.from_diff_id)
     if folder is None or recipe is None:
         raise ArtifactError("the old layer went away", where=offer.from_diff_id)
-    with delta.open("rb") as file, layer_tar(folder, recipe, store.work_dir) as old:
-        header = container.read_header(file)
-        told = (header.from_diff_id, header.to_diff_id, header.from_bytes)
-        if told != (offer.from_diff_id, offer.to_diff_id, old.size_bytes) or header.to_bytes > MAX_BYTES:
-            raise ArtifactError("the delta is for other layers than was offered", where=offer.manifest)
-        source = _Pieces(pieces(file, header, old.read))
-        with _unpacking(offer.to_diff_id, store) as (new, writer):
-            made = unpack_tar(source, new, recipe=writer, watch=store.room.watch, max_bytes=header.to_bytes)
-            if made != offer.to_diff_id:
-                # Either the delta is wrong, or a file of the old layer was changed: not again.
-                store.forget_recipe(offer.from_diff_id)
-                raise DigestMismatchError(
-                    "what the delta made is another layer than the configuration says", where=offer.to_diff_id
-                )
-
-
-@contextmanager
-def _unpacking(diff_id: str, store: ContentStore) -> Iterator[tuple[Path, RecipeWriter]]:
-    """Yield a new layer's folder and recipe; a disk that is full or broken is called by its name."""
-    with (
-        storing(store.work_dir, only=DISK_ERRORS),
-        store.new_layer(diff_id) as folder,
-        _Recipe(store, folder) as recipe,
-    ):
-        yield folder, recipe
-
-
-class _Recipe:
-    """The recipe of a layer that is being unpacked: there when all went well, and gone otherwise."""
-
-    def __init__(self, store: ContentStore, folder: Path) -> None:
-        self._path = store.recipe_beside(folder)
-
-    def __enter__(self) -> RecipeWriter:
-        self._file = self._path.open("wb")
-        self._writer = RecipeWriter(self._file)
-        return self._writer
-
-    def __exit__(self, *failed: object) -> None:
-        with self._file:
-            usable = self._writer.finish()
-        if not usable or failed[0] is not None:
-            self._path.unlink()
-
-
-class _Pieces:
-    """Pieces of bytes, read as a file is."""
-
-    def __init__(self, source: Iterator[bytes]) -> None:
-        self._source = source
-        self._piece = memoryview(b"")
-
-    def read(self, size: int, /) -> bytes:
-        while not self._piece:
-            piece = next(self._source, None)
-            if piece is None:
-                return b""
-            self._piece = memoryview(piece)
-        found, self._piece = self._piece[:size], self._piece[size:]
-        return bytes(found)
+    old = OldLayer(offer.from_diff_id, folder, recipe)
+    with extracted(delta, offer.to_diff_id, store, old) as made:
+        if made != offer.to_diff_id:
+            # Either the delta is wrong, or a file of the old layer was changed: not again.
+            store.forget_recipe(offer.from_diff_id)
+            raise DigestMismatchError(
+                "what the delta made is another layer than the configuration says", where=offer.to_diff_id
+            )
 
 
 def _offer(referrer: oci.Descriptor) -> Offer:

@@ -78,6 +78,13 @@ class LayerRefusedError(ArtifactError):
     code = "layer-refused"
 
 
+class ExtractionLostError(ArtifactError):
+    """The child that unpacks a layer died, or failed in a way that is not the layer's."""
+
+    code = "extraction-lost"
+    retriable = True
+
+
 class RecipeUnusableError(ArtifactError):
     """The tar of a layer cannot be made again from its folder: no delta is applied to it."""
 

@@ -51,12 +51,12 @@ class Room:
 
     def __init__(self, folder: Path, reserve: Reserve) -> None:
         self._folder = folder
-        self._reserve = reserve
+        self.reserve = reserve
 
     def free_bytes(self) -> int:
         """Return the bytes that pulls may use; below 0 where less than the reserve is free."""
         disk = os.statvfs(self._folder)
-        kept = max(self._reserve.size_bytes, int(disk.f_blocks * disk.f_frsize * self._reserve.percent / 100))
+        kept = max(self.reserve.size_bytes, int(disk.f_blocks * disk.f_frsize * self.reserve.percent / 100))
         return disk.f_bavail * disk.f_frsize - kept
 
     def ensure(self, needed_bytes: int, what: str, make_room: Callable[[], None]) -> None:

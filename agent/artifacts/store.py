@@ -9,6 +9,7 @@ import ctypes
 import os
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from agent.durable import sync_folder, write_durably
 from contract.digests import hex_of
 
 UNPACKING = ".unpacking-"
+CLEAR_TRIES, CLEAR_WAIT_S = 20, 0.05
 NOTHING = Reserve()
 
 
@@ -38,7 +40,7 @@ class ContentStore:
             folder.mkdir(parents=True, exist_ok=True)
         self.room = Room(root, reserve)
         for left in self._layers.glob(f"{UNPACKING}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            _clear(left)
         for left in self._recipes.glob(f"{UNPACKING}*"):
             left.unlink(missing_ok=True)
 
@@ -168,6 +170,15 @@ def _hide(path: Path) -> Path:
     else:
         path.unlink(missing_ok=True)
     return hidden
+
+
+def _clear(folder: Path) -> None:
+    """Delete what an agent that was killed left; its child, killed with it, may take a moment to end."""
+    for _ in range(CLEAR_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(CLEAR_WAIT_S)
 
 
 def _delete(path: Path) -> None:
