@@ -65,13 +65,16 @@ class PullReport(msgspec.Struct, frozen=True, kw_only=True):
     """Layers that came to the device since its agent started.
 
     ``saved_bytes`` is what the whole layers would have been beyond the deltas that came instead;
-    ``fallbacks`` counts deltas that were of no use, so that the whole layer came after all.
+    ``fallbacks`` counts deltas that were of no use, so that the whole layer came after all. A device with
+    other sources than the hub also says how much they gave, and how often one was skipped.
     """
 
     received_bytes: int
     saved_bytes: int
     deltas: int
     fallbacks: int
+    elsewhere_bytes: int | msgspec.UnsetType = msgspec.UNSET
+    skipped_sources: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):

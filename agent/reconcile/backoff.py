@@ -23,6 +23,12 @@ class Backoff:
             self._waits[name] = (self._monotonic() + wait_s, wait_s)
         return wait_s
 
+    def hold(self, name: str, wait_s: float) -> None:
+        """Wait so long from now on, and as long as ever after the next failure: nothing went wrong."""
+        with self._lock:
+            _, before = self._waits.get(name, (0.0, FIRST_S / 2))
+            self._waits[name] = (self._monotonic() + wait_s, before)
+
     def healthy(self, name: str) -> None:
         """Forget what went wrong."""
         with self._lock:

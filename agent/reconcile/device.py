@@ -1,8 +1,10 @@
 """The adapters that the reconciler works with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from agent.artifacts.delta import Savings
 from agent.artifacts.fetch import Registry
+from agent.artifacts.flow import Flow
 from agent.artifacts.store import ContentStore
 from agent.drivers.port import Driver
 from agent.endpoints.listeners import Listeners
@@ -19,3 +21,5 @@ class Device:
     listeners: Listeners
     containers: ContainerRecords
     records: AgentRecords
+    flow: Flow = field(default_factory=Flow)
+    savings: Savings = field(default_factory=Savings)

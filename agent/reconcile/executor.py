@@ -70,7 +70,7 @@ class Executor:
         self._backoff = Backoff(monotonic)
         self._watch = Watch(device, hooks, self._backoff, monotonic=monotonic, wake=wake, clock=clock)
         self.crashes: Counter[str] = Counter()
-        self._pulls = Pulls(device.registry, device.store, self._backoff, wake)
+        self._pulls = Pulls(device.registry, device.store, self._backoff, wake, device.flow, device.savings)
         self.memory = device.records.load_memory()
 
     def close(self) -> None:
@@ -81,9 +81,11 @@ class Executor:
 
     def observe(self, desired: Desired | None) -> Observed:
         """Return what is on the device now, and serve each living container's agent socket."""
+        seen = self._watch.containers(desired, self.memory)
         modules = [*self.memory.committed.values(), *(desired.modules if desired else ())]
+        self._pulls.keep([*modules, *(container.module for container in seen)])
         staged = {m.image.digest for m in modules if self._pulls.staged(m) is not None}
-        return Observed(self._watch.containers(desired, self.memory), frozenset(staged))
+        return Observed(seen, frozenset(staged))
 
     def context(self) -> Context:
         """Return what is in flight."""
@@ -93,6 +95,7 @@ class Executor:
             broken=self._backoff.longest(),
             unhealthy=self._watch.unhealthy(),
             held=self._watch.held,
+            pull_troubles=self._pulls.troubles(),
         )
 
     def pull_report(self) -> PullReport:

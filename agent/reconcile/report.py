@@ -47,8 +47,9 @@ def _wanted_line(
         return _line(module, "running")
     if memory.finished.get(module.name) == spec:
         return _line(module, "exited")
-    if module.image.digest in context.pulling:
-        return _line(module, "pulling")
+    trouble = context.pull_troubles.get(module.image.digest, "")
+    if module.image.digest in context.pulling or trouble:
+        return _line(module, "pulling", trouble)
     if module.name in context.held:
         return _line(module, "waiting", context.held[module.name])
     if spec in context.broken:

@@ -92,6 +92,7 @@ class Context:
 
     ``broken`` are specifications that wait as long as any has to; ``unhealthy`` are ids of containers that
     do not live; ``held`` says by module why it may not be changed now.
+    ``pull_troubles``: by digest of an image, why its pull is not through yet.
     """
 
     pulling: frozenset[str] = frozenset()
@@ -99,6 +100,7 @@ class Context:
     broken: frozenset[str] = frozenset()
     unhealthy: frozenset[str] = frozenset()
     held: Mapping[str, str] = field(default_factory=dict)
+    pull_troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

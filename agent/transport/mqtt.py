@@ -7,6 +7,7 @@ other failure: the identity is kept and the connection tried again.
 
 import logging
 import random
+import socket
 import ssl
 from collections.abc import Callable
 from typing import ParamSpec
@@ -16,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.network.line import DIRECT, Network
 from agent.transport.port import Events
 from contract import topics
 from contract.batches import pack
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 KEEPALIVE_S = 30
+CONNECT_TIMEOUT_S = 10.0
 RECONNECT_MIN_S = (1, 3)
 RECONNECT_MAX_S = (40, 60)
 MAX_QUEUED = 200
@@ -35,13 +38,16 @@ MAX_QUEUED = 200
 class MqttTransport:
     """`Transport` to a Headland hub."""
 
-    def __init__(self, device: str, host: str, port: int, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, device: str, host: str, port: int, context: ssl.SSLContext, network: Network = DIRECT
+    ) -> None:
         self._device = device
         self._address = (host, port)
         self._events: Events | None = None
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2, client_id=device, clean_session=True, protocol=paho.MQTTv311
         )
+        client.network = network
         client.tls_set_context(context)
         # Not all devices at once: each draws its own bounds of the exponential back-off.
         client.reconnect_delay_set(random.randint(*RECONNECT_MIN_S), random.randint(*RECONNECT_MAX_S))  # noqa: S311  not a secret
@@ -123,6 +129,15 @@ class MqttTransport:
                 log.warning("the hub sent an acknowledgement that cannot be read", exc_info=True)
             else:
                 _guarded(self._events.ack_arrived, ack)
+
+
+class _Client(paho.Client):
+    """paho over a connection of ours: its own way through a proxy needs another package."""
+
+    network = DIRECT
+
+    def _create_socket_connection(self) -> socket.socket:
+        return self.network.tcp(self.host, self.port, CONNECT_TIMEOUT_S)
 
 
 def _guarded(handle: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:

@@ -76,12 +76,12 @@ class Stage:
 
 
 class Device:
-    """A device on this machine: its agent as a process of its own."""
+    """A device on this machine: its agent as a process of its own, with ``options`` for each command."""
 
-    def __init__(self, name: str, folder: Path, driver: str) -> None:
+    def __init__(self, name: str, folder: Path, driver: str, *options: str) -> None:
         self.name = name
         self.state_dir = folder / name
-        self._shared = ("--state-dir", str(self.state_dir), "--driver", driver)
+        self._shared = ("--state-dir", str(self.state_dir), "--driver", driver, *options)
         self.daemon = Daemon(f"agent-{name}", folder, ("headland-agent", "run", *self._shared))
 
     def agent(self, *arguments: str) -> Any:  # noqa: ANN401  whatever the command answers

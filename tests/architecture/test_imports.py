@@ -23,6 +23,8 @@ IMPURE = {
 }  # fmt: skip
 PURE = [
     "contract",
+    "agent/artifacts/windows.py",
+    "agent/network/bypass.py",
     "agent/reconcile/state.py",
     "agent/reconcile/planner.py",
     "agent/reconcile/report.py",
