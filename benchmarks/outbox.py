@@ -6,6 +6,8 @@ handwritten digits: its own code summarises each image and the class probabiliti
 
 import argparse
 import dataclasses
+import functools
+import os
 import sys
 import tempfile
 import time
@@ -115,17 +117,18 @@ class Load:
 
     name: str
     handover_samples: int
-    drained: bool
+    drained: bool = False
+    full: bool = False
 
 
 LOADS = (
-    Load("1 sample a hand-over, acknowledged at once", 1, True),
-    Load("1 sample a hand-over, offline", 1, False),
-    Load("10 samples, acknowledged at once", 10, True),
-    Load("10 samples, offline", 10, False),
-    Load("100 samples, acknowledged at once", 100, True),
-    Load("100 samples, offline", 100, False),
-    Load("100 samples, offline, full: the oldest are dropped", 100, False),
+    Load("1 sample a hand-over, acknowledged at once", 1, drained=True),
+    Load("1 sample, offline", 1),
+    Load("10 samples, acknowledged at once", 10, drained=True),
+    Load("10 samples, offline", 10),
+    Load("100 samples, acknowledged at once", 100, drained=True),
+    Load("100 samples, offline", 100),
+    Load("100 samples, offline, full: the oldest are dropped", 100, full=True),
 )
 FLASH_SAMPLES = 3000
 
@@ -154,35 +157,52 @@ def disk() -> Iterator[tuple[Path, str]]:
             made.unmount()
 
 
-def written(load: Load, bodies: list[bytes]) -> tuple[float, float, int]:
-    """Return bytes at the device and by the process, each by byte of bodies, and the bytes of bodies."""
+def through_outbox(load: Load, root: Path, bodies: list[bytes]) -> None:
+    """Hand the samples over as the load says."""
+    limit = sum(map(len, bodies)) // 4 if load.full else 256 * MIB
+    outbox = SqliteOutbox(root / "outbox.db", max_bytes=limit)
+    step = load.handover_samples
+    for number, first in enumerate(range(0, len(bodies), step), start=1):
+        part = tuple(msgspec.Raw(body) for body in bodies[first : first + step])
+        outbox.put(STREAM, "p" * 32, number, (START_US + first,) * len(part), part)
+        if load.drained:
+            outbox.acknowledge(STREAM, first + len(part))
+    outbox.close()
+
+
+def appended(handover_samples: int, root: Path, bodies: list[bytes]) -> None:
+    """Append the bodies to a plain file and sync it after each hand-over: the least that is durable."""
+    with (root / "plain").open("wb") as file:
+        for first in range(0, len(bodies), handover_samples):
+            file.write(b"".join(bodies[first : first + handover_samples]))
+            file.flush()
+            os.fdatasync(file.fileno())
+
+
+def written(store: Callable[[Path, list[bytes]], None], bodies: list[bytes]) -> tuple[float, float]:
+    """Return bytes written at the device, and by the process, each by byte of bodies."""
     payload = sum(map(len, bodies))
-    limit = payload // 4 if "full" in load.name else 256 * MIB
     with disk() as (root, device):
-        outbox = SqliteOutbox(root / "outbox.db", max_bytes=max(limit, 64 * 1024))
-        step = load.handover_samples
         begun, own = sectors_written(device), own_write_bytes()
-        for number, first in enumerate(range(0, len(bodies), step), start=1):
-            part = tuple(msgspec.Raw(body) for body in bodies[first : first + step])
-            outbox.put(STREAM, "p" * 32, number, (START_US + first,) * len(part), part)
-            if load.drained:
-                outbox.acknowledge(STREAM, first + len(part))
-        outbox.close()
+        store(root, bodies)
         device_bytes = (sectors_written(device) - begun) * SECTOR_BYTES
-        return device_bytes / payload, (own_write_bytes() - own) / payload, payload
+        return device_bytes / payload, (own_write_bytes() - own) / payload
 
 
 def flash_tables() -> str:
     """Measure what each load writes."""
     bodies = samples(FLASH_SAMPLES, with_id=False)
-    rows = []
+    size_bytes = sum(map(len, bodies)) / len(bodies)
+    ways: dict[str, Callable[[Path, list[bytes]], None]] = {}
     for load in LOADS:
-        of_device, of_process, payload = written(load, bodies)
-        a_sample = of_device * payload / len(bodies)
-        rows.append([load.name, f"{of_device:.1f}", f"{of_process:.1f}", f"{a_sample:,.0f}"])
-    intro = (
-        f"{FLASH_SAMPLES} samples of {payload / len(bodies):.0f} bytes, ext4 on a loop device; {machine()}"
-    )
+        ways[load.name] = functools.partial(through_outbox, load)
+    for step in (1, 10, 100):
+        ways[f"no outbox: a plain file, synced each {step}"] = functools.partial(appended, step)
+    rows = []
+    for name, store in ways.items():
+        of_device, of_process = written(store, bodies)
+        rows.append([name, f"{of_device:.1f}", f"{of_process:.1f}", f"{of_device * size_bytes:,.0f}"])
+    intro = f"{FLASH_SAMPLES} samples of {size_bytes:.0f} bytes, ext4 on a loop device; {machine()}"
     head = [
         "load",
         "written at the device, by byte of bodies",

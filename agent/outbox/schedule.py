@@ -22,12 +22,11 @@ class Turns:
         """Return which of the ``waiting`` streams (name and priority, at least one) sends next."""
         for stream in waiting:
             self._passes[stream] = max(self._passes.get(stream, 0.0), self._now)
-        chosen = min(waiting, key=lambda stream: (self._passes[stream], -waiting[stream], stream))
-        self._now = self._passes[chosen]
-        return chosen
+        return min(waiting, key=lambda stream: (self._passes[stream], -waiting[stream], stream))
 
     def charge(self, stream: str, priority: int, size_bytes: int) -> None:
-        """A stream that was chosen has sent ``size_bytes``."""
+        """A stream that was chosen has sent ``size_bytes``; one that could not send keeps its turn."""
+        self._now = max(self._now, self._passes[stream])
         self._passes[stream] += max(size_bytes, 1) / 2**priority
 
 

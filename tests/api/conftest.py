@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import delete
+from typer.testing import CliRunner
 
 from cloud_hub.access.roles import Role
 from cloud_hub.access.rows import AttemptRow, MembershipRow
@@ -21,8 +22,10 @@ from cloud_hub.access.tokens import make_token
 from cloud_hub.api.app import create_app
 from cloud_hub.api.server import HttpsServer
 from cloud_hub.audit.actor import Actor
+from cloud_hub.cli import app as cli
 from cloud_hub.core import Core
 from cloud_hub.sdk import Context, Hub, Workspace
+from cloud_hub.sdk.context import save_context
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.wiring import build_services
@@ -30,6 +33,7 @@ from tests.api.hub import new_hub
 
 PASSWORD = "correct horse battery"
 ADMIN = Actor("admin")
+Command = Callable[..., str]
 
 
 @dataclass(frozen=True)
@@ -144,3 +148,21 @@ def serving(app: FastAPI, core: Core) -> Iterator[httpx.Client]:
         server.stop()
         thread.join()
         listener.close()
+
+
+@pytest.fixture
+def headland(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command as the administrator in the workspace shop; its error leaves as the exception."""
+    ca_pem = (world.core.certificate.parent / "ca.pem").read_text()
+    monkeypatch.setenv("HEADLAND_CONTEXT", str(tmp_path / "context.json"))
+    url = str(world.client.base_url).rstrip("/")
+    save_context(Context(hub=url, ca_pem=ca_pem, token=world.admin_token, workspace="shop"))
+
+    def run(*words: str, code: int = 0) -> str:
+        result = CliRunner().invoke(cli.app, list(words))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return run

@@ -98,7 +98,13 @@ def roll_out(services: Services, name: str, module_image: str, *devices: str) ->
     services.rollouts.apply("shop", text, BY)
 
 
-def report(services: Services, device: str, generation: int, module_image: str | None) -> None:
+def report(
+    services: Services,
+    device: str,
+    generation: int,
+    module_image: str | None,
+    outbox: OutboxReport | None = None,
+) -> None:
     """Let a device say what it runs."""
     module = ModuleReport(name="scorer", state="running", image=module_image or "", digest=sha256(b""))
     services.devices.reported(
@@ -108,7 +114,7 @@ def report(services: Services, device: str, generation: int, module_image: str |
             at=datetime.now(UTC),
             converged=True,
             modules=(module,) if module_image else (),
-            outbox=OutboxReport(pending=0, dropped=0),
+            outbox=outbox or OutboxReport(pending=0, dropped=0),
         ),
     )
 

@@ -1,38 +1,14 @@
 """`headland image`: what the commands of the image registry print, over a real hub."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from cloud_hub.cli.app import app
-from cloud_hub.sdk import Context, HubRefusedError
-from cloud_hub.sdk.context import save_context
-from tests.api.conftest import World
+from cloud_hub.sdk import HubRefusedError
+from tests.api.conftest import Command, World
 from tests.api.images import SBOM, SPDX, attach, of_platforms, push, roll_out
 from tests.hub.test_models import as_bytes, onnx_model
-
-Command = Callable[..., str]
-
-
-@pytest.fixture
-def headland(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run a command as the administrator in the workspace shop; its error leaves as the exception."""
-    ca_pem = (world.core.certificate.parent / "ca.pem").read_text()
-    monkeypatch.setenv("HEADLAND_CONTEXT", str(tmp_path / "context.json"))
-    url = str(world.client.base_url).rstrip("/")
-    save_context(Context(hub=url, ca_pem=ca_pem, token=world.admin_token, workspace="shop"))
-
-    def run(*words: str, code: int = 0) -> str:
-        result = CliRunner().invoke(app, list(words))
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result.output
-
-    return run
 
 
 def test_an_image_from_its_push_to_its_end(world: World, headland: Command, tmp_path: Path) -> None:
