@@ -4,7 +4,6 @@ import logging
 import os
 import threading
 import time
-from datetime import UTC, datetime
 
 from agent.artifacts.delta import Savings
 from agent.artifacts.fetch import HttpsRegistry
@@ -12,27 +11,36 @@ from agent.artifacts.flow import Flow
 from agent.artifacts.places import registry_of
 from agent.artifacts.room import Reserve
 from agent.artifacts.store import ContentStore
+from agent.container_logs.rotation import Rotation
 from agent.drivers.choose import choose_driver
+from agent.drivers.port import Driver
+from agent.endpoints.control import Control, Doors
 from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
 from agent.identity.store import Identity, load
 from agent.lock import lock_state
-from agent.network.line import open_network
+from agent.metrics.collect import Facts
+from agent.metrics.server import MetricsSocket, resident_bytes
+from agent.network.line import Network, open_network
+from agent.outbox.policy import Policies
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
-from agent.reconcile.executor import Device, Executor
+from agent.reconcile.device import Device
+from agent.reconcile.executor import Executor
 from agent.reconcile.loop import Reconciler
 from agent.reconcile.records import AgentRecords, ContainerRecords
 from agent.settings import Settings
 from agent.transport.mqtt import MqttTransport
 from agent.transport.port import Transport
-from agent.trust.acceptance import ALREADY_HELD, Expected, judge
-from agent.trust.ed25519 import verify
+from agent.trust.acceptance import ALREADY_HELD
+from agent.trust.desk import Desk
 from agent.version import VERSION
 from contract.desired import Desired
 from contract.messages import Ack, Hello, Refusal, Reported
 
 log = logging.getLogger(__name__)
+
+LOCK_WAIT_S = 1.0  # `headland-agent apply` holds the lock for a moment
 
 
 class Agent:
@@ -41,11 +49,14 @@ class Agent:
     def __init__(self, settings: Settings) -> None:
         state = settings.state_dir
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = lock_state(state)
+        self._lock = lock_state(state, wait_s=LOCK_WAIT_S)
         self._identity: Identity = load(settings.identity_dir)
         facts = self._identity.facts
         self._driver, self.driver_choice = choose_driver(settings.driver, state)
-        self._outbox = SqliteOutbox(state / "outbox.db", max_bytes=settings.outbox.max_bytes)
+        policies = Policies(settings.outbox.default, settings.outbox.streams)
+        self._outbox = SqliteOutbox(
+            state / "outbox.db", max_bytes=settings.outbox.max_bytes, policies=policies
+        )
         tls = self._identity.tls_context()
         network = open_network(settings.proxy)
         self._transport: Transport = MqttTransport(
@@ -56,24 +67,19 @@ class Agent:
             self._transport,
             batch_samples=settings.outbox.batch_samples,
             resend_after_s=settings.outbox.resend_after_s,
+            policies=policies,
+            max_bytes_per_s=settings.outbox.max_bytes_per_s,
         )
-        savings = Savings()
         records = AgentRecords(state / "desired")
-        device = Device(
-            driver=self._driver,
-            store=ContentStore(
-                state / "content", Reserve(settings.disk.reserve_bytes, settings.disk.reserve_percent)
-            ),
-            registry=registry_of(
-                HttpsRegistry(facts.hub, tls, network=network), settings.sources, savings, network
-            ),
-            listeners=Listeners(state / "run"),
-            containers=ContainerRecords(state / "containers"),
-            records=records,
-            flow=Flow(settings.pull.rules()),
-            savings=savings,
+        device = _device(
+            settings, self._driver, HttpsRegistry(facts.hub, tls, network=network), records, network
         )
-        hooks = Hooks(outbox=self._outbox, ready=lambda _: None, stored=self._sender.wake)
+        hooks = Hooks(
+            outbox=self._outbox,
+            ready=lambda _: None,
+            defer=lambda _container, _seconds: 0.0,
+            stored=self._sender.wake,
+        )
         self._executor = Executor(device, hooks, monotonic=time.monotonic, wake=self._wake)
         self._reconciler = Reconciler(
             self._executor,
@@ -83,14 +89,28 @@ class Agent:
             report_interval_s=settings.report_interval_s,
             report=self._send_report,
         )
+        self._desk = Desk(facts, records.load_desired, self._reconciler.accept)
+        self._reported: Reported | None = None
+        self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
+        self._state_dir = state
+        self._settings = settings
+        self._started_at_s = time.time()
+        self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
 
     def run(self, stopping: threading.Event) -> None:
         """Work until ``stopping`` is set. Containers run on afterwards."""
+        # First what a person asks: a daemon that is there answers.
+        control = Control(self._state_dir, self._doors)
+        scrapes = MetricsSocket(self._state_dir, self._facts)
         log.info("device %s, driver: %s", self._identity.facts.device, self.driver_choice)
+        self._rotation.start()
         self._reconciler.start()
         self._sender.start()
         self._transport.start(self)
         stopping.wait()
+        scrapes.close()
+        control.close()
+        self._rotation.stop()
         self.close()
 
     def retire(self, *, timeout_s: float) -> bool:
@@ -137,20 +157,11 @@ class Agent:
 
     def desired_arrived(self, envelope: bytes) -> None:
         """Judge the envelope; accepted, it is persisted and acted on, else reported."""
-        facts, held = self._identity.facts, self._reconciler.desired
-        expected = Expected(
-            device=facts.device,
-            workspace=facts.workspace,
-            floor=held.generation if held else 0,
-            keys={keyid: bytes.fromhex(key) for keyid, key in facts.desired_keys.items()},
-            now=datetime.now(UTC),
-        )
-        verdict = judge(envelope, expected, verify)
+        verdict = self._desk.offer(envelope)
         if isinstance(verdict, Desired):
-            log.info("accepted generation %d (%s)", verdict.generation, verdict.rollout)
-            self._reconciler.accept(verdict)
-        elif verdict.code == ALREADY_HELD:
-            log.debug("the hub repeated generation %d", expected.floor)
+            return
+        if verdict.code == ALREADY_HELD:
+            log.debug("the hub repeated the generation in force")
         else:
             log.error("refused a desired document: %s [%s]", verdict.reason, verdict.code)
             self._reconciler.refuse(Refusal(code=verdict.code, reason=verdict.reason))
@@ -159,8 +170,46 @@ class Agent:
         """The hub stored samples: they may leave the outbox."""
         self._sender.acknowledged(ack)
 
+    def _facts(self) -> Facts:
+        room = os.statvfs(self._state_dir)
+        return Facts(
+            version=VERSION,
+            driver=self._driver.name,
+            started_at_s=self._started_at_s,
+            resident_bytes=resident_bytes(),
+            threads=threading.active_count(),
+            connected=self._transport.is_connected(),
+            desired=self._reconciler.desired,
+            reported=self._reported,
+            crashes=self._executor.crashes.copy(),
+            outbox=self._reconciler.outbox_report(),
+            pulls=self._executor.pull_report(),
+            outbox_bytes=sum(path.stat().st_size for path in self._state_dir.glob("outbox.db*")),
+            outbox_max_bytes=self._settings.outbox.max_bytes,
+            last_round_age_s=self._reconciler.stalled_s,
+            free_bytes=room.f_bavail * room.f_frsize,
+        )
+
     def _send_report(self, reported: Reported) -> None:
+        self._reported = reported
         self._transport.send_reported(reported)
 
     def _wake(self) -> None:
         self._reconciler.wake()
+
+
+def _device(
+    settings: Settings, driver: Driver, hub: HttpsRegistry, records: AgentRecords, network: Network
+) -> Device:
+    state, savings = settings.state_dir, Savings()
+    reserve = Reserve(settings.disk.reserve_bytes, settings.disk.reserve_percent)
+    return Device(
+        driver=driver,
+        store=ContentStore(state / "content", reserve),
+        registry=registry_of(hub, settings.sources, savings, network),
+        listeners=Listeners(state / "run"),
+        containers=ContainerRecords(state / "containers"),
+        records=records,
+        flow=Flow(settings.pull.rules()),
+        savings=savings,
+    )

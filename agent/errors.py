@@ -38,3 +38,48 @@ class AlreadyRunningError(AgentError):
     """Another agent works on the same state folder."""
 
     code = "agent-already-running"
+
+
+class StateWriteError(AgentError):
+    """The state folder took no write; what was there before still holds."""
+
+    code = "state-write-failed"
+    retriable = True
+
+
+class DocumentUnreadableError(AgentError):
+    """The file of a desired document cannot be read."""
+
+    code = "document-unreadable"
+
+
+class BundleError(AgentError):
+    """A support bundle could not be written."""
+
+    code = "bundle-failed"
+
+
+class ModuleUnknownError(AgentError):
+    """The device has no module of that name, and no log of one."""
+
+    code = "module-unknown"
+
+
+class ControlUnavailableError(AgentError):
+    """An agent works on the state folder, and its control socket gives no answer."""
+
+    code = "control-unavailable"
+    retriable = True
+
+
+class DocumentRefusedError(AgentError):
+    """A desired document is not acceptable; the code is that of the rule that it breaks."""
+
+    def __init__(self, code: str, reason: str, *, where: str = "") -> None:
+        super().__init__(reason, where=where)
+        self._code = code
+
+    @property
+    def code(self) -> str:  # type: ignore[override]
+        """Code of the rule, as in the device's reports."""
+        return self._code

@@ -12,6 +12,8 @@ from agent.artifacts.flow import FlowRules
 from agent.artifacts.windows import PATTERN, read_window
 from agent.errors import SettingsError
 from agent.network.bypass import check_rule
+from agent.outbox.policy import StreamPolicy
+from contract.ids import STREAM
 
 DEFAULT_STATE_DIR = Path("/var/lib/headland-agent")
 FOLDER = "folder:"
@@ -20,11 +22,21 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class Outbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds of the outbox on disk."""
+    """Bounds of the outbox on disk, and how its streams are kept: those named, and all others."""
 
     max_bytes: Annotated[int, Meta(ge=64 * 1024)] = 256 * 1024 * 1024
     batch_samples: Annotated[int, Meta(ge=1, le=10_000)] = 500
     resend_after_s: Seconds = 10.0
+    max_bytes_per_s: Annotated[int, Meta(ge=0)] = 0
+    default: StreamPolicy = StreamPolicy()
+    streams: dict[Annotated[str, Meta(pattern=f"^{STREAM.pattern}$")], StreamPolicy] = {}
+
+
+class Logs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds of what one container may leave on disk of what it prints."""
+
+    max_bytes: Annotated[int, Meta(ge=16 * 1024)] = 4 * 1024 * 1024
+    files: Annotated[int, Meta(ge=1, le=100)] = 2
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,6 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reconcile_interval_s: Seconds = 2.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     outbox: Outbox = Outbox()
+    logs: Logs = Logs()
     disk: Disk = Disk()
     pull: Pull = Pull()
     sources: tuple[Source, ...] = ()

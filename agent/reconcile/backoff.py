@@ -39,3 +39,8 @@ class Backoff:
         with self._lock:
             now = self._monotonic()
             return frozenset(name for name, (not_before, _) in self._waits.items() if not_before > now)
+
+    def longest(self) -> frozenset[str]:
+        """Return the names that wait as long as any has to, each time."""
+        with self._lock:
+            return frozenset(name for name, (_, wait_s) in self._waits.items() if wait_s >= LONGEST_S)

@@ -51,6 +51,7 @@ class Reconciler:
         self._retiring = False
         self._last_report: tuple[object, ...] = ()
         self._reported_at = float("-inf")
+        self._alive_at = time.monotonic()
         self._last_outbox = OutboxReport(pending=0, dropped=0)
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
 
@@ -58,6 +59,11 @@ class Reconciler:
     def desired(self) -> Desired | None:
         """The document in force."""
         return self._desired
+
+    @property
+    def stalled_s(self) -> float:
+        """Seconds since the loop's last sign of life: a round, or a step in one."""
+        return time.monotonic() - self._alive_at
 
     def start(self) -> None:
         """Begin."""
@@ -110,13 +116,17 @@ class Reconciler:
         self._say(observed, context)
         for step in (*failures, *steps):
             executor.carry_out(step)
+            self._alive_at = time.monotonic()
         return bool(steps or failures)
 
     def _run(self) -> None:
         while not self._stopping:
+            self._alive_at = time.monotonic()
             try:
                 for _ in range(MAX_ROUNDS_IN_A_ROW):
-                    if not self.round() or self._stopping:
+                    done = self.round()
+                    self._alive_at = time.monotonic()
+                    if not done or self._stopping:
                         break
             except Exception:
                 # Whatever it was: a device whose daemon stands still is worse than one that tries again.
@@ -124,7 +134,7 @@ class Reconciler:
             self._wake.wait(timeout=self._interval_s)
             self._wake.clear()
 
-    def _outbox_report(self) -> OutboxReport:
+    def outbox_report(self) -> OutboxReport:
         """Return the outbox's counters, or the last known: a broken outbox stops nothing else."""
         try:
             self._last_outbox = self._outbox.report()
@@ -147,7 +157,7 @@ class Reconciler:
                 at=datetime.now(UTC),
                 converged=settled,
                 modules=modules,
-                outbox=self._outbox_report(),
+                outbox=self.outbox_report(),
                 refused=self._refused,
                 pulls=self._executor.pull_report(),
             )

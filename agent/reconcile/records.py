@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.container_logs.rotation import keep
 from agent.durable import sync_folder, write_durably
 from agent.reconcile.state import Failure, Memory
 from contract.desired import Desired, Module
@@ -35,6 +36,7 @@ class _FailureRow(msgspec.Struct, frozen=True, kw_only=True):
 class _MemoryFile(msgspec.Struct, frozen=True, kw_only=True):
     committed: dict[str, Module] = {}
     failed: dict[str, _FailureRow] = {}
+    finished: dict[str, str] = {}
 
 
 class ContainerRecords:
@@ -43,6 +45,7 @@ class ContainerRecords:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._kept_logs = folder.parent / "logs"
         self._boot_id = BOOT_ID.read_text().strip()
 
     def create(self, module: Module, listener: str) -> Record:
@@ -69,6 +72,10 @@ class ContainerRecords:
                 shutil.rmtree(home, ignore_errors=True)
         return tuple(records)
 
+    def get(self, container_id: str) -> Record:
+        """Return the record of a container that is known."""
+        return decode((self.home(container_id) / "record.json").read_bytes(), Record, what="container record")
+
     def mark(self, container_id: str, what: str) -> None:
         """Remember durably that the container was ``started``, is ``ready`` or ``draining``."""
         write_durably(self.home(container_id) / what, b"")
@@ -82,7 +89,8 @@ class ContainerRecords:
         return record.boot_id == self._boot_id
 
     def remove(self, container_id: str) -> None:
-        """Clear the container's home away."""
+        """Clear the container's home away; the last that it printed is kept until its successor's end."""
+        keep(self.home(container_id), self._kept_logs, container_id.rpartition("-")[0])
         shutil.rmtree(self.home(container_id), ignore_errors=True)
 
     def home(self, container_id: str) -> Path:
@@ -128,7 +136,7 @@ class AgentRecords:
         except FileNotFoundError:
             return Memory()
         failed = {name: Failure(row.generation, row.reason) for name, row in file.failed.items()}
-        return Memory(committed=file.committed, failed=failed)
+        return Memory(committed=file.committed, failed=failed, finished=file.finished)
 
     def save_memory(self, memory: Memory) -> None:
         """Persist what is remembered."""
@@ -136,4 +144,5 @@ class AgentRecords:
             name: _FailureRow(generation=failure.generation, reason=failure.reason)
             for name, failure in memory.failed.items()
         }
-        write_durably(self._memory_file, encode(_MemoryFile(committed=dict(memory.committed), failed=failed)))
+        file = _MemoryFile(committed=dict(memory.committed), failed=failed, finished=dict(memory.finished))
+        write_durably(self._memory_file, encode(file))

@@ -20,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.network.line import DIRECT, Network
 from agent.transport.port import Events
 from contract import topics
+from contract.batches import pack
 from contract.encoding import decode, encode
 from contract.errors import ContractError
 from contract.messages import Ack, Batch, Hello, Reported
@@ -79,14 +80,16 @@ class MqttTransport:
         """Publish on ``reported``."""
         self._publish(topics.reported(self._device), encode(reported))
 
-    def send_batch(self, stream: str, batch: Batch) -> None:
+    def send_batch(self, stream: str, batch: Batch, *, compress: bool) -> int:
         """Publish on ``telemetry/{stream}``."""
-        self._publish(topics.telemetry(self._device, stream), encode(batch))
+        return self._publish(topics.telemetry(self._device, stream), pack(batch, compress=compress))
 
-    def _publish(self, topic: str, payload: bytes) -> None:
+    def _publish(self, topic: str, payload: bytes) -> int:
         # Without a connection paho would queue: our own protocol says it again after a connect.
-        if self._client.is_connected():
-            self._client.publish(topic, payload, qos=1)
+        if not self._client.is_connected():
+            return 0
+        self._client.publish(topic, payload, qos=1)
+        return len(payload)
 
     def _on_connect(
         self,

@@ -106,6 +106,7 @@ IN_WORKSPACE: dict[str, Rule] = {
     "POST /devices": "Contributor",
     "GET /devices/{device}": "Reader",
     "GET /devices/{device}/pulled": "Reader",
+    "GET /devices/{device}/document": "Contributor",
     "GET /rollouts": "Reader",
     "POST /rollouts": "Contributor",
     "GET /rollouts/{rollout}": "Reader",

@@ -3,12 +3,14 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from fastapi import Response
 from pydantic import AwareDatetime, Field
 
 from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.devices.rows import DeviceRow
+from cloud_hub.errors import NotFoundError
 
 router = guarded_router(f"{WORKSPACE}/devices", "devices")
 
@@ -76,6 +78,18 @@ def pulled(device: str, hub: Hub, who: Who, since: AwareDatetime | None = None) 
     hub.devices.get(who.workspace, device)
     sent_bytes, answers = hub.registry.pulled(device, since)
     return PulledAnswer(sent_bytes=sent_bytes, answers=answers)
+
+
+@router.get("/{device}/document", response_class=Response)
+def document(device: str, hub: Hub, who: Who) -> Response:
+    """Return the newest signed document of a device, byte for byte as it is sent to it."""
+    hub.devices.get(who.workspace, device)
+    envelope = hub.rollouts.newer_than(device, 0)
+    if envelope is None:
+        raise NotFoundError(
+            "nothing was rolled out to this device yet", where=device, fix="`headland rollout apply` first."
+        )
+    return Response(envelope, media_type="application/json")
 
 
 def _answer(row: DeviceRow) -> DeviceAnswer:

@@ -106,6 +106,10 @@ class Workspace(ModelCalls, ImageCalls, BuildCalls):
         """Return a device."""
         return self._client.get(f"{self._path}/devices/{device}", Device)
 
+    def device_document(self, device: str) -> bytes:
+        """Return a device's newest signed document, for `headland-agent apply` on a device without a hub."""
+        return self._client.get_bytes(f"{self._path}/devices/{device}/document")
+
     def pulled(self, device: str, since: datetime | None = None) -> Pulled:
         """Return how much the registry sent to a device."""
         return self._client.get(f"{self._path}/devices/{device}/pulled", Pulled, since=since)

@@ -131,6 +131,7 @@ class Daemon:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=os.environ | {"PYTHONFAULTHANDLER": "1"},
             )
 
     def wait_for(self, words: str) -> None:
@@ -158,9 +159,11 @@ class Daemon:
         try:
             process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
-            process.kill()
+            process.send_signal(signal.SIGABRT)  # its log then says where each of its threads stands
             process.wait()
-            raise StageError(f"{self.name} did not stop within {STOP_TIMEOUT_S:g} s") from error
+            raise StageError(
+                f"{self.name} did not stop within {STOP_TIMEOUT_S:g} s:\n{self.log[-8000:]}"
+            ) from error
 
 
 def run_command(program: str, *arguments: str) -> Any:  # noqa: ANN401  JSON

@@ -30,6 +30,8 @@ PURE = [
     "agent/reconcile/report.py",
     "agent/trust/acceptance.py",
     "agent/drivers/bundle.py",
+    "agent/metrics/text.py",
+    "agent/metrics/collect.py",
     "cloud_hub/access/roles.py",
     "cloud_hub/audit/chain.py",
     "cloud_hub/broker/access.py",
@@ -146,4 +148,4 @@ def test_a_planted_impurity_is_caught() -> None:
 
 def test_the_contract_stays_small() -> None:
     lines = sum(len(path.read_text().splitlines()) for path in sources("contract"))
-    assert lines < 1_500
+    assert lines < 1_700

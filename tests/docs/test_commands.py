@@ -16,7 +16,7 @@ from tests.docs.pages import page, rows_under
 
 # It runs until it is stopped, so it has no answer.
 DAEMONS = {"headland hub up"}
-AGENT_COMMANDS = ("enroll", "run", "status", "down")
+AGENT_COMMANDS = ("enroll", "run", "status", "check", "logs", "support-bundle", "apply", "down")
 
 
 def commands(root: typer.Typer) -> dict[str, Any]:

@@ -141,11 +141,23 @@ def spin(cpu_s: str) -> None:
     print(json.dumps({"took_s": time.monotonic() - begun}), flush=True)
 
 
+def chatter() -> None:
+    """Print numbered lines of 80 bytes, some at a time, until SIGTERM."""
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
+    number = 0
+    while not stopping:
+        os.write(1, b"".join(b"%09d %s\n" % (number + i, b"x" * 69) for i in range(40)))
+        number += 40
+        time.sleep(0.0005)
+    os.write(1, b"%09d the end\n" % number)
+
+
 if __name__ == "__main__":
     word = sys.argv[1]
     if word == "exit":
         sys.exit(int(sys.argv[2]))
-    elif word in {"write", "syscalls", "serve", "stubborn", "abandon"}:
+    elif word in {"write", "syscalls", "serve", "stubborn", "abandon", "chatter"}:
         globals()[word]()
     else:
         {"eat": eat, "fork": fork, "spin": spin}[word](sys.argv[2])

@@ -6,18 +6,16 @@ The judge is the hub's storage: every request that the sensor sent is there once
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from simulators.demo.stage import Device
 from simulators.sensors.digits import DigitsSensor, Tally
-from tests.e2e.conftest import World, manifest
+from tests.e2e.conftest import RollOut, World, manifest, scoring_processes
 from tests.e2e.waiting import DEADLINE_S, wait_until
 
 RATE_HZ = 150.0
-RollOut = Callable[..., None]
 
 
 @pytest.fixture
@@ -190,19 +188,3 @@ def test_an_agent_that_starts_without_hub_scores(world: World, device: Device, r
         world.stage.hub.start("hub ready")
     assert tally.answered > 20
     judge(world, device, tally)
-
-
-def scoring_processes(device: Device) -> list[int]:
-    """Return the processes of the device's containers, found by what their environment says."""
-    found = []
-    ids = {container["id"] for container in device.agent("status")["containers"]}
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            environ = path.read_bytes().split(b"\0")
-            command = path.with_name("cmdline").read_bytes()
-        except OSError:
-            continue
-        mine = {f"HEADLAND_CONTAINER={container}".encode() for container in ids}
-        if mine & set(environ) and b"modules.serving" in command:
-            found.append(int(path.parent.name))
-    return found

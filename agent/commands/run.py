@@ -1,0 +1,51 @@
+"""`headland-agent run` and `headland-agent down`."""
+
+import argparse
+import logging
+import signal
+import threading
+
+from agent.app import Agent
+from agent.commands.command import Command, show
+from agent.errors import AgentError
+from agent.settings import Settings
+
+
+def _run(_: argparse.Namespace, settings: Settings) -> int:
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    Agent(settings).run(stopping)
+    return 0
+
+
+def _timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--timeout-s", type=float, default=60.0, help="how long to wait")
+
+
+def _down(arguments: argparse.Namespace, settings: Settings) -> int:
+    logging.basicConfig(level="WARNING", format="%(levelname)s %(name)s: %(message)s")
+    if not Agent(settings).retire(timeout_s=arguments.timeout_s):
+        raise AgentError(
+            f"containers are left after {arguments.timeout_s:g} s", fix="Run `headland-agent down` again."
+        )
+    show(arguments, {}, "no container is left")
+    return 0
+
+
+RUN = Command(
+    "run",
+    "run the daemon until SIGTERM; containers run on after it",
+    "headland-agent run --config /etc/headland/agent.toml",
+    _run,
+)
+DOWN = Command(
+    "down",
+    "stop and remove all containers of this device",
+    "headland-agent down --timeout-s 120",
+    _down,
+    _timeout,
+)

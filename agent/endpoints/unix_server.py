@@ -1,0 +1,111 @@
+"""HTTP/1.1 on a Unix socket: what the agent's local sockets share."""
+
+import http.server
+import logging
+import socket
+import socketserver
+import threading
+from http import HTTPStatus
+from typing import ClassVar
+
+from contract.encoding import encode
+from contract.errors import HeadlandError, Problem
+
+log = logging.getLogger(__name__)
+
+READ_TIMEOUT_S = 60.0
+
+
+class UnixServer(socketserver.ThreadingMixIn, socketserver.BaseServer):
+    """Serves ``listener`` with a thread for each connection, from its making until closed."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, listener: socket.socket, handler: type["UnixHandler"], name: str) -> None:
+        super().__init__(listener.getsockname(), handler)
+        self.socket = listener
+        self._name = name
+        self._thread = threading.Thread(target=self.serve_forever, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+
+    def fileno(self) -> int:
+        """Return the listener's descriptor, for the loop of the base class."""
+        return self.socket.fileno()
+
+    def get_request(self) -> tuple[socket.socket, str]:
+        """Take a connection; it may be silent for a minute at most."""
+        connection, _ = self.socket.accept()
+        connection.settimeout(READ_TIMEOUT_S)
+        return connection, self._name
+
+    def server_close(self) -> None:
+        """Close the listener."""
+        self.socket.close()
+
+    def shutdown_request(self, request: object) -> None:
+        """Close a connection."""
+        if isinstance(request, socket.socket):
+            request.close()
+
+    def handle_error(self, _request: object, _client_address: object) -> None:
+        """Log what went wrong on a connection; the others go on."""
+        log.warning("a local connection failed", exc_info=True)
+
+
+class UnixHandler(http.server.BaseHTTPRequestHandler):
+    """Reads bounded bodies and answers in JSON and problems (RFC 9457)."""
+
+    protocol_version = "HTTP/1.1"
+    max_body_bytes: ClassVar[int]
+
+    def _read_body(self) -> bytes | None:
+        """Return the body; None, and a problem is answered, where it is too large or says no length."""
+        length = self.headers.get("Content-Length", "0")
+        if not length.isascii() or not length.isdigit() or int(length) > self.max_body_bytes:
+            self.close_connection = True
+            self._problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "body-too-large",
+                f"a body may have {self.max_body_bytes} bytes and must say its length",
+                retriable=False,
+            )
+            return None
+        return self.rfile.read(int(length))
+
+    def _refuse(self, status: HTTPStatus, error: HeadlandError) -> None:
+        """Answer with an error of ours."""
+        self._problem(status, error.code, str(error), retriable=error.retriable)
+
+    def _problem(self, status: HTTPStatus, code: str, detail: str, *, retriable: bool) -> None:
+        """Answer with a problem."""
+        problem = Problem(
+            type=f"urn:headland:error:{code}",
+            title=status.phrase,
+            status=status.value,
+            detail=detail,
+            code=code,
+            retriable=retriable,
+        )
+        self._answer(status, encode(problem), "application/problem+json")
+
+    def _answer(self, status: HTTPStatus, body: bytes, kind: str = "application/json") -> None:
+        """Send an answer whole."""
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log requests for those who look for defects only."""
+        log.debug(format, *args)
