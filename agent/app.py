@@ -6,7 +6,7 @@ import threading
 import time
 
 from agent.artifacts.delta import Savings
-from agent.artifacts.fetch import HttpsRegistry
+from agent.artifacts.fetch import HttpsRegistry, Registry
 from agent.artifacts.flow import Flow
 from agent.artifacts.places import registry_of
 from agent.artifacts.room import Reserve
@@ -21,7 +21,7 @@ from agent.identity.store import Identity, load
 from agent.lock import lock_state
 from agent.metrics.collect import Facts
 from agent.metrics.server import MetricsSocket, resident_bytes
-from agent.network.line import Network, open_network
+from agent.network.line import open_network
 from agent.outbox.policy import Policies
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
@@ -53,27 +53,16 @@ class Agent:
         self._identity: Identity = load(settings.identity_dir)
         facts = self._identity.facts
         self._driver, self.driver_choice = choose_driver(settings.driver, state)
-        policies = Policies(settings.outbox.default, settings.outbox.streams)
-        self._outbox = SqliteOutbox(
-            state / "outbox.db", max_bytes=settings.outbox.max_bytes, policies=policies
-        )
-        tls = self._identity.tls_context()
-        network = open_network(settings.proxy)
+        tls, network = self._identity.tls_context(), open_network(settings.proxy)
         self._transport: Transport = MqttTransport(
             facts.device, facts.mqtt_host, facts.mqtt_port, tls, network
         )
-        self._sender = Sender(
-            self._outbox,
-            self._transport,
-            batch_samples=settings.outbox.batch_samples,
-            resend_after_s=settings.outbox.resend_after_s,
-            policies=policies,
-            max_bytes_per_s=settings.outbox.max_bytes_per_s,
-        )
-        records = AgentRecords(state / "desired")
-        device = _device(
-            settings, self._driver, HttpsRegistry(facts.hub, tls, network=network), records, network
-        )
+        self._outbox, self._sender = _outbox(settings, self._transport)
+        savings = Savings()
+        hub = HttpsRegistry(facts.hub, tls, network=network)
+        registry = registry_of(hub, settings.sources, savings, network)
+        device = _device(settings, self._driver, registry, savings)
+        records = device.records
         hooks = Hooks(
             outbox=self._outbox,
             ready=lambda _: None,
@@ -198,18 +187,32 @@ class Agent:
         self._reconciler.wake()
 
 
-def _device(
-    settings: Settings, driver: Driver, hub: HttpsRegistry, records: AgentRecords, network: Network
-) -> Device:
-    state, savings = settings.state_dir, Savings()
-    reserve = Reserve(settings.disk.reserve_bytes, settings.disk.reserve_percent)
+def _outbox(settings: Settings, transport: Transport) -> tuple[SqliteOutbox, Sender]:
+    """Return the samples on disk, and what sends them."""
+    bounds = settings.outbox
+    policies = Policies(bounds.default, bounds.streams)
+    outbox = SqliteOutbox(settings.state_dir / "outbox.db", max_bytes=bounds.max_bytes, policies=policies)
+    sender = Sender(
+        outbox,
+        transport,
+        batch_samples=bounds.batch_samples,
+        resend_after_s=bounds.resend_after_s,
+        policies=policies,
+        max_bytes_per_s=bounds.max_bytes_per_s,
+    )
+    return outbox, sender
+
+
+def _device(settings: Settings, driver: Driver, registry: Registry, savings: Savings) -> Device:
+    """Return the adapters that the reconciler works with."""
+    state, disk = settings.state_dir, settings.disk
     return Device(
         driver=driver,
-        store=ContentStore(state / "content", reserve),
-        registry=registry_of(hub, settings.sources, savings, network),
+        store=ContentStore(state / "content", Reserve(disk.reserve_bytes, disk.reserve_percent)),
+        registry=registry,
         listeners=Listeners(state / "run"),
         containers=ContainerRecords(state / "containers"),
-        records=records,
+        records=AgentRecords(state / "desired"),
         flow=Flow(settings.pull.rules()),
         savings=savings,
     )

@@ -81,8 +81,8 @@ class Executor:
 
     def observe(self, desired: Desired | None) -> Observed:
         """Return what is on the device now, and serve each living container's agent socket."""
-        modules = [*self.memory.committed.values(), *(desired.modules if desired else ())]
         seen = self._watch.containers(desired, self.memory)
+        modules = [*self.memory.committed.values(), *(desired.modules if desired else ())]
         self._pulls.keep([*modules, *(container.module for container in seen)])
         staged = {m.image.digest for m in modules if self._pulls.staged(m) is not None}
         return Observed(seen, frozenset(staged))
@@ -92,10 +92,10 @@ class Executor:
         return Context(
             pulling=self._pulls.in_flight(),
             backing_off=self._backoff.waiting(),
-            pull_troubles=self._pulls.troubles(),
             broken=self._backoff.longest(),
             unhealthy=self._watch.unhealthy(),
             held=self._watch.held,
+            pull_troubles=self._pulls.troubles(),
         )
 
     def pull_report(self) -> PullReport:

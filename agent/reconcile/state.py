@@ -91,8 +91,8 @@ class Context:
     (a specification's digest before a start, an image's before a pull).
 
     ``broken`` are specifications that wait as long as any has to; ``unhealthy`` are ids of containers that
-    do not live; ``held`` says by module why it may not be changed now. ``pull_troubles``: by digest of an
-    image, why its pull is not through yet.
+    do not live; ``held`` says by module why it may not be changed now.
+    ``pull_troubles``: by digest of an image, why its pull is not through yet.
     """
 
     pulling: frozenset[str] = frozenset()

@@ -100,25 +100,6 @@ def settings_facts(settings: Settings) -> dict[str, object]:
         "report_interval_s": settings.report_interval_s,
         "reconcile_interval_s": settings.reconcile_interval_s,
         "log_level": settings.log_level,
-        "disk": {
-            "reserve_bytes": settings.disk.reserve_bytes,
-            "reserve_percent": settings.disk.reserve_percent,
-        },
-        "pull": {
-            "max_bytes_per_s": settings.pull.max_bytes_per_s,
-            "windows": settings.pull.windows,
-            "windows_clock": settings.pull.windows_clock,
-            "deadline_s": settings.pull.deadline_s,
-        },
-        # Addresses without users: the settings refuse others.
-        "sources": [{"at": source.at, "ca_file": source.ca_file} for source in settings.sources],
-        "proxy": {
-            "http": settings.proxy.http,
-            "https": settings.proxy.https,
-            "no_proxy": settings.proxy.no_proxy,
-            "credentials_file": settings.proxy.credentials_file,
-            "ca_file": settings.proxy.ca_file,
-        },
         "outbox": {
             "max_bytes": settings.outbox.max_bytes,
             "batch_samples": settings.outbox.batch_samples,
@@ -128,6 +109,25 @@ def settings_facts(settings: Settings) -> dict[str, object]:
             "streams": {name: _policy(one) for name, one in settings.outbox.streams.items()},
         },
         "logs": {"max_bytes": settings.logs.max_bytes, "files": settings.logs.files},
+        "disk": {
+            "reserve_bytes": settings.disk.reserve_bytes,
+            "reserve_percent": settings.disk.reserve_percent,
+        },
+        "pull": {
+            "max_bytes_per_s": settings.pull.max_bytes_per_s,
+            "windows": list(settings.pull.windows),
+            "windows_clock": settings.pull.windows_clock,
+            "deadline_s": settings.pull.deadline_s,
+        },
+        # Neither address may hold a user or a password, and a file of credentials is only named.
+        "sources": [{"at": one.at, "ca_file": one.ca_file} for one in settings.sources],
+        "proxy": {
+            "http": settings.proxy.http,
+            "https": settings.proxy.https,
+            "no_proxy": list(settings.proxy.no_proxy),
+            "credentials_file": settings.proxy.credentials_file,
+            "ca_file": settings.proxy.ca_file,
+        },
     }
 
 
