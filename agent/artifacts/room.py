@@ -60,8 +60,11 @@ class Room:
         return disk.f_bavail * disk.f_frsize - kept
 
     def ensure(self, needed_bytes: int, what: str, make_room: Callable[[], None]) -> None:
-        """Return if so much is free, at the latest after ``make_room``; else raise `DiskTooSmallError`."""
-        if self.free_bytes() >= needed_bytes:
+        """Return if so much is free, at the latest after ``make_room``; else raise `DiskTooSmallError`.
+
+        What needs nothing fits, whatever is free.
+        """
+        if needed_bytes <= 0 or self.free_bytes() >= needed_bytes:
             return
         make_room()
         free = self.free_bytes()

@@ -39,6 +39,11 @@ class Network:
         self._settings = settings or Proxy()
         self._authorization = authorization
 
+    def first_host(self, host: str) -> str:
+        """Return the host that is connected to for TLS to ``host``: the proxy, or that host."""
+        proxy = self._proxy(self._settings.https, host)
+        return host if proxy is None else proxy.hostname or ""
+
     def tcp(self, host: str, port: int, timeout_s: float) -> socket.socket:
         """Return a connection for TLS to ``host``, through the proxy for https where it is for that host."""
         proxy = self._proxy(self._settings.https, host)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+CAP_DAC_OVERRIDE = 1 << 1
+
 
 def confined(request: dict[str, Any]) -> dict[str, Any]:
     """Try what is asked for, or all of it."""
@@ -26,12 +28,15 @@ def confined(request: dict[str, Any]) -> dict[str, Any]:
         "start a program": lambda: subprocess.run(["/bin/true"], check=True),
         "signal the agent": lambda: os.kill(request["pid"], 0),
         "take much memory": lambda: bytearray(400 * 1024**2),
+        "gain privileges": lambda: _refuse(int(_status("NoNewPrivs"))),
+        "use a capability": lambda: _refuse(not int(_status("CapEff"), 16) & ~CAP_DAC_OVERRIDE),
+        # The last, as it leaves none for others.
         "open many files": lambda: [os.open("/dev/null", os.O_RDONLY) for _ in range(100)],
-        "gain privileges": _may_gain_privileges,
     }
     if request.get("what") == "die":
         os.kill(os.getpid(), 9)
     if request.get("what") == "spin":
+        Path(request["file"]).write_text("spinning")
         while True:
             pass
     if request.get("what") == "talk":
@@ -51,9 +56,12 @@ def _link(folder: Path) -> None:
     (folder / "c").symlink_to("a")
 
 
-def _may_gain_privileges() -> None:
-    status = dict(line.split(":\t") for line in Path("/proc/self/status").read_text().splitlines())
-    if int(status["NoNewPrivs"]) or not int(status["CapEff"], 16) & ~2:
+def _status(key: str) -> str:
+    return dict(line.split(":\t") for line in Path("/proc/self/status").read_text().splitlines())[key]
+
+
+def _refuse(refused: object) -> None:
+    if refused:
         raise PermissionError
 
 

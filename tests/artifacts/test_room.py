@@ -176,3 +176,15 @@ def test_a_layer_that_is_being_pulled_is_never_room(site: Site) -> None:
     # The control: once nobody claims them, they are.
     assert len(site.store.make_room([])) == 2
     assert staged_image(ref, site.store) is None
+
+
+def test_an_image_whose_layers_are_here_needs_no_room(site: Site) -> None:
+    """As after a return to an older version, on a disk that others filled."""
+    base = layer("base", 1000)
+    pull_image(site.served.add_image([base], site.architecture), site.client, site.store)
+    full = ContentStore(site.folder / "content", Reserve(1 << 60))
+    with pytest.raises(DiskTooSmallError):
+        pull_image(site.served.add_image([base, layer("top", 1)], site.architecture), site.client, full)
+    for blob in (site.folder / "content/blobs/sha256").iterdir():
+        blob.unlink()
+    assert pull_image(site.served.add_image([base], site.architecture), site.client, full).layers

@@ -20,13 +20,16 @@ from agent.checks.all import findings
 from agent.checks.finding import Finding, looked
 from agent.identity import store
 from agent.lock import lock_state
+from agent.network.line import open_network
 from agent.settings import Outbox, Settings
+from agent.settings import Proxy as ProxySettings
 from cloud_hub.pki.authority import Authority
 from cloud_hub.settings import Settings as HubSettings
 from contract.enrolment import EnrolRequest
 from tests.api.conftest import ADMIN, hub_of
 from tests.hub.test_devices import csr
 from tests.machine.device import NOW, Enrolled
+from tests.network.proxy import Proxy, running
 
 DAY = timedelta(days=1)
 
@@ -218,6 +221,31 @@ def test_a_proxy_is_told_without_its_password(device: Enrolled, monkeypatch: pyt
     told = network.proxy(found)
     assert (told.verdict, "HTTPS_PROXY" in told.words) == ("warning", True)
     assert "canary" not in f"{told}"
+
+
+def test_the_looks_at_the_hub_go_through_the_proxy_of_the_settings(device: Enrolled, folder: Path) -> None:
+    with tls_server(device.authority, folder) as port, running(Proxy()) as proxy:
+        device.hub, device.mqtt_port = f"https://localhost:{port}", port
+        found = device.enrol()
+        way = open_network(ProxySettings(https=proxy.url))
+        assert network.proxy(found, way).words == "the hub is reached through 127.0.0.1"
+        assert network.name(found, way).words == "127.0.0.1 is found"
+        assert "does not answer" not in network.hub(found, way).words
+        assert network.clock(found, datetime.now(UTC), None, way).verdict == "ok"
+        network.broker(found, way)
+        assert proxy.connects == [f"localhost:{port}"] * 3
+        past = open_network(ProxySettings(https=proxy.url, no_proxy=("localhost",)))
+        assert network.proxy(found, past).words == "none is set"
+
+
+def test_a_proxy_whose_credentials_cannot_be_read_is_found(device: Enrolled, folder: Path) -> None:
+    settings = Settings(
+        state_dir=device.state,
+        proxy=ProxySettings(https="http://proxy:3128", credentials_file=str(folder / "not-there")),
+    )
+    found = by_name(findings(settings))
+    assert found["proxy"].verdict == "failed"
+    assert "not-there" in found["proxy"].words
 
 
 @pytest.mark.parametrize(
