@@ -21,6 +21,7 @@ from agent.outbox.sqlite import SqliteOutbox
 from agent.reconcile.executor import Device, Executor
 from agent.reconcile.loop import Reconciler
 from agent.reconcile.records import AgentRecords, ContainerRecords
+from agent.service import ServiceManager
 from agent.settings import Settings
 from agent.transport.mqtt import MqttTransport
 from agent.transport.port import Transport
@@ -81,8 +82,8 @@ class Agent:
         self._started_at_s = time.time()
         self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
 
-    def run(self, stopping: threading.Event) -> None:
-        """Work until ``stopping`` is set. Containers run on afterwards."""
+    def run(self, stopping: threading.Event, service: ServiceManager) -> None:
+        """Work until ``stopping`` is set, and let ``service`` know. Containers run on afterwards."""
         log.info("device %s, driver: %s", self._identity.facts.device, self.driver_choice)
         self._rotation.start()
         self._reconciler.start()
@@ -90,7 +91,10 @@ class Agent:
         self._transport.start(self)
         control = Control(self._state_dir, self._doors)
         scrapes = MetricsSocket(self._state_dir, self._facts)
+        facts = self._identity.facts
+        service.ready(f"{facts.device}, {self.driver_choice}", lambda: self._reconciler.stalled_s)
         stopping.wait()
+        service.stopping()
         scrapes.close()
         control.close()
         self._rotation.stop()
@@ -169,7 +173,7 @@ class Agent:
             pulls=self._executor.pull_report(),
             outbox_bytes=sum(path.stat().st_size for path in self._state_dir.glob("outbox.db*")),
             outbox_max_bytes=self._settings.outbox.max_bytes,
-            last_round_age_s=self._reconciler.stalled_s,
+            stalled_s=self._reconciler.stalled_s,
             free_bytes=room.f_bavail * room.f_frsize,
         )
 
