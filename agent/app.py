@@ -18,6 +18,7 @@ from agent.metrics.collect import Facts
 from agent.metrics.server import MetricsSocket, resident_bytes
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
+from agent.private import make_private
 from agent.reconcile.executor import Device, Executor
 from agent.reconcile.loop import Reconciler
 from agent.reconcile.records import AgentRecords, ContainerRecords
@@ -41,9 +42,10 @@ class Agent:
 
     def __init__(self, settings: Settings) -> None:
         state = settings.state_dir
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        state.mkdir(parents=True, exist_ok=True, mode=0o711)
         self._lock = lock_state(state, wait_s=LOCK_WAIT_S)
         self._identity: Identity = load(settings.identity_dir)
+        make_private(state)
         facts = self._identity.facts
         self._driver, self.driver_choice = choose_driver(settings.driver, state)
         self._outbox = SqliteOutbox(state / "outbox.db", max_bytes=settings.outbox.max_bytes)
@@ -84,13 +86,14 @@ class Agent:
 
     def run(self, stopping: threading.Event, service: ServiceManager) -> None:
         """Work until ``stopping`` is set, and let ``service`` know. Containers run on afterwards."""
+        # First: whoever sees the daemon's first line, or that it is ready, may speak to it.
+        control = Control(self._state_dir, self._doors)
+        scrapes = MetricsSocket(self._state_dir, self._facts)
         log.info("device %s, driver: %s", self._identity.facts.device, self.driver_choice)
         self._rotation.start()
         self._reconciler.start()
         self._sender.start()
         self._transport.start(self)
-        control = Control(self._state_dir, self._doors)
-        scrapes = MetricsSocket(self._state_dir, self._facts)
         facts = self._identity.facts
         service.ready(f"{facts.device}, {self.driver_choice}", lambda: self._reconciler.stalled_s)
         stopping.wait()

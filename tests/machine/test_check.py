@@ -20,6 +20,7 @@ from agent.checks.all import findings
 from agent.checks.finding import Finding, looked
 from agent.identity import store
 from agent.lock import lock_state
+from agent.private import make_private
 from agent.settings import Outbox, Settings
 from cloud_hub.pki.authority import Authority
 from cloud_hub.settings import Settings as HubSettings
@@ -111,9 +112,12 @@ def serial(device: Enrolled) -> str:
 
 def test_where_all_is_well_nothing_is_said(hub: Callable[[], Enrolled]) -> None:
     device = hub()
+    (device.state / "desired").mkdir(mode=0o755)  # as an earlier release left it
     daemon = device.daemon()
     daemon.start("driver")
     code, answer = device.ask("check")
+    mine = [path for path in device.state.iterdir() if path.name != "run"]
+    assert [path.name for path in mine if path.stat().st_mode & 0o077] == []
     daemon.stop()
     wrong = [one for one in answer["findings"] if one["verdict"] != "ok" and one["name"] != "cgroups"]
     assert (wrong, code, answer["failed"]) == ([], 0, 0)
@@ -266,9 +270,16 @@ def test_modes_and_lengths_of_the_state_folder(device: Enrolled, folder: Path) -
     def look(path: Path) -> Finding:
         return machine.state_folder(Settings(state_dir=path))
 
-    for mode, verdict in ((0o700, "ok"), (0o711, "ok"), (0o755, "warning"), (0o777, "failed")):
+    for mode, verdict in ((0o700, "ok"), (0o711, "ok"), (0o755, "ok"), (0o777, "failed")):
         device.state.chmod(mode)
         assert look(device.state).verdict == verdict
+    device.state.chmod(0o755)
+    (device.state / "desired").mkdir(mode=0o755)
+    (device.state / "outbox.db").write_bytes(b"")
+    told = look(device.state)
+    assert (told.verdict, "may read desired, outbox.db in" in told.words) == ("warning", True)
+    make_private(device.state)
+    assert look(device.state).verdict == "ok"
     for chars, verdict in ((30, "ok"), (60, "warning"), (90, "failed")):
         long = folder / ("x" * (chars - len(str(folder)) - 1))
         long.mkdir(mode=0o700)
