@@ -10,7 +10,7 @@ PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 # Tests and demos start hundreds of Python processes: none of them is to compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: deb demo test check bench bench-hub bench-registry bench-images bench-updates fix soak lock clean
+.PHONY: deb demo test check bench bench-hub bench-registry bench-images bench-outbox bench-updates fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -45,6 +45,9 @@ bench-registry: $(STAMP) ## push and pull beside docker-registry (ARGS="--write"
 
 bench-images: $(STAMP) ## builds of images beside buildah (ARGS="--write" for the page)
 	$(BIN)/python -m benchmarks.image_builds $(ARGS)
+
+bench-outbox: $(STAMP) ## telemetry on a device: bytes on the wire and written to flash (ARGS="--write" for the page)
+	$(BIN)/python -m benchmarks.outbox $(ARGS)
 
 bench-updates: $(STAMP) ## bytes on the wire of updates beside other ways; trains a model once (ARGS="--only Adam")
 	$(BIN)/python -m benchmarks.updates $(ARGS)

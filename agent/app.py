@@ -5,10 +5,15 @@ import os
 import threading
 import time
 
-from agent.artifacts.fetch import HttpsRegistry
+from agent.artifacts.delta import Savings
+from agent.artifacts.fetch import HttpsRegistry, Registry
+from agent.artifacts.flow import Flow
+from agent.artifacts.places import registry_of
+from agent.artifacts.room import Reserve
 from agent.artifacts.store import ContentStore
 from agent.container_logs.rotation import Rotation
 from agent.drivers.choose import choose_driver
+from agent.drivers.port import Driver
 from agent.endpoints.control import Control, Doors
 from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
@@ -16,10 +21,13 @@ from agent.identity.store import Identity, load
 from agent.lock import lock_state
 from agent.metrics.collect import Facts
 from agent.metrics.server import MetricsSocket, resident_bytes
+from agent.network.line import open_network
+from agent.outbox.policy import Policies
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
 from agent.private import make_private
-from agent.reconcile.executor import Device, Executor
+from agent.reconcile.device import Device
+from agent.reconcile.executor import Executor
 from agent.reconcile.loop import Reconciler
 from agent.reconcile.records import AgentRecords, ContainerRecords
 from agent.service import ServiceManager
@@ -48,25 +56,22 @@ class Agent:
         make_private(state)
         facts = self._identity.facts
         self._driver, self.driver_choice = choose_driver(settings.driver, state)
-        self._outbox = SqliteOutbox(state / "outbox.db", max_bytes=settings.outbox.max_bytes)
-        tls = self._identity.tls_context()
-        self._transport: Transport = MqttTransport(facts.device, facts.mqtt_host, facts.mqtt_port, tls)
-        self._sender = Sender(
-            self._outbox,
-            self._transport,
-            batch_samples=settings.outbox.batch_samples,
-            resend_after_s=settings.outbox.resend_after_s,
+        tls, network = self._identity.tls_context(), open_network(settings.proxy)
+        self._transport: Transport = MqttTransport(
+            facts.device, facts.mqtt_host, facts.mqtt_port, tls, network
         )
-        records = AgentRecords(state / "desired")
-        device = Device(
-            driver=self._driver,
-            store=ContentStore(state / "content"),
-            registry=HttpsRegistry(facts.hub, tls),
-            listeners=Listeners(state / "run"),
-            containers=ContainerRecords(state / "containers"),
-            records=records,
+        self._outbox, self._sender = _outbox(settings, self._transport)
+        savings = Savings()
+        hub = HttpsRegistry(facts.hub, tls, network=network)
+        registry = registry_of(hub, settings.sources, savings, network)
+        device = _device(settings, self._driver, registry, savings)
+        records = device.records
+        hooks = Hooks(
+            outbox=self._outbox,
+            ready=lambda _: None,
+            defer=lambda _container, _seconds: 0.0,
+            stored=self._sender.wake,
         )
-        hooks = Hooks(outbox=self._outbox, ready=lambda _: None, stored=self._sender.wake)
         self._executor = Executor(device, hooks, monotonic=time.monotonic, wake=self._wake)
         self._reconciler = Reconciler(
             self._executor,
@@ -186,3 +191,34 @@ class Agent:
 
     def _wake(self) -> None:
         self._reconciler.wake()
+
+
+def _outbox(settings: Settings, transport: Transport) -> tuple[SqliteOutbox, Sender]:
+    """Return the samples on disk, and what sends them."""
+    bounds = settings.outbox
+    policies = Policies(bounds.default, bounds.streams)
+    outbox = SqliteOutbox(settings.state_dir / "outbox.db", max_bytes=bounds.max_bytes, policies=policies)
+    sender = Sender(
+        outbox,
+        transport,
+        batch_samples=bounds.batch_samples,
+        resend_after_s=bounds.resend_after_s,
+        policies=policies,
+        max_bytes_per_s=bounds.max_bytes_per_s,
+    )
+    return outbox, sender
+
+
+def _device(settings: Settings, driver: Driver, registry: Registry, savings: Savings) -> Device:
+    """Return the adapters that the reconciler works with."""
+    state, disk = settings.state_dir, settings.disk
+    return Device(
+        driver=driver,
+        store=ContentStore(state / "content", Reserve(disk.reserve_bytes, disk.reserve_percent)),
+        registry=registry,
+        listeners=Listeners(state / "run"),
+        containers=ContainerRecords(state / "containers"),
+        records=AgentRecords(state / "desired"),
+        flow=Flow(settings.pull.rules()),
+        savings=savings,
+    )

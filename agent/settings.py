@@ -3,22 +3,33 @@
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from agent.artifacts.flow import FlowRules
+from agent.artifacts.windows import PATTERN, read_window
 from agent.errors import SettingsError
+from agent.network.bypass import check_rule
+from agent.outbox.policy import StreamPolicy
+from contract.ids import STREAM
 
 DEFAULT_STATE_DIR = Path("/var/lib/headland-agent")
+FOLDER = "folder:"
+LEAST_BYTES_PER_S = 1024
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class Outbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds of the outbox on disk."""
+    """Bounds of the outbox on disk, and how its streams are kept: those named, and all others."""
 
     max_bytes: Annotated[int, Meta(ge=64 * 1024)] = 256 * 1024 * 1024
     batch_samples: Annotated[int, Meta(ge=1, le=10_000)] = 500
     resend_after_s: Seconds = 10.0
+    max_bytes_per_s: Annotated[int, Meta(ge=0)] = 0
+    default: StreamPolicy = StreamPolicy()
+    streams: dict[Annotated[str, Meta(pattern=f"^{STREAM.pattern}$")], StreamPolicy] = {}
 
 
 class Logs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +37,87 @@ class Logs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     max_bytes: Annotated[int, Meta(ge=16 * 1024)] = 4 * 1024 * 1024
     files: Annotated[int, Meta(ge=1, le=100)] = 2
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What pulls leave free of the disk of ``state_dir``: the larger of the two."""
+
+    reserve_bytes: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
+    reserve_percent: Annotated[float, Meta(ge=0, le=90)] = 0.0
+
+
+class Pull(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How fast, when and for how long images may be pulled."""
+
+    max_bytes_per_s: Annotated[int, Meta(ge=0)] = 0
+    windows: tuple[Annotated[str, Meta(pattern=PATTERN)], ...] = ()
+    windows_clock: Literal["local", "utc"] = "local"
+    deadline_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a bound that no download can keep, or a window that never opens."""
+        if 0 < self.max_bytes_per_s < LEAST_BYTES_PER_S:
+            raise ValueError(f"max_bytes_per_s is 0 (no bound) or at least {LEAST_BYTES_PER_S}")
+        self.rules()
+
+    def rules(self) -> FlowRules:
+        """Return them as the pulls have them."""
+        return FlowRules(
+            max_bytes_per_s=self.max_bytes_per_s,
+            windows=tuple(read_window(text) for text in self.windows),
+            deadline_s=self.deadline_s,
+            utc=self.windows_clock == "utc",
+        )
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A place that images may come from besides the hub: a folder, or ``https://`` or ``http://host[:port]``.
+
+    ``ca_file``: the certificates (PEM) of its CA; none: those that the system trusts.
+    """
+
+    at: str
+    ca_file: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an address that is none; it is not repeated, as it may hold a password."""
+        if self.folder is not None:
+            if not self.folder.is_absolute() or self.ca_file:
+                raise ValueError("a folder is folder:/absolute/path, and has no ca_file")
+            return
+        if not _plain_address(self.at, {"https", "http"}) or (self.ca_file and self.at.startswith("http:")):
+            raise ValueError(
+                "at is folder:/absolute/path, https://host[:port] or http://host[:port], without user and "
+                "path; ca_file is for https"
+            )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder, where it is one."""
+        return Path(self.at.removeprefix(FOLDER)) if self.at.startswith(FOLDER) else None
+
+
+class Proxy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Proxies on the way out, ``http://host:port`` each.
+
+    ``https`` is for all that speaks TLS, MQTT too; ``http`` for mirrors without it. ``no_proxy``: hosts that
+    are reached directly. ``credentials_file``: a line ``user:password``. ``ca_file``: the CA (PEM) of a
+    proxy that opens TLS.
+    """
+
+    http: str = ""
+    https: str = ""
+    no_proxy: tuple[str, ...] = ()
+    credentials_file: str = ""
+    ca_file: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an address that is none; it is not repeated, as it may hold a password."""
+        for address in (self.http, self.https):
+            if address and not (_plain_address(address, {"http"}) and urlsplit(address).port):
+                raise ValueError("a proxy is http://host:port; credentials are in credentials_file")
+        for rule in self.no_proxy:
+            check_rule(rule)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +134,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     outbox: Outbox = Outbox()
     logs: Logs = Logs()
+    disk: Disk = Disk()
+    pull: Pull = Pull()
+    sources: tuple[Source, ...] = ()
+    proxy: Proxy = Proxy()
 
     @property
     def identity_dir(self) -> Path:
@@ -79,3 +175,13 @@ def _decode(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str) and value:
         return Path(value)
     raise ValueError("Expected a path")
+
+
+def _plain_address(text: str, schemes: set[str]) -> bool:
+    """Is this scheme, host and perhaps a port, and nothing else?"""
+    try:
+        parts = urlsplit(text)
+        named = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return named and "@" not in parts.netloc and parts.path in {"", "/"} and not parts.query + parts.fragment

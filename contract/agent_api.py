@@ -4,6 +4,7 @@
 method    path                        meaning
 ========  ==========================  ==================================================================
 POST      ``/v1/ready``               the module serves on its socket from now on
+POST      ``/v1/defer``               `Deferral`: not now; 200 tells until when a change waits at most
 POST      ``/v1/telemetry/{stream}``  `Handover`; 200 means: on this device's disk, the agent's business
 ========  ==========================  ==================================================================
 """
@@ -16,6 +17,9 @@ IMAGE_ENV = "HEADLAND_IMAGE"
 CONTAINER_ENV = "HEADLAND_CONTAINER"
 LISTEN_FD = 3
 READY_PATH = "/v1/ready"
+DEFER_PATH = "/v1/defer"
+UPDATE_LOCK = "update.lock"
+"""A file in ``/run/headland``; while somebody holds a lock on it (flock), a change waits."""
 TELEMETRY_PATH = "/v1/telemetry/"
 
 
@@ -33,6 +37,21 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HandoverAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """How many samples were taken in now; 0 where the hand-over was already known."""
+    """How many samples were taken in now; 0 where the hand-over was already known.
+
+    Fewer than were handed over where the outbox is full and the stream's policy is to drop what comes.
+    """
 
     stored: int
+
+
+class Deferral(msgspec.Struct, frozen=True, kw_only=True):
+    """A module asks that it is not changed for ``seconds``; 0 takes that back."""
+
+    seconds: float
+
+
+class DeferralAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """For how many seconds from now a change waits: less than was asked for, where the owner allows less."""
+
+    seconds: float

@@ -4,6 +4,8 @@ from datetime import datetime
 
 import msgspec
 
+from contract.lifecycle import Lifecycle
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a module's container may use at most: bytes of memory, CPUs (1.0 is one), processes."""
@@ -22,7 +24,10 @@ class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Module(msgspec.Struct, frozen=True, kw_only=True):
-    """One module: a container that serves on a socket that the agent owns."""
+    """One module: a container that serves on a socket that the agent owns.
+
+    ``command`` takes the place of what the image hands to its program.
+    """
 
     name: str
     image: ImageRef
@@ -30,6 +35,13 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     ready_timeout_s: float = 60.0
     stop_grace_s: float = 10.0
+    command: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    lifecycle: Lifecycle | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def life(self) -> Lifecycle:
+        """How it lives; as ever where nothing is said."""
+        return self.lifecycle if self.lifecycle is not msgspec.UNSET else Lifecycle()
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,9 @@ from typing import Literal
 
 import msgspec
 
-ModuleState = Literal["pulling", "starting", "running", "stopping", "failed", "rolled_back"]
+ModuleState = Literal[
+    "pulling", "starting", "running", "stopping", "failed", "rolled_back", "broken", "waiting", "exited"
+]
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,24 +35,46 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class StreamDrops(msgspec.Struct, frozen=True, kw_only=True):
+    """Samples of one stream that went without the hub's acknowledgement, since the outbox was made.
+
+    ``evicted`` were stored and made room for others, ``incoming`` came while the outbox was full,
+    ``expired`` outlived their stream's time to live. ``refused`` were not lost here: the module was
+    told that there is no room.
+    """
+
+    stream: str
+    evicted: int = 0
+    incoming: int = 0
+    expired: int = 0
+    refused: int = 0
+
+
 class OutboxReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Samples that wait on the device, and samples it had to drop since its outbox was made."""
+    """Samples that wait on the device, and samples it had to drop since its outbox was made.
+
+    ``streams`` tells of those with the most drops, at most 32; older agents do not send it.
+    """
 
     pending: int
     dropped: int
+    streams: tuple[StreamDrops, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class PullReport(msgspec.Struct, frozen=True, kw_only=True):
     """Layers that came to the device since its agent started.
 
     ``saved_bytes`` is what the whole layers would have been beyond the deltas that came instead;
-    ``fallbacks`` counts deltas that were of no use, so that the whole layer came after all.
+    ``fallbacks`` counts deltas that were of no use, so that the whole layer came after all. A device with
+    other sources than the hub also says how much they gave, and how often one was skipped.
     """
 
     received_bytes: int
     saved_bytes: int
     deltas: int
     fallbacks: int
+    elsewhere_bytes: int | msgspec.UnsetType = msgspec.UNSET
+    skipped_sources: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,13 +115,15 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """Hub to device, after its commit: every sample of the stream up to ``mark`` is stored.
 
     ``gap`` says that a batch came whose ``after`` is beyond the mark: it was not stored, and the
-    device shall send again from behind the mark.
+    device shall send again from behind the mark. ``encodings`` names what the hub reads beside plain
+    JSON (`contract.batches`); older hubs do not say it, and read nothing else.
     """
 
     epoch: str
     stream: str
     mark: int
     gap: bool = False
+    encodings: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 MAX_SEQUENCE = 2**62

@@ -6,19 +6,19 @@ layer is pulled whole instead; nothing counts before the new layer has its diff 
 
 import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
 from agent.artifacts.errors import ArtifactError, DigestMismatchError, FetchError, StorageError
+from agent.artifacts.extraction import OldLayer, extracted
 from agent.artifacts.fetch import Registry
-from agent.artifacts.recipe import RecipeWriter, layer_tar
 from agent.artifacts.store import ContentStore
-from agent.artifacts.unpack import MAX_BYTES, unpack, unpack_tar
 from contract import oci
 from contract.delta import container
-from contract.delta.applying import pieces
 from contract.digests import check_digest
 from contract.encoding import decode
 from contract.errors import HeadlandError
@@ -48,21 +48,42 @@ class Savings:
         self._lock = threading.Lock()
         self._report = PullReport(received_bytes=0, saved_bytes=0, deltas=0, fallbacks=0)
 
-    def add(self, *, received: int = 0, saved: int = 0, deltas: int = 0, fallbacks: int = 0) -> None:
+    def count_sources(self) -> None:
+        """Tell from now on what came from other places than the hub."""
+        with self._lock:
+            self._report = replace(self._report, elsewhere_bytes=0, skipped_sources=0)
+
+    def add(
+        self,
+        *,
+        received: int = 0,
+        saved: int = 0,
+        deltas: int = 0,
+        fallbacks: int = 0,
+        elsewhere: int = 0,
+        skipped: int = 0,
+    ) -> None:
         """Count."""
         with self._lock:
             was = self._report
-            self._report = PullReport(
+            self._report = replace(
+                was,
                 received_bytes=was.received_bytes + received,
                 saved_bytes=was.saved_bytes + saved,
                 deltas=was.deltas + deltas,
                 fallbacks=was.fallbacks + fallbacks,
+                elsewhere_bytes=_plus(was.elsewhere_bytes, elsewhere),
+                skipped_sources=_plus(was.skipped_sources, skipped),
             )
 
     def report(self) -> PullReport:
         """Return the counts."""
         with self._lock:
             return self._report
+
+
+def _plus(count: int | UnsetType, more: int) -> int | UnsetType:
+    return UNSET if isinstance(count, UnsetType) else count + more
 
 
 def offers_for(repository: str, manifest: str, registry: Registry, store: ContentStore) -> list[Offer]:
@@ -115,11 +136,16 @@ def pull_layer(
     A line that breaks is no reason to give a delta up: it is gone on with at the next try.
     """
     partial = store.partial_file(descriptor.digest)
+    received = registry.blob_nearby(repository, descriptor, partial)
+    if received is not None:
+        savings.add(received=received, elsewhere=received)
+        _unpack_whole(partial, diff_id, store)
+        return
     have = partial.stat().st_size if partial.exists() else 0
     offer = choose(offers, diff_id, descriptor.size - have, store)
     if offer is not None:
         try:
-            received = _by_delta(repository, offer, registry, store)
+            received = _by_delta(repository, offer, registry.hub, store)
             savings.add(received=received, saved=max(0, descriptor.size - offer.size_bytes), deltas=1)
             log.info("layer %s: %d bytes of delta for %d", diff_id, offer.size_bytes, descriptor.size)
             partial.unlink(missing_ok=True)
@@ -130,8 +156,12 @@ def pull_layer(
             savings.add(fallbacks=1)
             log.warning("layer %s: the delta is of no use, the whole layer is pulled: %s", diff_id, error)
     savings.add(received=registry.blob(repository, descriptor, partial))
-    with store.new_layer(diff_id) as folder, _Recipe(store, folder) as recipe:
-        if unpack(partial, folder, recipe=recipe) != diff_id:
+    _unpack_whole(partial, diff_id, store)
+
+
+def _unpack_whole(partial: Path, diff_id: str, store: ContentStore) -> None:
+    with extracted(partial, diff_id, store) as made:
+        if made != diff_id:
             partial.unlink()
             raise DigestMismatchError(
                 "the unpacked layer is another than the configuration says", where=diff_id
@@ -146,12 +176,13 @@ def _by_delta(repository: str, offer: Offer, registry: Registry, store: ContentS
         raise ArtifactError("the delta is another than was offered", where=offer.manifest)
     descriptor = manifest.layers[0]
     partial = store.partial_file(descriptor.digest)
-    received = registry.blob(repository, descriptor, partial)
-    try:
-        with _applying:
-            _apply(partial, offer, store)
-    finally:
-        partial.unlink(missing_ok=True)
+    with store.claimed([descriptor.digest, offer.from_diff_id]):
+        received = registry.blob(repository, descriptor, partial)
+        try:
+            with _applying:
+                _apply(partial, offer, store)
+        finally:
+            partial.unlink(missing_ok=True)
     return received
 
 
@@ -159,54 +190,14 @@ def _apply(delta: Path, offer: Offer, store: ContentStore) -> None:
     folder, recipe = store.layer(offer.from_diff_id), store.recipe(offer.from_diff_id)
     if folder is None or recipe is None:
         raise ArtifactError("the old layer went away", where=offer.from_diff_id)
-    with delta.open("rb") as file, layer_tar(folder, recipe, store.work_dir) as old:
-        header = container.read_header(file)
-        told = (header.from_diff_id, header.to_diff_id, header.from_bytes)
-        if told != (offer.from_diff_id, offer.to_diff_id, old.size_bytes) or header.to_bytes > MAX_BYTES:
-            raise ArtifactError("the delta is for other layers than was offered", where=offer.manifest)
-        source = _Pieces(pieces(file, header, old.read))
-        with store.new_layer(offer.to_diff_id) as new, _Recipe(store, new) as writer:
-            if unpack_tar(source, new, recipe=writer, max_bytes=header.to_bytes) != offer.to_diff_id:
-                # Either the delta is wrong, or a file of the old layer was changed: not again.
-                store.forget_recipe(offer.from_diff_id)
-                raise DigestMismatchError(
-                    "what the delta made is another layer than the configuration says", where=offer.to_diff_id
-                )
-
-
-class _Recipe:
-    """The recipe of a layer that is being unpacked: there when all went well, and gone otherwise."""
-
-    def __init__(self, store: ContentStore, folder: Path) -> None:
-        self._path = store.recipe_beside(folder)
-
-    def __enter__(self) -> RecipeWriter:
-        self._file = self._path.open("wb")
-        self._writer = RecipeWriter(self._file)
-        return self._writer
-
-    def __exit__(self, *failed: object) -> None:
-        with self._file:
-            usable = self._writer.finish()
-        if not usable or failed[0] is not None:
-            self._path.unlink()
-
-
-class _Pieces:
-    """Pieces of bytes, read as a file is."""
-
-    def __init__(self, source: Iterator[bytes]) -> None:
-        self._source = source
-        self._piece = memoryview(b"")
-
-    def read(self, size: int, /) -> bytes:
-        while not self._piece:
-            piece = next(self._source, None)
-            if piece is None:
-                return b""
-            self._piece = memoryview(piece)
-        found, self._piece = self._piece[:size], self._piece[size:]
-        return bytes(found)
+    old = OldLayer(offer.from_diff_id, folder, recipe)
+    with extracted(delta, offer.to_diff_id, store, old) as made:
+        if made != offer.to_diff_id:
+            # Either the delta is wrong, or a file of the old layer was changed: not again.
+            store.forget_recipe(offer.from_diff_id)
+            raise DigestMismatchError(
+                "what the delta made is another layer than the configuration says", where=offer.to_diff_id
+            )
 
 
 def _offer(referrer: oci.Descriptor) -> Offer:

@@ -22,6 +22,12 @@ class FetchSlowError(FetchError):
     code = "fetch-slow"
 
 
+class FetchDamagedError(FetchError):
+    """A download that was gone on with has not its digest; it was deleted, and is pulled anew."""
+
+    code = "fetch-damaged"
+
+
 class FetchRefusedError(ArtifactError):
     """The registry does not have it, or does not give it to this device."""
 
@@ -41,6 +47,25 @@ class StorageError(ArtifactError):
     retriable = True
 
 
+class DiskTooSmallError(StorageError):
+    """The device's disk has no room for what is to be pulled beside what it keeps."""
+
+    code = "disk-too-small"
+
+
+class PullWaitsError(ArtifactError):
+    """Pulls may not run now; what is half here is gone on with."""
+
+    code = "pull-waits"
+    retriable = True
+
+
+class PullDeadlineError(ArtifactError):
+    """A pull took more time than one may."""
+
+    code = "pull-deadline"
+
+
 class ImageInvalidError(ArtifactError):
     """An image cannot run here: not for this platform, or not as the specification says."""
 
@@ -51,6 +76,13 @@ class LayerRefusedError(ArtifactError):
     """A layer holds what may not be unpacked."""
 
     code = "layer-refused"
+
+
+class ExtractionLostError(ArtifactError):
+    """The child that unpacks a layer died, or failed in a way that is not the layer's."""
+
+    code = "extraction-lost"
+    retriable = True
 
 
 class RecipeUnusableError(ArtifactError):

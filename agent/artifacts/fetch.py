@@ -4,6 +4,7 @@ No redirect is followed: the certificate and the request are for the hub alone. 
 broken off, what it brought is kept, and the next one, which may meet a better line, goes on from there.
 """
 
+import copy
 import hashlib
 import http.client
 import ssl
@@ -12,21 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 from agent.artifacts.errors import (
     DigestMismatchError,
+    FetchDamagedError,
     FetchError,
     FetchRefusedError,
     FetchSlowError,
-    StorageError,
 )
+from agent.artifacts.flow import Unwatched, Watch
+from agent.artifacts.room import storing
+from agent.network.line import DIRECT, Network
 from contract import oci
 from contract.digests import sha256
 
 TIMEOUT_S = 30.0
-CHUNK_BYTES = 256 * 1024
 SLOWEST_BYTES_S = 2_000
 SLOW_S = 30.0
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -48,24 +51,43 @@ class Registry(Protocol):
         Size and digest were checked when this returns; where they are wrong ``target`` is deleted.
         """
 
+    def blob_nearby(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int | None:
+        """Do as `blob` from a place nearer than the hub; none where none has it, and what came is kept."""
+
+    @property
+    def hub(self) -> "Registry":
+        """The hub alone, which has the deltas."""
+
+    def watched(self, watch: Watch) -> "Registry":
+        """Return the same registry for one pull, whose downloads ask ``watch`` as they go."""
+
 
 class HttpsRegistry:
-    """A registry at ``base_url`` (scheme, host, port)."""
+    """A registry at ``base_url`` (scheme, host, port); a mirror without TLS has no ``context``."""
 
     def __init__(
         self,
         base_url: str,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         *,
+        network: Network = DIRECT,
         timeout_s: float = TIMEOUT_S,
         slowest_bytes_s: float = SLOWEST_BYTES_S,
         slow_s: float = SLOW_S,
     ) -> None:
         """Give up a request that is silent for ``timeout_s``, or slower than that rate over ``slow_s``."""
         self._pace = (slowest_bytes_s, slow_s)
+        self._watch: Watch = Unwatched()
         self._address = urlsplit(base_url)
         self._context = context
+        self._network = network
         self._timeout_s = timeout_s
+
+    def watched(self, watch: Watch) -> Self:
+        """See `Registry`."""
+        mine = copy.copy(self)
+        mine._watch = watch
+        return mine
 
     def manifest(self, repository: str, digest: str) -> bytes:
         """GET ``/v2/{repository}/manifests/{digest}``."""
@@ -95,26 +117,35 @@ class HttpsRegistry:
                 _expect(response, {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}, path)
                 resumed = response.status == HTTPStatus.PARTIAL_CONTENT
                 start = have if resumed else 0
-                received = _receive(response, target, start, descriptor.size, _Pace(*self._pace))
-        _check(target, descriptor, resumed=have > 0)
+                pace = _Pace(*self._pace, self._watch)
+                received = _receive(response, target, start, descriptor.size, pace)
+        check_blob(target, descriptor, resumed=have > 0)
         return received
+
+    def blob_nearby(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int | None:  # noqa: ARG002
+        """Return none: this is one place."""
+        return None
+
+    @property
+    def hub(self) -> Self:
+        """See `Registry`."""
+        return self
 
     @contextmanager
     def _get(self, path: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
-        host = self._address.hostname or ""
-        connection = http.client.HTTPSConnection(
-            host, self._address.port, context=self._context, timeout=self._timeout_s
-        )
+        exchange = self._network.exchange(self._address, self._context, self._timeout_s)
         try:
-            connection.request("GET", path, headers=headers)
-            with connection.getresponse() as response:
+            exchange.connection.request(
+                "GET", exchange.prefix + path, headers={**headers, **exchange.headers}
+            )
+            with exchange.connection.getresponse() as response:
                 yield response
         except (OSError, http.client.HTTPException) as error:
             raise FetchError(
                 f"the registry broke off ({error})", where=path, fix="It is tried again."
             ) from error
         finally:
-            connection.close()
+            exchange.connection.close()
 
 
 def _expect(response: http.client.HTTPResponse, good: set[HTTPStatus], path: str) -> None:
@@ -130,9 +161,14 @@ def _expect(response: http.client.HTTPResponse, good: set[HTTPStatus], path: str
 
 
 class _Pace:
-    """Raises `FetchSlowError` where less than ``slowest_bytes_s`` came in over each ``slow_s``."""
+    """Raises `FetchSlowError` where less than ``slowest_bytes_s`` came in over each ``slow_s``.
 
-    def __init__(self, slowest_bytes_s: float, slow_s: float) -> None:
+    Waits that we ask for ourselves are not the registry's.
+    """
+
+    def __init__(self, slowest_bytes_s: float, slow_s: float, watch: Watch) -> None:
+        self._watch = watch
+        self.chunk_bytes = watch.chunk_bytes
         self._least_bytes = slowest_bytes_s * slow_s
         self._slow_s = slow_s
         self._since = time.monotonic()
@@ -140,6 +176,7 @@ class _Pace:
 
     def came(self, size_bytes: int) -> None:
         self._bytes += size_bytes
+        self._since += self._watch.came(size_bytes)
         passed_s = time.monotonic() - self._since
         if passed_s < self._slow_s:
             return
@@ -156,10 +193,10 @@ def _receive(
 ) -> int:
     """Append the body at ``offset``; never write more than the blob may have."""
     received = 0
-    with _storing(target), target.open("r+b" if target.exists() else "wb") as file:
+    with storing(target.parent), target.open("r+b" if target.exists() else "wb") as file:
         file.truncate(offset)
         file.seek(offset)
-        while chunk := _read(response):
+        while chunk := _read(response, pace.chunk_bytes):
             received += len(chunk)
             if offset + received > size_bytes:
                 raise DigestMismatchError("the registry sent more than the blob's size", where=target.name)
@@ -170,26 +207,15 @@ def _receive(
     return received
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
+def _read(response: http.client.HTTPResponse, size_bytes: int) -> bytes:
     try:
-        return response.read1(CHUNK_BYTES)  # what is there: a slow line's bytes are kept as they come
+        return response.read1(size_bytes)  # what is there: a slow line's bytes are kept as they come
     except (OSError, http.client.HTTPException) as error:
         raise FetchError(f"the registry broke off ({error})", fix="It is tried again.") from error
 
 
-@contextmanager
-def _storing(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"the disk did not take what was pulled ({error.strerror})",
-            where=str(target.parent),
-            fix="Free some space; it is tried again.",
-        ) from error
-
-
-def _check(target: Path, descriptor: oci.Descriptor, *, resumed: bool) -> None:
+def check_blob(target: Path, descriptor: oci.Descriptor, *, resumed: bool) -> None:
+    """Return if ``target`` has its digest; else delete it, and raise the error that ``resumed`` leads to."""
     with target.open("rb") as file:
         digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     if digest == descriptor.digest:
@@ -197,5 +223,5 @@ def _check(target: Path, descriptor: oci.Descriptor, *, resumed: bool) -> None:
     target.unlink()
     if resumed:
         # What was there from an earlier try may be to blame: once more, from the start.
-        raise FetchError("the download that was gone on with is damaged", fix="It is pulled anew.")
+        raise FetchDamagedError("the download that was gone on with is damaged", fix="It is pulled anew.")
     raise DigestMismatchError("the bytes pulled do not have their digest", where=descriptor.digest)

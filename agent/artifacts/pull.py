@@ -5,6 +5,7 @@ layer unpacked. What is here already is not pulled again.
 """
 
 import platform
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import msgspec
 from agent.artifacts.delta import Offer, Savings, offers_for, pull_layer
 from agent.artifacts.errors import DigestMismatchError, ImageInvalidError
 from agent.artifacts.fetch import Registry
+from agent.artifacts.room import UNPACKED_RATIO, Missing, bytes_needed
 from agent.artifacts.store import ContentStore
 from contract import oci
 from contract.desired import ImageRef
 from contract.digests import sha256
 from contract.encoding import decode
+from contract.errors import HeadlandError
 from contract.image_config import read_image_config
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
@@ -37,9 +40,16 @@ class StagedImage:
 
 
 def pull_image(
-    ref: ImageRef, registry: Registry, store: ContentStore, savings: Savings | None = None
+    ref: ImageRef,
+    registry: Registry,
+    store: ContentStore,
+    savings: Savings | None = None,
+    make_room: Callable[[], None] = lambda: None,
 ) -> StagedImage:
-    """Bring an image to this device; raises `ArtifactError`, retriable or not. ``savings`` is told of it."""
+    """Bring an image to this device; raises `ArtifactError`, retriable or not. ``savings`` is told of it.
+
+    ``make_room`` is called, at most once, where the disk has too little room for the layers to come.
+    """
     counted = savings if savings is not None else Savings()
     index_or_manifest = _document(ref, ref.digest, registry, store)
     digest = _manifest_digest(index_or_manifest)
@@ -48,17 +58,32 @@ def pull_image(
     config = _config(ref, manifest.config, registry, store)
     if len(config.rootfs.diff_ids) != len(manifest.layers):
         raise ImageInvalidError("the configuration has another number of layers", where=ref.name)
+    layers = list(zip(manifest.layers, config.rootfs.diff_ids, strict=True))
     offers: list[Offer] | None = None
-    for descriptor, diff_id in zip(manifest.layers, config.rootfs.diff_ids, strict=True):
-        with store.exclusive(descriptor.digest):
-            if store.layer(diff_id) is None:
-                if offers is None:
-                    offers = offers_for(ref.repository, digest or ref.digest, registry, store)
-                pull_layer(ref.repository, descriptor, diff_id, offers, registry, store, counted)
-    staged = staged_image(ref, store)
+    with store.claimed(digest for each, diff_id in layers for digest in (each.digest, diff_id)):
+        store.room.ensure(room_needed(layers, store), f"image {ref.name}", make_room)
+        for descriptor, diff_id in layers:
+            with store.exclusive(descriptor.digest):
+                if store.layer(diff_id) is None:
+                    if offers is None:
+                        offers = offers_for(ref.repository, digest or ref.digest, registry, store)
+                    pull_layer(ref.repository, descriptor, diff_id, offers, registry, store, counted)
+        staged = staged_image(ref, store)
     if staged is None:
         raise ImageInvalidError("the image is not whole after its pull", where=ref.name)
     return staged
+
+
+def room_needed(layers: Sequence[tuple[oci.Descriptor, str]], store: ContentStore) -> int:
+    """Return the bytes of disk that those of ``layers`` (by diff id) take that are not here."""
+    missing = []
+    for descriptor, diff_id in layers:
+        if store.layer(diff_id) is None:
+            partial = store.partial_file(descriptor.digest)
+            have = min(partial.stat().st_size, descriptor.size) if partial.exists() else 0
+            ratio = 1 if descriptor.mediaType == oci.LAYER_TAR else UNPACKED_RATIO
+            missing.append(Missing(descriptor.size, have, ratio * descriptor.size))
+    return bytes_needed(missing)
 
 
 def staged_image(ref: ImageRef, store: ContentStore) -> StagedImage | None:
@@ -82,6 +107,25 @@ def staged_image(ref: ImageRef, store: ContentStore) -> StagedImage | None:
         return None
     blobs = {ref.digest, manifest.config.digest} | ({digest} if digest else set())
     return StagedImage(config, found, frozenset(blobs))
+
+
+def digests_of(ref: ImageRef, store: ContentStore) -> set[str]:
+    """Return the layers, and the blobs that they come in, of an image, as far as it is known here."""
+    found: set[str] = set()
+    try:
+        data = store.read_blob(ref.digest)
+        digest = _manifest_digest(data) if data is not None else None
+        if digest is not None:
+            data = store.read_blob(digest)
+        if data is not None:
+            manifest = decode(data, oci.Manifest, what="image manifest")
+            found |= {manifest.config.digest, *(each.digest for each in manifest.layers)}
+            config = store.read_blob(manifest.config.digest)
+            if config is not None:
+                found |= set(read_image_config(config).rootfs.diff_ids)
+    except HeadlandError:
+        return found  # an image that cannot be read cannot run: nothing more of it is needed
+    return found
 
 
 def sweep(images: list[ImageRef], store: ContentStore) -> list[str]:
@@ -126,7 +170,8 @@ def _config(
         data = store.read_blob(descriptor.digest)
         if data is None:
             partial = store.partial_file(descriptor.digest)
-            registry.blob(ref.repository, descriptor, partial)
+            if registry.blob_nearby(ref.repository, descriptor, partial) is None:
+                registry.blob(ref.repository, descriptor, partial)
             data = partial.read_bytes()
             store.save_blob(descriptor.digest, data)
             partial.unlink()

@@ -9,31 +9,38 @@ import ctypes
 import os
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.artifacts.room import Reserve, Room
 from agent.durable import sync_folder, write_durably
 from contract.digests import hex_of
 
 UNPACKING = ".unpacking-"
+CLEAR_TRIES, CLEAR_WAIT_S = 20, 0.05
+NOTHING = Reserve()
 
 
 class ContentStore:
     """What this device holds of images."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, reserve: Reserve = NOTHING) -> None:
         self._blobs = root / "blobs" / "sha256"
         self._partial = root / "partial"
         self._layers = root / "layers"
         self._recipes = root / "recipes"
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
+        self._claims: list[str] = []
+        self._claims_lock = threading.Lock()
         for folder in (self._blobs, self._partial, self._layers, self._recipes):
             folder.mkdir(parents=True, exist_ok=True)
+        self.room = Room(root, reserve)
         for left in self._layers.glob(f"{UNPACKING}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            _clear(left)
         for left in self._recipes.glob(f"{UNPACKING}*"):
             left.unlink(missing_ok=True)
 
@@ -59,6 +66,19 @@ class ContentStore:
             lock = self._locks.setdefault(digest, threading.Lock())
         with lock:
             yield
+
+    @contextmanager
+    def claimed(self, digests: Iterable[str]) -> Iterator[None]:
+        """Let `make_room` leave these layers and partial downloads alone; claim before you look for them."""
+        names = [hex_of(digest) for digest in digests]
+        with self._claims_lock:
+            self._claims += names
+        try:
+            yield
+        finally:
+            with self._claims_lock:
+                for name in names:
+                    self._claims.remove(name)
 
     def layer(self, diff_id: str) -> Path | None:
         """Return a layer's folder, or none where it is not here."""
@@ -121,15 +141,48 @@ class ContentStore:
                     _delete(path)
         return gone
 
+    def make_room(self, digests: Iterable[str]) -> list[str]:
+        """Delete layers and partial downloads but these and claimed ones; return the names of what went.
 
-def _delete(path: Path) -> None:
+        Unlike `sweep`, while images are on their way here.
+        """
+        with self._claims_lock:
+            keep = {*self._claims, *(hex_of(digest) for digest in digests)}
+            gone = [
+                path
+                for folder in (self._partial, self._layers)
+                for path in folder.iterdir()
+                if path.name not in keep and not path.name.startswith(".")
+            ]
+            hidden = [_hide(path) for path in gone]
+            for path in gone:
+                (self._recipes / path.name).unlink(missing_ok=True)
+        for path in hidden:
+            shutil.rmtree(path, ignore_errors=True)
+        return [path.name for path in gone]
+
+
+def _hide(path: Path) -> Path:
+    """Take a folder out of sight, or delete a file: a crash must not leave half a layer under its name."""
+    hidden = path.with_name(f"{UNPACKING}{path.name}")
     if path.is_dir():
-        # Out of sight first: a crash half way must not leave half a layer under its name.
-        hidden = path.with_name(f"{UNPACKING}{path.name}")
         path.rename(hidden)
-        shutil.rmtree(hidden, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+    return hidden
+
+
+def _clear(folder: Path) -> None:
+    """Delete what an agent that was killed left; its child, killed with it, may take a moment to end."""
+    for _ in range(CLEAR_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(CLEAR_WAIT_S)
+
+
+def _delete(path: Path) -> None:
+    shutil.rmtree(_hide(path), ignore_errors=True)
 
 
 def _sync_file_system(folder: Path) -> None:

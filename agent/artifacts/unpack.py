@@ -9,7 +9,7 @@ those are absent or broken in Pythons that devices have (CVE-2025-4517).
 import hashlib
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,7 @@ EXTENSIONS = (
     tarfile.GNUTYPE_LONGLINK,
 )
 CHUNK_BYTES = 256 * 1024
+WATCH_BYTES = 1024**2
 
 
 class Source(Protocol):
@@ -47,14 +48,18 @@ def unpack(
     recipe: RecipeWriter | None = None,
     max_bytes: int = MAX_BYTES,
     max_entries: int = MAX_ENTRIES,
+    watch: Callable[[], None] = lambda: None,
 ) -> str:
     """Unpack a tar, plain or with gzip or zstd, into the empty folder ``target``; return its diff id.
 
-    Raises `LayerRefusedError`; the target then holds what was unpacked before and is to be deleted.
+    ``watch`` is called for each MiB, and may raise. Raises `LayerRefusedError`; the target then holds
+    what was unpacked before and is to be deleted.
     """
     try:
         with layer.open("rb") as raw, decompressed(raw) as plain:
-            return unpack_tar(plain, target, recipe=recipe, max_bytes=max_bytes, max_entries=max_entries)
+            return unpack_tar(
+                plain, target, recipe=recipe, max_bytes=max_bytes, max_entries=max_entries, watch=watch
+            )
     except COMPRESSION_ERRORS as error:
         raise LayerRefusedError(f"the layer is no tar ({error})") from error
 
@@ -66,9 +71,10 @@ def unpack_tar(
     recipe: RecipeWriter | None = None,
     max_bytes: int = MAX_BYTES,
     max_entries: int = MAX_ENTRIES,
+    watch: Callable[[], None] = lambda: None,
 ) -> str:
     """Unpack a plain tar as `unpack` does; ``recipe`` is told of it, and finished by the caller."""
-    stream = _Digesting(source, max_bytes, recipe)
+    stream = _Digesting(source, max_bytes, recipe, watch)
     try:
         _Unpacker(target, recipe).run(stream, max_entries)
         stream.drain()
@@ -81,7 +87,11 @@ def unpack_tar(
 class _Digesting:
     """A stream that is digested as it is read, and ends with an error beyond its bound."""
 
-    def __init__(self, source: Source, max_bytes: int, recipe: RecipeWriter | None) -> None:
+    def __init__(
+        self, source: Source, max_bytes: int, recipe: RecipeWriter | None, watch: Callable[[], None]
+    ) -> None:
+        self._watch = watch
+        self._unwatched = 0
         self._source = source
         self._left = max_bytes
         self._recipe = recipe
@@ -93,6 +103,10 @@ class _Digesting:
         self._left -= len(data)
         if self._left < 0:
             raise LayerRefusedError("the layer is larger than allowed")
+        self._unwatched += len(data)
+        if self._unwatched >= WATCH_BYTES:
+            self._unwatched = 0
+            self._watch()
         self.digest.update(data)
         if self._recipe is not None:
             self._recipe.take(data)

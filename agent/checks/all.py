@@ -7,6 +7,7 @@ from agent.checks import identity, machine, network
 from agent.checks.finding import Finding, failed, looked
 from agent.errors import NotEnrolledError
 from agent.identity import store
+from agent.network.line import Network, open_network
 from agent.reconcile.records import AgentRecords
 from agent.settings import Settings
 from contract.errors import HeadlandError
@@ -32,14 +33,18 @@ def findings(settings: Settings) -> tuple[Finding, ...]:
         fix = error.fix if isinstance(error, NotEnrolledError) else identity.ENROL_AGAIN
         return (failed("identity", error.what, fix), *(looked(name, look) for name, look in looks.items()))
     now = datetime.now(UTC)
+
+    def way() -> Network:
+        return open_network(settings.proxy)
+
     looks |= {
         "identity": lambda: identity.identity(found),
         "certificate": lambda: identity.certificate(found, now),
-        "clock": lambda: network.clock(found, now, _past(settings, found)),
-        "proxy": lambda: network.proxy(found),
-        "name": lambda: network.name(found),
-        "hub": lambda: network.hub(found),
-        "broker": lambda: network.broker(found),
+        "clock": lambda: network.clock(found, way(), now, _past(settings, found)),
+        "proxy": lambda: network.proxy(settings.proxy),
+        "name": lambda: network.name(found, settings.proxy),
+        "hub": lambda: network.hub(found, way()),
+        "broker": lambda: network.broker(found, way()),
     }
     return tuple(looked(name, look) for name, look in looks.items())
 

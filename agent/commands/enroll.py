@@ -5,6 +5,7 @@ from pathlib import Path
 
 from agent.commands.command import Command, show
 from agent.identity.enrol import enrol, read_invitation
+from agent.network.line import open_network
 from agent.settings import Settings
 
 
@@ -13,7 +14,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    facts = enrol(read_invitation(arguments.invitation), settings.identity_dir).facts
+    network = open_network(settings.proxy)
+    facts = enrol(read_invitation(arguments.invitation), settings.identity_dir, network).facts
     show(
         arguments,
         {"device": facts.device, "workspace": facts.workspace, "hub": facts.hub},

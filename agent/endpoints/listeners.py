@@ -33,6 +33,11 @@ class Listeners:
         self._folder = folder
         self._sockets: dict[str, tuple[str, socket.socket]] = {}
 
+    @property
+    def folder(self) -> Path:
+        """Where the sockets are."""
+        return self._folder
+
     def path(self, module: str) -> Path:
         """Where clients of ``module`` connect."""
         return self._folder / f"{module}.sock"

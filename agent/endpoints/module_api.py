@@ -11,8 +11,16 @@ from pathlib import Path
 
 from agent.endpoints.listeners import bind
 from agent.endpoints.unix_server import UnixHandler, UnixServer
-from agent.outbox.port import Outbox, OutboxError
-from contract.agent_api import READY_PATH, TELEMETRY_PATH, Handover, HandoverAnswer
+from agent.outbox.port import Outbox, OutboxError, OutboxFullError
+from contract.agent_api import (
+    DEFER_PATH,
+    READY_PATH,
+    TELEMETRY_PATH,
+    Deferral,
+    DeferralAnswer,
+    Handover,
+    HandoverAnswer,
+)
 from contract.encoding import decode, encode
 from contract.errors import ContractError
 from contract.ids import InvalidNameError, check_stream
@@ -22,6 +30,7 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_SAMPLE_BYTES = 256 * 1024
 MAX_SAMPLES = 10_000
 MAX_PRODUCER_CHARS = 64
+MAX_DEFERRAL_S = 31 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,7 @@ class Hooks:
 
     outbox: Outbox
     ready: Callable[[str], None]
+    defer: Callable[[str, float], float]
     stored: Callable[[], None]
 
 
@@ -64,14 +74,24 @@ class _Handler(UnixHandler):
             if self.path == READY_PATH:
                 self.server.hooks.ready(self.server.container_id)
                 self._answer(HTTPStatus.OK, b"{}")
+            elif self.path == DEFER_PATH:
+                self._take_deferral(decode(body, Deferral, what="deferral"))
             elif self.path.startswith(TELEMETRY_PATH):
                 self._take_telemetry(check_stream(self.path.removeprefix(TELEMETRY_PATH)), body)
             else:
                 self._problem(HTTPStatus.NOT_FOUND, "not-found", "no such path", retriable=False)
         except (ContractError, InvalidNameError) as error:
             self._refuse(HTTPStatus.BAD_REQUEST, error)
+        except OutboxFullError as error:
+            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, error)
         except OutboxError as error:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, error)
+
+    def _take_deferral(self, asked: Deferral) -> None:
+        if not 0 <= asked.seconds <= MAX_DEFERRAL_S:
+            raise ContractError(f"a deferral is 0 to {MAX_DEFERRAL_S} seconds", where="deferral")
+        granted = self.server.hooks.defer(self.server.container_id, asked.seconds)
+        self._answer(HTTPStatus.OK, encode(DeferralAnswer(seconds=granted)))
 
     def _take_telemetry(self, stream: str, body: bytes) -> None:
         handover = decode(body, Handover, what="hand-over")

@@ -14,6 +14,7 @@ import msgspec
 
 from agent.errors import EnrolmentError, HubUnreachableError
 from agent.identity import store
+from agent.network.line import DIRECT, Network
 from contract.encoding import decode, encode
 from contract.enrolment import CA_PATH, ENROL_PATH, EnrolAnswer, EnrolRequest, Invitation
 from contract.errors import Problem
@@ -31,7 +32,7 @@ def read_invitation(path: Path) -> Invitation:
         ) from error
 
 
-def enrol(invitation: Invitation, folder: Path) -> store.Identity:
+def enrol(invitation: Invitation, folder: Path, network: Network = DIRECT) -> store.Identity:
     """Get this device its identity and keep it in ``folder``; the key never leaves the device."""
     if (folder / "device.json").exists():
         raise EnrolmentError(
@@ -39,9 +40,9 @@ def enrol(invitation: Invitation, folder: Path) -> store.Identity:
             where=str(folder),
             fix="Remove that folder first if it shall become another device.",
         )
-    ca_pem = _fetch_ca(invitation)
+    ca_pem = _fetch_ca(invitation, network)
     key_pem, csr_pem = _make_key_and_request()
-    answer = _request_certificate(invitation, ca_pem, csr_pem)
+    answer = _request_certificate(invitation, ca_pem, csr_pem, network)
     facts = store.DeviceFacts(
         device=answer.device,
         workspace=answer.workspace,
@@ -69,11 +70,11 @@ def _make_key_and_request() -> tuple[bytes, str]:
     return key_pem, request.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _fetch_ca(invitation: Invitation) -> str:
+def _fetch_ca(invitation: Invitation, network: Network) -> str:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # believed only by its fingerprint, below
-    status, body = _call(invitation.hub, context, "GET", CA_PATH, None)
+    status, body = _call(invitation.hub, network, context, "GET", CA_PATH, None)
     if status != http.client.OK:
         raise EnrolmentError(f"the hub answered {status} for its CA certificate", where=invitation.hub)
     try:
@@ -89,10 +90,11 @@ def _fetch_ca(invitation: Invitation) -> str:
     return body.decode("ascii")
 
 
-def _request_certificate(invitation: Invitation, ca_pem: str, csr_pem: str) -> EnrolAnswer:
+def _request_certificate(invitation: Invitation, ca_pem: str, csr_pem: str, network: Network) -> EnrolAnswer:
     context = ssl.create_default_context(cadata=ca_pem)
+    network.trust(context, urlsplit(invitation.hub).hostname or "")
     body = encode(EnrolRequest(token=invitation.token, csr_pem=csr_pem))
-    status, answer = _call(invitation.hub, context, "POST", ENROL_PATH, body)
+    status, answer = _call(invitation.hub, network, context, "POST", ENROL_PATH, body)
     if status == http.client.OK:
         return decode(answer, EnrolAnswer, what="enrolment answer")
     try:
@@ -102,13 +104,13 @@ def _request_certificate(invitation: Invitation, ca_pem: str, csr_pem: str) -> E
     raise EnrolmentError(f"{problem.detail} [{problem.code}]", where=invitation.hub, fix=problem.fix)
 
 
-def _call(hub: str, context: ssl.SSLContext, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+def _call(
+    hub: str, network: Network, context: ssl.SSLContext, method: str, path: str, body: bytes | None
+) -> tuple[int, bytes]:
     address = urlsplit(hub)
     if address.scheme != "https" or not address.hostname:
         raise EnrolmentError("the hub's address is not an https URL", where="invitation field hub")
-    connection = http.client.HTTPSConnection(
-        address.hostname, address.port, context=context, timeout=TIMEOUT_S
-    )
+    connection = network.exchange(address, context, TIMEOUT_S).connection
     try:
         connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
         response = connection.getresponse()

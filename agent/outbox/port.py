@@ -1,11 +1,14 @@
 """The port `Outbox`."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from contract.errors import HeadlandError
 from contract.messages import Batch, OutboxReport
+
+# Half of what the broker takes: a message that it refuses would come back for ever.
+MAX_BATCH_BYTES: Final = 512 * 1024
 
 
 class OutboxError(HeadlandError):
@@ -13,6 +16,12 @@ class OutboxError(HeadlandError):
 
     code = "outbox-failed"
     retriable = True
+
+
+class OutboxFullError(OutboxError):
+    """A stream that would rather be refused than lose samples found no room; nothing was stored."""
+
+    code = "outbox-full"
 
 
 class Outbox(Protocol):
@@ -30,17 +39,22 @@ class Outbox(Protocol):
         sampled_at_us: tuple[int, ...],
         bodies: tuple[msgspec.Raw, ...],
     ) -> int:
-        """Store a hand-over durably; return how many samples were new to the outbox.
+        """Store a hand-over durably; return how many samples the outbox took in.
 
-        The same ``(producer, number)`` again, or a lower number, stores nothing and returns 0.
-        Raises `OutboxError` where nothing could be stored; then nothing was.
+        The same ``(producer, number)`` again, or a lower number, stores nothing and returns 0. What
+        a full outbox drops, by the streams' policies, is counted before this returns. Raises
+        `OutboxFullError` where the stream's policy is to refuse, and `OutboxError` where nothing
+        could be stored; then nothing was.
         """
 
     def streams(self) -> tuple[str, ...]:
         """Streams that ever had a sample."""
 
-    def batch(self, stream: str, after: int, most: int) -> Batch | None:
-        """Return up to ``most`` samples beyond sequence ``after``, or none if there are none."""
+    def batch(self, stream: str, after: int, most: int, most_bytes: int = MAX_BATCH_BYTES) -> Batch | None:
+        """Return the next samples beyond sequence ``after``, or none if there are none.
+
+        At most ``most``, and no more than one where their bodies are above ``most_bytes``.
+        """
 
     def mark(self, stream: str) -> int:
         """Return the highest sequence that the hub is known to have stored (0: none)."""
@@ -51,6 +65,9 @@ class Outbox(Protocol):
         A mark beyond what was ever stored says that an older copy of this outbox came back: nothing
         is forgotten, a new epoch begins, and the mark in force is 0.
         """
+
+    def expire(self) -> None:
+        """Drop what is older than its stream's time to live, counted."""
 
     def report(self) -> OutboxReport:
         """Return how much waits, and how much was dropped."""

@@ -1,17 +1,28 @@
 """Drains the outbox: go-back-N with the hub's acknowledgements as the only receipt.
 
-For each stream a cursor runs ahead of the acknowledged mark by at most `WINDOW_BATCHES`. An
+For each stream a cursor runs ahead of the acknowledged mark. An
 acknowledgement that tells of a gap, or none in time, sets the cursor back to the mark: the hub
 stores by sequence, so what goes twice is stored once.
+
+All streams together have at most `WINDOW_BATCHES` on their way: what was sent can no longer be overtaken, and
+only what is not yet sent goes by priority (`agent.outbox.schedule`). A stream that was not acknowledged in
+time is stalled until it is: it sends one batch at a time, which is not counted, so that it holds up no other.
 """
 
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from agent.outbox.port import Outbox, OutboxError
+import msgspec
+
+from agent.outbox.policy import Policies
+from agent.outbox.port import MAX_BATCH_BYTES, Outbox, OutboxError
+from agent.outbox.schedule import TokenBucket, Turns
 from agent.transport.port import Transport
+from contract.batches import ZSTD
 from contract.messages import Ack
 
 log = logging.getLogger(__name__)
@@ -19,35 +30,74 @@ log = logging.getLogger(__name__)
 WINDOW_BATCHES = 8
 # Every batch in flight behind a lost one tells of the same gap: one of them is enough.
 SAME_GAP_S = 1.0
+LOOK_AGAIN_S = 1.0
+EXPIRE_EVERY_S = 60.0
+# With a limit, a message holds at most what goes in so many seconds: a turn then does not last for minutes.
+TURN_S = 2.0
+MIN_TURN_BYTES = 4096
 
 
 @dataclass
 class Cursor:
-    """How far a stream was sent (``sent``) and stored (``mark``), and when it last moved."""
+    """How far a stream was sent (``sent``) and stored (``mark``), and when it last moved.
+
+    ``in_flight`` has the last sequence of each batch on its way.
+    """
 
     mark: int
     sent: int
     moved_at: float
-    in_flight: int = 0
+    in_flight: deque[int] = field(default_factory=deque)
     gap_at: float = float("-inf")
+    stalled: bool = False
 
     def rewind(self, mark: int, now: float) -> None:
         """Start again behind ``mark``."""
         self.mark = self.sent = mark
-        self.in_flight = 0
+        self.in_flight.clear()
         self.moved_at = now
+
+    def advance(self, mark: int, now: float) -> None:
+        """Everything up to ``mark`` is stored."""
+        self.mark = mark
+        self.sent = max(self.sent, mark)
+        self.moved_at = now
+        self.stalled = False
+        while self.in_flight and self.in_flight[0] <= mark:
+            self.in_flight.popleft()
 
 
 class Sender:
-    """A thread that sends while there is something to send and a connection."""
+    """A thread that sends while there is something to send and a connection.
+
+    ``max_bytes_per_s`` bounds the bytes of batches, as their messages hold them (0: no bound).
+    """
 
     def __init__(
-        self, outbox: Outbox, transport: Transport, *, batch_samples: int, resend_after_s: float
+        self,
+        outbox: Outbox,
+        transport: Transport,
+        *,
+        batch_samples: int,
+        resend_after_s: float,
+        policies: Policies | None = None,
+        max_bytes_per_s: int = 0,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
         self._transport = transport
         self._batch_samples = batch_samples
         self._resend_after_s = resend_after_s
+        self._policies = policies or Policies()
+        self._now = monotonic
+        self._turns = Turns()
+        self._bucket = TokenBucket(max_bytes_per_s, monotonic()) if max_bytes_per_s else None
+        self._batch_bytes = MAX_BATCH_BYTES
+        if max_bytes_per_s:
+            self._batch_bytes = min(MAX_BATCH_BYTES, max(MIN_TURN_BYTES, int(TURN_S * max_bytes_per_s)))
+        # Told by each acknowledgement anew: after a connect, or silence, it may be an older hub.
+        self._compress = False
+        self._expired_at = float("-inf")
         self._cursors: dict[str, Cursor] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -71,13 +121,16 @@ class Sender:
     def connected(self) -> None:
         """A new connection: whatever was in flight may be lost, so start behind the marks."""
         with self._lock:
-            now = time.monotonic()
+            self._compress = False
+            now = self._now()
             for cursor in self._cursors.values():
                 cursor.rewind(cursor.mark, now)
+                cursor.stalled = False
         self._wake.set()
 
     def acknowledged(self, ack: Ack) -> None:
         """The hub stored up to a mark; one of another epoch is not about these samples."""
+        self._compress = not isinstance(ack.encodings, msgspec.UnsetType) and ZSTD in ack.encodings
         if ack.epoch != self._outbox.epoch:
             return
         accepted = self._outbox.acknowledge(ack.stream, ack.mark)
@@ -88,14 +141,9 @@ class Sender:
                 self._wake.set()
                 return
             cursor = self._cursor(ack.stream)
-            now = time.monotonic()
+            now = self._now()
             if ack.mark > cursor.mark:
-                cursor.mark = ack.mark
-                cursor.moved_at = now
-                cursor.in_flight = max(0, cursor.in_flight - 1)
-                cursor.sent = max(cursor.sent, ack.mark)
-                if cursor.sent == ack.mark:
-                    cursor.in_flight = 0
+                cursor.advance(ack.mark, now)
             if ack.gap and (ack.mark != cursor.mark or now - cursor.gap_at > SAME_GAP_S):
                 # Its mark may even be below ours: a hub restored from a backup.
                 cursor.rewind(ack.mark, now)
@@ -105,33 +153,72 @@ class Sender:
     def _cursor(self, stream: str) -> Cursor:
         if stream not in self._cursors:
             mark = self._outbox.mark(stream)
-            self._cursors[stream] = Cursor(mark, mark, time.monotonic())
+            self._cursors[stream] = Cursor(mark, mark, self._now())
         return self._cursors[stream]
 
     def _run(self) -> None:
+        wait_s = LOOK_AGAIN_S
         while not self._stopping:
-            self._wake.wait(timeout=1.0)
+            self._wake.wait(timeout=wait_s)
             self._wake.clear()
-            if self._stopping or not self._transport.is_connected():
-                continue
+            wait_s = LOOK_AGAIN_S
+            if self._stopping:
+                return
             try:
-                for stream in self._outbox.streams():
-                    self._send(stream)
+                self._expire()
+                if self._transport.is_connected():
+                    wait_s = self.send_some()
             except OutboxError as error:
                 log.warning("nothing can be sent for now: %s", error)
 
-    def _send(self, stream: str) -> None:
+    def _expire(self) -> None:
+        now = self._now()
+        if now - self._expired_at >= EXPIRE_EVERY_S:
+            self._expired_at = now
+            self._outbox.expire()
+
+    def send_some(self) -> float:
+        """Send what may go now, each batch in its stream's turn; return after how long to look again."""
+        if self._bucket and (wait_s := self._bucket.wait_s(self._now())):
+            return min(wait_s, LOOK_AGAIN_S)
+        waiting = {stream: self._policies.of(stream).priority for stream in self._outbox.streams()}
         with self._lock:
-            cursor = self._cursor(stream)
-            now = time.monotonic()
-            if cursor.in_flight and now - cursor.moved_at > self._resend_after_s:
-                cursor.rewind(cursor.mark, now)
-            while cursor.in_flight < WINDOW_BATCHES:
-                batch = self._outbox.batch(stream, cursor.sent, self._batch_samples)
-                if batch is None:
-                    return
-                if cursor.in_flight == 0:
-                    cursor.moved_at = now
-                self._transport.send_batch(stream, batch)
-                cursor.sent = batch.last
-                cursor.in_flight += 1
+            for stream in waiting:
+                cursor, now = self._cursor(stream), self._now()
+                if cursor.in_flight and now - cursor.moved_at > self._resend_after_s:
+                    cursor.rewind(cursor.mark, now)
+                    cursor.stalled = True
+                    self._compress = False
+        while waiting and not self._stopping:
+            if self._bucket and (wait_s := self._bucket.wait_s(self._now())):
+                return min(wait_s, LOOK_AGAIN_S)
+            stream = self._turns.choose(waiting)
+            with self._lock:
+                sent_bytes = self._send_next(stream)
+            if sent_bytes is None:
+                del waiting[stream]
+                continue
+            self._turns.charge(stream, waiting[stream], sent_bytes)
+            if self._bucket:
+                self._bucket.take(sent_bytes)
+        return LOOK_AGAIN_S
+
+    def _send_next(self, stream: str) -> int | None:
+        """Send a stream's next batch and return its bytes, or none where it has none or must wait."""
+        cursor = self._cursor(stream)
+        if cursor.stalled:
+            full = bool(cursor.in_flight)
+        else:
+            moving = (each for each in self._cursors.values() if not each.stalled)
+            full = sum(len(each.in_flight) for each in moving) >= WINDOW_BATCHES
+        if full:
+            return None
+        batch = self._outbox.batch(stream, cursor.sent, self._batch_samples, self._batch_bytes)
+        if batch is None:
+            return None
+        if not cursor.in_flight:
+            cursor.moved_at = self._now()
+        sent_bytes = self._transport.send_batch(stream, batch, compress=self._compress)
+        cursor.sent = batch.last
+        cursor.in_flight.append(batch.last)
+        return sent_bytes

@@ -1,28 +1,29 @@
 """The outbox in SQLite: WAL and ``synchronous=FULL``, each commit synced.
 
-Bounded in bytes, a row's own cost included; beyond the bound the oldest samples go first, counted. A small
+Bounded in bytes, a row's own cost included; beyond it `agent.outbox.policy` says what goes, counted. A small
 ``wal_autocheckpoint`` keeps the log short, and ``max_page_count`` keeps the file under the bound
 so that a full disk cannot dead-lock the database.
 """
 
 import sqlite3
 import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from agent.outbox.port import OutboxError
-from contract.messages import Batch, OutboxReport
+from agent.outbox import room
+from agent.outbox.policy import Policies
+from agent.outbox.port import MAX_BATCH_BYTES, OutboxError, OutboxFullError
+from agent.outbox.room import INCOMING, REASONS, REFUSED, ROW_BYTES, count_drops, expire, forget, make_room
+from contract.messages import Batch, OutboxReport, StreamDrops
 
 PAGE_BYTES = 4096
-ROW_BYTES = 64
-DROPPED_AT_ONCE = 500
+REPORTED_STREAMS = 32
 KEPT_PRODUCERS = 256
-# Half of what the broker takes: a message that it refuses would come back for ever.
-MAX_BATCH_BYTES = 512 * 1024
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL,
     pending INTEGER NOT NULL, pending_bytes INTEGER NOT NULL, dropped INTEGER NOT NULL);
@@ -34,18 +35,33 @@ CREATE TABLE IF NOT EXISTS producers (producer TEXT PRIMARY KEY, number INTEGER 
 """
 
 
+class _Refused(Exception):
+    """A stream that refuses has no room."""
+
+
 class SqliteOutbox:
     """`Outbox` in one file."""
 
-    def __init__(self, path: Path, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int,
+        policies: Policies | None = None,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
         self._max_bytes = max_bytes
+        self._policies = policies or Policies()
+        self._now_us = now_us
+        self._refused: dict[str, int] = {}
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             self._db.executescript(
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=64;"
                 # Bodies, their rows and indexes: three times the bound is never reached.
-                f"PRAGMA max_page_count={max(256, 3 * max_bytes // PAGE_BYTES)};" + SCHEMA
+                f"PRAGMA max_page_count={max(256, 3 * max_bytes // PAGE_BYTES)};" + SCHEMA + room.SCHEMA
+                # A file of an earlier release gets the tables that it lacks, and keeps the others.
             )
             self._db.execute("INSERT OR IGNORE INTO outbox VALUES (1, ?, 0, 0, 0)", (uuid.uuid4().hex,))
             self._epoch: str = self._db.execute("SELECT epoch FROM outbox").fetchone()[0]
@@ -70,38 +86,27 @@ class SqliteOutbox:
         """Store a hand-over in one transaction, synced before this returns."""
         if len(sampled_at_us) != len(bodies):
             raise ValueError("one time for each body")
-        with self._transaction() as db:
-            known = db.execute("SELECT number FROM producers WHERE producer = ?", (producer,)).fetchone()
-            if known is not None and number <= known[0]:
-                return 0
-            self._remember(db, producer, number)
-            row = db.execute("SELECT last FROM streams WHERE stream = ?", (stream,)).fetchone()
-            last: int = row[0] if row else 0
-            db.executemany(
-                "INSERT INTO samples VALUES (?, ?, ?, ?)",
-                (
-                    (stream, last + position, at_us, bytes(body))
-                    for position, (at_us, body) in enumerate(zip(sampled_at_us, bodies, strict=True), start=1)
-                ),
-            )
-            db.execute(
-                "INSERT INTO streams VALUES (?, ?, 0)"
-                " ON CONFLICT (stream) DO UPDATE SET last = excluded.last",
-                (stream, last + len(bodies)),
-            )
-            db.execute(
-                "UPDATE outbox SET pending = pending + ?, pending_bytes = pending_bytes + ?",
-                (len(bodies), sum(len(bytes(body)) + ROW_BYTES for body in bodies)),
-            )
-            self._drop_oldest(db)
-        return len(bodies)
+        try:
+            with self._transaction() as db:
+                known = db.execute("SELECT number FROM producers WHERE producer = ?", (producer,)).fetchone()
+                if known is not None and number <= known[0]:
+                    return 0
+                self._remember(db, producer, number)
+                return self._store(db, stream, sampled_at_us, bodies)
+        except _Refused:
+            self._count_refused(stream, producer, number, len(bodies))
+            raise OutboxFullError(
+                "the outbox is full, and this stream does not give up what it holds",
+                where=stream,
+                fix="Hand the same samples over again later.",
+            ) from None
 
     def streams(self) -> tuple[str, ...]:
         """Streams in order of their names."""
         with self._reading() as db:
             return tuple(row[0] for row in db.execute("SELECT stream FROM streams ORDER BY stream"))
 
-    def batch(self, stream: str, after: int, most: int) -> Batch | None:
+    def batch(self, stream: str, after: int, most: int, most_bytes: int = MAX_BATCH_BYTES) -> Batch | None:
         """Return the next run of consecutive samples."""
         with self._reading() as db:
             rows = db.execute(
@@ -111,7 +116,7 @@ class SqliteOutbox:
         if not rows:
             return None
         first = rows[0][0]
-        run = _run_from(first, rows)
+        run = _run_from(first, rows, most_bytes)
         return Batch(
             epoch=self._epoch,
             after=after,
@@ -136,7 +141,7 @@ class SqliteOutbox:
                 db.execute("UPDATE outbox SET epoch = ?", (self._epoch,))
                 db.execute("UPDATE streams SET mark = 0")
                 return 0
-            self._forget(db, stream, mark)
+            forget(db, stream, 0, mark)
             db.execute("UPDATE streams SET mark = max(mark, ?) WHERE stream = ?", (mark, stream))
             return max(mark, int(row[1]))
 
@@ -144,49 +149,89 @@ class SqliteOutbox:
         """Return the counters, which are kept in the same transactions as the samples."""
         with self._reading() as db:
             pending, dropped = db.execute("SELECT pending, dropped FROM outbox").fetchone()
-        return OutboxReport(pending=pending, dropped=dropped)
+            rows = db.execute(
+                "SELECT stream, reason, samples FROM drops WHERE stream IN (SELECT stream FROM drops"
+                " GROUP BY stream ORDER BY SUM(samples) DESC, stream LIMIT ?) ORDER BY stream",
+                (REPORTED_STREAMS,),
+            ).fetchall()
+        counts: dict[str, dict[str, int]] = {}
+        for stream, reason, samples in rows:
+            if reason in REASONS:
+                counts.setdefault(stream, {})[reason] = samples
+        drops = tuple(StreamDrops(stream=stream, **reasons) for stream, reasons in counts.items())
+        return OutboxReport(pending=pending, dropped=dropped, streams=drops or msgspec.UNSET)
+
+    def expire(self) -> None:
+        """Drop what has expired, some at a time: the log of a large transaction would be as large."""
+        if all(not policy.ttl_s for policy in (self._policies.default, *self._policies.streams.values())):
+            return
+        more = True
+        while more:
+            with self._transaction() as db:
+                more = expire(db, self._policies, self._now_us())
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
 
-    def _drop_oldest(self, db: sqlite3.Connection) -> None:
-        over: int = db.execute("SELECT pending_bytes FROM outbox").fetchone()[0] - self._max_bytes
-        while over > 0:
-            # The stream whose head is oldest gives first.
-            heads = [
-                head
-                for (stream,) in db.execute("SELECT stream FROM streams").fetchall()
-                for head in db.execute(
-                    "SELECT at_us, stream FROM samples WHERE stream = ? ORDER BY seq LIMIT 1", (stream,)
-                )
-            ]
-            if not heads:
-                return
-            _, stream = min(heads)
-            upto, freed = 0, 0
-            for seq, size in db.execute(
-                "SELECT seq, LENGTH(body) FROM samples WHERE stream = ? ORDER BY seq LIMIT ?",
-                (stream, DROPPED_AT_ONCE),
-            ):
-                upto, freed = seq, freed + size + ROW_BYTES
-                if freed >= over:
-                    break
-            gone, size = self._forget(db, stream, upto)
-            db.execute("UPDATE outbox SET dropped = dropped + ?", (gone,))
-            over -= size
+    def _store(
+        self,
+        db: sqlite3.Connection,
+        stream: str,
+        sampled_at_us: tuple[int, ...],
+        bodies: tuple[msgspec.Raw, ...],
+    ) -> int:
+        """Store what the stream's policy lets in; return how many samples that is.
 
-    def _forget(self, db: sqlite3.Connection, stream: str, upto: int) -> tuple[int, int]:
-        count, size = db.execute(
-            "SELECT COUNT(*), COALESCE(SUM(LENGTH(body) + ?), 0) FROM samples WHERE stream = ? AND seq <= ?",
-            (ROW_BYTES, stream, upto),
-        ).fetchone()
-        db.execute("DELETE FROM samples WHERE stream = ? AND seq <= ?", (stream, upto))
+        Raises `_Refused`, which undoes the transaction.
+        """
+        row = db.execute("SELECT last FROM streams WHERE stream = ?", (stream,)).fetchone()
+        last: int = row[0] if row else 0
         db.execute(
-            "UPDATE outbox SET pending = pending - ?, pending_bytes = pending_bytes - ?", (count, size)
+            "INSERT INTO streams VALUES (?, ?, 0) ON CONFLICT (stream) DO UPDATE SET last = excluded.last",
+            (stream, last + len(bodies)),
         )
-        return count, size
+        sizes = [len(bytes(body)) + ROW_BYTES for body in bodies]
+        kept = len(bodies)
+        if self._policies.of(stream).on_full != "oldest":
+            # What is stored stays, so room is made before anything more is; else after, also from these.
+            missing = self._make_room(db, stream, sum(sizes))
+            if missing > 0 and self._policies.of(stream).on_full == "refuse":
+                raise _Refused
+            while missing > 0 and kept:
+                kept -= 1
+                missing -= sizes[kept]
+        db.executemany(
+            "INSERT INTO samples VALUES (?, ?, ?, ?)",
+            (
+                (stream, last + position, sampled_at_us[position - 1], bytes(bodies[position - 1]))
+                for position in range(1, kept + 1)
+            ),
+        )
+        db.execute(
+            "UPDATE outbox SET pending = pending + ?, pending_bytes = pending_bytes + ?",
+            (kept, sum(sizes[:kept])),
+        )
+        if kept < len(bodies):
+            count_drops(db, stream, INCOMING, len(bodies) - kept)
+        self._make_room(db, stream, 0)
+        return kept
+
+    def _make_room(self, db: sqlite3.Connection, stream: str, incoming_bytes: int) -> int:
+        (pending_bytes,) = db.execute("SELECT pending_bytes FROM outbox").fetchone()
+        over = pending_bytes + incoming_bytes - self._max_bytes
+        return make_room(db, over, stream, self._policies, self._now_us())
+
+    def _count_refused(self, stream: str, producer: str, number: int, samples: int) -> None:
+        """Count a refused hand-over once, however often it comes again."""
+        if self._refused.get(producer) == number:
+            return
+        with self._transaction() as db:
+            count_drops(db, stream, REFUSED, samples)
+        if len(self._refused) >= KEPT_PRODUCERS:
+            self._refused.clear()
+        self._refused[producer] = number
 
     def _remember(self, db: sqlite3.Connection, producer: str, number: int) -> None:
         db.execute(
@@ -223,13 +268,15 @@ class SqliteOutbox:
                 ) from error
 
 
-def _run_from(first: int, rows: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+def _run_from(
+    first: int, rows: list[tuple[int, int, bytes]], most_bytes: int
+) -> list[tuple[int, int, bytes]]:
     """Return the rows that follow each other without a hole and fit into one message."""
     run: list[tuple[int, int, bytes]] = []
     size = 0
     for position, row in enumerate(rows):
         size += len(row[2])
-        if row[0] != first + position or (run and size > MAX_BATCH_BYTES):
+        if row[0] != first + position or (run and size > most_bytes):
             break
         run.append(row)
     return run

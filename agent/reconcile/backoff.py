@@ -23,6 +23,12 @@ class Backoff:
             self._waits[name] = (self._monotonic() + wait_s, wait_s)
         return wait_s
 
+    def hold(self, name: str, wait_s: float) -> None:
+        """Wait so long from now on, and as long as ever after the next failure: nothing went wrong."""
+        with self._lock:
+            _, before = self._waits.get(name, (0.0, FIRST_S / 2))
+            self._waits[name] = (self._monotonic() + wait_s, before)
+
     def healthy(self, name: str) -> None:
         """Forget what went wrong."""
         with self._lock:
@@ -33,3 +39,8 @@ class Backoff:
         with self._lock:
             now = self._monotonic()
             return frozenset(name for name, (not_before, _) in self._waits.items() if not_before > now)
+
+    def longest(self) -> frozenset[str]:
+        """Return the names that wait as long as any has to, each time."""
+        with self._lock:
+            return frozenset(name for name, (_, wait_s) in self._waits.items() if wait_s >= LONGEST_S)

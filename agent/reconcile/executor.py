@@ -4,31 +4,32 @@ import logging
 import signal
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import assert_never
 
-from agent.artifacts.fetch import Registry
+from msgspec import UNSET
+
 from agent.artifacts.pull import StagedImage
-from agent.artifacts.store import ContentStore
-from agent.drivers.port import ContainerSpec, ContainerStatus, Driver, Mount
-from agent.endpoints.listeners import Listeners
-from agent.endpoints.module_api import Hooks, ModuleApi
+from agent.drivers.port import ContainerSpec, Mount
+from agent.endpoints.module_api import Hooks
 from agent.reconcile.backoff import Backoff
+from agent.reconcile.device import Device
 from agent.reconcile.pulls import Pulls
-from agent.reconcile.records import AgentRecords, ContainerRecords, Record
+from agent.reconcile.records import Record
+from agent.reconcile.remembering import remembering
 from agent.reconcile.state import (
     Commit,
-    ContainerSeen,
+    Condemn,
     Context,
     Drain,
     Fail,
     Failure,
+    Finish,
     Forget,
     Kill,
     Memory,
     Observed,
-    Phase,
     Publish,
     Pull,
     Remove,
@@ -36,6 +37,7 @@ from agent.reconcile.state import (
     Step,
     spec_digest,
 )
+from agent.reconcile.watch import CONDEMNED, Watch
 from contract.agent_api import CONTAINER_ENV, IMAGE_ENV, MODULE_ENV, SOCKET_ENV
 from contract.desired import Desired, Module
 from contract.errors import HeadlandError
@@ -44,21 +46,8 @@ from contract.messages import PullReport
 log = logging.getLogger(__name__)
 
 RUN_TARGET = "/run/headland"
-HEALTHY_AFTER_S = 60.0
 MAX_FAILED_STARTS = 3
 LAST_WORDS_BYTES = 4096
-
-
-@dataclass(frozen=True)
-class Device:
-    """The adapters that the executor works with."""
-
-    driver: Driver
-    store: ContentStore
-    registry: Registry
-    listeners: Listeners
-    containers: ContainerRecords
-    records: AgentRecords
 
 
 class Executor:
@@ -68,43 +57,46 @@ class Executor:
     """
 
     def __init__(
-        self, device: Device, hooks: Hooks, *, monotonic: Callable[[], float], wake: Callable[[], None]
+        self,
+        device: Device,
+        hooks: Hooks,
+        *,
+        monotonic: Callable[[], float],
+        wake: Callable[[], None],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._device = device
-        self._hooks = replace(hooks, ready=self._on_ready)
-        self._monotonic = monotonic
-        self._wake = wake
-        self._apis: dict[str, ModuleApi] = {}
-        self._since: dict[tuple[str, Phase], float] = {}
-        self._serving: set[str] = set()
         self._failed_starts: dict[str, int] = {}
         self._backoff = Backoff(monotonic)
+        self._watch = Watch(device, hooks, self._backoff, monotonic=monotonic, wake=wake, clock=clock)
         self.crashes: Counter[str] = Counter()
-        self._pulls = Pulls(device.registry, device.store, self._backoff, wake)
+        self._pulls = Pulls(device.registry, device.store, self._backoff, wake, device.flow, device.savings)
         self.memory = device.records.load_memory()
 
     def close(self) -> None:
         """Let go of everything; containers run on."""
+        self._watch.close()
         self._pulls.close()
-        for api in self._apis.values():
-            api.close()
         self._device.listeners.close()
 
     def observe(self, desired: Desired | None) -> Observed:
         """Return what is on the device now, and serve each living container's agent socket."""
-        statuses = {status.id: status for status in self._device.driver.observe()}
-        seen = [self._seen(record, statuses.get(record.id)) for record in self._device.containers.all()]
-        self._serving = {container.module.name for container in seen if container.phase == "ready"}
-        for container in seen:
-            if container.phase in {"starting", "ready", "draining"}:
-                self._serve_api(container.id)
+        seen = self._watch.containers(desired, self.memory)
         modules = [*self.memory.committed.values(), *(desired.modules if desired else ())]
+        self._pulls.keep([*modules, *(container.module for container in seen)])
         staged = {m.image.digest for m in modules if self._pulls.staged(m) is not None}
-        return Observed(tuple(seen), frozenset(staged))
+        return Observed(seen, frozenset(staged))
 
     def context(self) -> Context:
         """Return what is in flight."""
-        return Context(pulling=self._pulls.in_flight(), backing_off=self._backoff.waiting())
+        return Context(
+            pulling=self._pulls.in_flight(),
+            backing_off=self._backoff.waiting(),
+            broken=self._backoff.longest(),
+            unhealthy=self._watch.unhealthy(),
+            held=self._watch.held,
+            pull_troubles=self._pulls.troubles(),
+        )
 
     def pull_report(self) -> PullReport:
         """Return what pulls received, and what deltas saved."""
@@ -131,23 +123,25 @@ class Executor:
     def _carry_out(self, step: Step) -> None:
         match step:
             case Pull(module):
+                if module.life.update == "delete-first":
+                    self._collect_garbage(without=module.name)
                 self._pulls.start(module)
             case Start(module):
                 self._start(module)
             case Publish(container_id):
-                record = self._record(container_id)
+                record = self._device.containers.get(container_id)
                 self._device.listeners.publish(record.module.name, record.listener)
-            case Commit(module):
-                log.info("module %s: %s passed", module.name, module.image.name)
-                failed = {k: v for k, v in self.memory.failed.items() if k != module.name}
-                self._remember(Memory({**self.memory.committed, module.name: module}, failed))
-                self._collect_garbage()
-            case Fail(name, failure):
-                log.error("module %s: generation %d failed: %s", name, failure.generation, failure.reason)
-                self._remember(Memory(self.memory.committed, {**self.memory.failed, name: failure}))
+            case Commit() | Finish() | Fail():
+                self._remember(remembering(self.memory, step))
+                if isinstance(step, Commit):
+                    self._collect_garbage()
             case Drain(container_id):
                 # In this order: a mark without its signal would end in a kill with requests in hand.
                 self._device.driver.signal(container_id, signal.SIGTERM)
+                self._device.containers.mark(container_id, "draining")
+            case Condemn(container_id):
+                self._device.driver.signal(container_id, signal.SIGTERM)
+                self._device.containers.mark(container_id, CONDEMNED)
                 self._device.containers.mark(container_id, "draining")
             case Kill(container_id):
                 log.warning("container %s did not stop in its grace: killed", container_id)
@@ -156,9 +150,7 @@ class Executor:
                 self._remove(container_id, crashed=crashed)
             case Forget(name):
                 self._device.listeners.drop(name)
-                committed = {k: v for k, v in self.memory.committed.items() if k != name}
-                failed = {k: v for k, v in self.memory.failed.items() if k != name}
-                self._remember(Memory(committed, failed))
+                self._remember(remembering(self.memory, step))
                 self._collect_garbage()
             case _:
                 assert_never(step)
@@ -168,11 +160,11 @@ class Executor:
         if staged is None:
             return
         name, listener = self._device.listeners.get(module.name)
-        if module.name not in self._serving:
+        if module.name not in self._watch.serving:
             self._device.listeners.publish(module.name, name)  # whoever comes now waits instead of failing
         containers = self._device.containers
         record = containers.create(module, name)
-        self._serve_api(record.id)
+        self._watch.serve(record.id)
         self._device.driver.start(self._spec(record, staged), listener.fileno())
         containers.mark(record.id, "started")
         self._failed_starts.pop(spec_digest(module), None)
@@ -204,7 +196,7 @@ class Executor:
         return ContainerSpec(
             id=record.id,
             layers=staged.layers,
-            args=config.Entrypoint + config.Cmd,
+            args=config.Entrypoint + (config.Cmd if module.command is UNSET else module.command),
             env=env,
             cwd=config.WorkingDir,
             user=config.User,
@@ -214,55 +206,18 @@ class Executor:
             log=containers.log_file(record.id),
         )
 
-    def _seen(self, record: Record, status: ContainerStatus | None) -> ContainerSeen:
-        containers, phase = self._device.containers, self._phase(record, status)
-        now = self._monotonic()
-        since = self._since.setdefault((record.id, phase), now)
-        draining_s = now - since if phase == "draining" else 0.0
-        if phase == "ready" and now - since > HEALTHY_AFTER_S:
-            self._backoff.healthy(spec_digest(record.module))
-        if phase == "exited" and containers.marked(record.id, "draining"):
-            phase = "lost"  # it stopped because it was asked to: no crash
-        published = self._device.listeners.published(record.module.name) == record.listener
-        return ContainerSeen(record.id, record.module, phase, now - since, draining_s, published)
-
-    def _phase(self, record: Record, status: ContainerStatus | None) -> Phase:
-        containers = self._device.containers
-        if status is not None and status.running:
-            if containers.marked(record.id, "draining"):
-                return "draining"
-            return "ready" if containers.marked(record.id, "ready") else "starting"
-        was_started = containers.marked(record.id, "started") and containers.of_this_boot(record)
-        return "exited" if was_started else "lost"
-
-    def _serve_api(self, container_id: str) -> None:
-        if container_id not in self._apis:
-            path = self._device.containers.run_folder(container_id) / "agent.sock"
-            self._apis[container_id] = ModuleApi(container_id, path, self._hooks)
-
-    def _on_ready(self, container_id: str) -> None:
-        self._device.containers.mark(container_id, "ready")
-        self._wake()
-
     def _remove(self, container_id: str, *, crashed: bool) -> None:
-        record = self._record(container_id)
+        record = self._device.containers.get(container_id)
         if crashed:
             log.warning("container %s stopped by itself: %s", container_id, self._last_words(container_id))
             self._backoff.failed(spec_digest(record.module))
             self.crashes[record.module.name] += 1
         self._device.driver.remove(container_id)
-        api = self._apis.pop(container_id, None)
-        if api is not None:
-            api.close()
+        self._watch.forget(container_id)
         self._device.containers.remove(container_id)
-        for key in [key for key in self._since if key[0] == container_id]:
-            del self._since[key]
         name = record.module.name
         held = [r.listener for r in self._device.containers.all() if r.module.name == name]
         self._device.listeners.sweep(name, held)
-
-    def _record(self, container_id: str) -> Record:
-        return next(r for r in self._device.containers.all() if r.id == container_id)
 
     def _last_words(self, container_id: str) -> str:
         log_file = self._device.containers.log_file(container_id)
@@ -274,14 +229,14 @@ class Executor:
         self._device.records.save_memory(memory)
         self.memory = memory
 
-    def _collect_garbage(self) -> None:
-        """Keep the images of what runs, what last passed and what is desired; sweep the rest."""
+    def _collect_garbage(self, *, without: str = "") -> None:
+        """Keep the images of what runs, what last passed (but of one module) and what is desired."""
         desired = self._device.records.load_desired()
         self._pulls.collect_garbage(
             [
                 *(record.module for record in self._device.containers.all()),
-                *self.memory.committed.values(),
-                *(desired.modules if desired else ()),
+                *(module for name, module in self.memory.committed.items() if name != without),
+                *(module for module in (desired.modules if desired else ()) if module.name != without),
             ]
         )
 

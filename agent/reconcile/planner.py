@@ -1,19 +1,22 @@
 """The planner: a pure function from what is desired and observed to the next steps.
 
 The order of a change is fixed by what each step waits for: an image is pulled before anything
-starts, the new container is ready before the old one is asked to stop, and a version that does
-not become ready is left in favour of the one that last passed.
+starts, the new container is ready before the old one is asked to stop (unless the module is to be
+stopped first), and a version that does not become ready is left in favour of the one that last passed.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from agent.reconcile.state import (
     Commit,
+    Condemn,
     ContainerSeen,
     Context,
     Drain,
     Fail,
     Failure,
+    Finish,
     Forget,
     Kill,
     Memory,
@@ -37,88 +40,179 @@ def plan(desired: Desired | None, observed: Observed, memory: Memory, context: C
     names = {*wanted, *memory.committed, *(c.module.name for c in observed.containers)}
     steps: list[Step] = []
     for name in sorted(names):
-        target = _target(wanted.get(name), desired.generation, memory)
-        containers = observed.of(name)
-        steps += [Remove(c.id, crashed=c.phase == "exited") for c in containers if not _exists(c)]
-        steps += [Kill(c.id) for c in containers if c.phase == "draining" and _overdue(c)]
-        if target is None:
-            steps += _stop(c for c in containers if c.alive)
-            if not containers and name not in wanted:
-                steps.append(Forget(name))
-        else:
-            steps += _approach(target, containers, observed.staged, memory, context, desired.generation)
+        steps += _Change(name, wanted.get(name), desired.generation, observed, memory, context).steps()
     return tuple(steps)
 
 
-def _target(wanted: Module | None, generation: int, memory: Memory) -> Module | None:
-    """Return the version to run: the desired one, or the last that passed if that one failed."""
-    if wanted is None:
-        return None
-    failure = memory.failed.get(wanted.name)
-    if failure is not None and failure.generation == generation:
-        return memory.committed.get(wanted.name)
-    return wanted
+def restarts(module: Module, exit_code: int | None) -> bool:
+    """Is a container that ended by itself to be started again?"""
+    policy = module.life.restart
+    return policy == "always" or (policy != "never" and exit_code != 0)
 
 
-def _approach(
-    target: Module,
-    containers: tuple[ContainerSeen, ...],
-    staged: frozenset[str],
-    memory: Memory,
-    context: Context,
-    generation: int,
-) -> list[Step]:
-    spec = spec_digest(target)
-    on_target = [c for c in containers if c.spec == spec]
-    ready = [c for c in on_target if c.phase == "ready"]
-    committed = memory.committed.get(target.name)
-    on_trial = committed != target
-    if ready:
-        serving = next((c for c in ready if c.published), ready[0])
-        publish: list[Step] = [] if serving.published else [Publish(serving.id)]
-        commit: list[Step] = [Commit(target)] if on_trial else []
-        return publish + commit + _stop(c for c in containers if c.alive and c is not serving)
-    starting = [c for c in on_target if c.phase == "starting"]
-    if starting:
-        late = [c for c in starting if c.age_s > target.ready_timeout_s]
-        reason = f"not ready within {target.ready_timeout_s:g} s"
-        failed: list[Step] = [Fail(target.name, Failure(generation, reason))] if late and on_trial else []
-        return failed + _stop(late) + _keep_last_good(committed, containers, staged, context)
-    if on_trial and any(c.phase == "exited" for c in on_target):
-        return [Fail(target.name, Failure(generation, "stopped before it was ready"))]
-    if target.image.digest in staged:
-        if spec in context.backing_off:
-            return _keep_last_good(committed, containers, staged, context)
+class _Change:
+    """One module: what it is to be, and what there is of it."""
+
+    def __init__(
+        self,
+        name: str,
+        wanted: Module | None,
+        generation: int,
+        observed: Observed,
+        memory: Memory,
+        context: Context,
+    ) -> None:
+        self._name, self._wanted, self._generation = name, wanted, generation
+        self._observed, self._context = observed, context
+        self._committed = memory.committed.get(name)
+        self._failure = memory.failed.get(name)
+        self._finished = memory.finished.get(name)
+        self._containers = observed.of(name)
+
+    def steps(self) -> list[Step]:
+        """Return what can be done now."""
+        steps: list[Step] = [*self._condemn(), *self._clear_away()]
+        target = self._target()
+        if target is None:
+            steps += _stop(c for c in self._containers if c.alive)
+            if not self._containers and self._wanted is None:
+                steps.append(Forget(self._name))
+            return steps
+        if target is not self._wanted and self._is_held() and self._wanted is not None:
+            # It may be fetched while it waits: that disturbs nobody.
+            steps += self._pull(self._wanted) if self._wanted.life.update != "delete-first" else []
+        return steps + self._approach(target)
+
+    def _condemn(self) -> list[Step]:
+        sick = [
+            c
+            for c in self._containers
+            if c.phase == "ready"
+            and c.id in self._context.unhealthy
+            and c.module.life.restart in {"always", "on-unhealthy"}
+        ]
+        ids = {c.id for c in sick}
+        self._containers = tuple(replace(c, phase="draining") if c.id in ids else c for c in self._containers)
+        return [Condemn(c.id) for c in sick]
+
+    def _clear_away(self) -> list[Step]:
+        steps: list[Step] = []
+        for c in self._containers:
+            if c.phase in {"exited", "lost"}:
+                crashed = c.phase == "exited"
+                if crashed and self._has_done(c):
+                    steps += [Commit(c.module)] if self._on_trial(c.module) else []
+                    steps.append(Finish(c.module))
+                    crashed = False
+                steps.append(Remove(c.id, crashed=crashed))
+            elif c.phase == "draining" and c.draining_s > c.module.stop_grace_s:
+                steps.append(Kill(c.id))
+        return steps
+
+    def _has_done(self, container: ContainerSeen) -> bool:
+        """Did it end as it may, and is not to begin again? A version on trial only by an exit with 0."""
+        module = self._wanted if self._wanted is not None else container.module
+        if spec_digest(module) != container.spec or restarts(module, container.exit_code):
+            return False
+        return not self._on_trial(module) or container.exit_code == 0
+
+    def _target(self) -> Module | None:
+        """Return the version to run: the desired one, or the last that passed if it failed or has to wait."""
+        if self._wanted is not None and self._failed():
+            return self._committed
+        return self._committed if self._is_held() else self._wanted
+
+    def _failed(self) -> bool:
+        return self._failure is not None and self._failure.generation == self._generation
+
+    def _is_held(self) -> bool:
+        """Does what runs stay for now? Only what was running, and only until its successor has begun."""
+        committed = self._committed
+        if self._name not in self._context.held or committed is None:
+            return False
+        spec = spec_digest(committed)
+        if self._wanted is not None and spec_digest(self._wanted) == spec:
+            return False
+        alive = {c.spec for c in self._containers if c.alive}
+        return alive == {spec}
+
+    def _on_trial(self, module: Module) -> bool:
+        return self._committed is None or spec_digest(self._committed) != spec_digest(module)
+
+    def _approach(self, target: Module) -> list[Step]:
+        spec = spec_digest(target)
+        on_target = [c for c in self._containers if c.spec == spec]
+        ready = [c for c in on_target if c.phase == "ready"]
+        on_trial = self._on_trial(target)
+        if ready:
+            serving = next((c for c in ready if c.published), ready[0])
+            publish: list[Step] = [] if serving.published else [Publish(serving.id)]
+            commit: list[Step] = [Commit(target)] if self._committed != target else []
+            return publish + commit + _stop(c for c in self._containers if c.alive and c is not serving)
+        starting = [c for c in on_target if c.phase == "starting"]
+        if starting:
+            late = [c for c in starting if c.age_s > target.ready_timeout_s]
+            failed: list[Step] = []
+            if late and on_trial:
+                reason = f"not ready within {target.ready_timeout_s:g} s"
+                failed = [Fail(self._name, Failure(self._generation, reason))]
+            return failed + _stop(late) + self._keep_last_good(target)
+        if on_trial and any(c.phase == "exited" and not self._has_done(c) for c in on_target):
+            return [Fail(self._name, Failure(self._generation, "stopped before it was ready"))]
+        if self._finished == spec or any(c.phase == "exited" for c in on_target):
+            return []
+        return self._begin(target, spec, on_target)
+
+    def _begin(self, target: Module, spec: str, on_target: list[ContainerSeen]) -> list[Step]:
+        """Lead to a start: pull, wait, stop what has to stop before."""
+        others = [
+            c for c in self._containers if c.spec != spec and c.phase in {"starting", "ready", "draining"}
+        ]
+        staged = target.image.digest in self._observed.staged
+        if others and (
+            target.life.update == "delete-first" or (staged and target.life.update == "stop-first")
+        ):
+            may_start = staged and spec not in self._context.backing_off
+            if not staged or may_start:
+                return _stop(c for c in others if c.alive)
+        if not staged:
+            return self._pull(target) + self._keep_last_good(target)
+        if spec in self._context.backing_off:
+            return self._keep_last_good(target)
         # One that crashed is removed first, which sets the wait before its next start.
-        return [] if on_target else [Start(target)]
-    pull: list[Step] = []
-    if target.image.digest not in context.pulling | context.backing_off:
-        pull = [Pull(target)]
-    return pull + _keep_last_good(committed, containers, staged, context)
+        return [] if on_target else self._start(target)
+
+    def _pull(self, module: Module) -> list[Step]:
+        digest = module.image.digest
+        there = digest in self._observed.staged
+        return [] if there or digest in self._context.pulling | self._context.backing_off else [Pull(module)]
+
+    def _start(self, module: Module) -> list[Step]:
+        return [] if unmet(module, self._observed) else [Start(module)]
+
+    def _keep_last_good(self, target: Module) -> list[Step]:
+        """While the next version is not there yet, a crash of the running one is mended as ever."""
+        committed = self._committed
+        if committed is None or committed.image.digest not in self._observed.staged:
+            return []
+        spec = spec_digest(committed)
+        if spec in self._context.backing_off or self._finished == spec:
+            return []
+        beside = any(c.phase != "draining" and c.spec == spec for c in self._containers)
+        if beside or (target.life.update != "hand-over" and self._on_its_way(target)):
+            return []
+        return self._start(committed)
+
+    def _on_its_way(self, target: Module) -> bool:
+        """Has the next version taken the place of the last one already?"""
+        spec = spec_digest(target)
+        return target.life.update == "delete-first" or any(c.spec == spec for c in self._containers)
 
 
-def _keep_last_good(
-    committed: Module | None,
-    containers: tuple[ContainerSeen, ...],
-    staged: frozenset[str],
-    context: Context,
-) -> list[Step]:
-    """While the next version is not there yet, a crash of the running one is mended as ever."""
-    if committed is None or committed.image.digest not in staged:
-        return []
-    spec = spec_digest(committed)
-    if spec in context.backing_off:
-        return []
-    return [] if any(c.phase != "draining" and c.spec == spec for c in containers) else [Start(committed)]
+def unmet(module: Module, observed: Observed) -> tuple[str, ...]:
+    """Return the modules that have to be ready before this one starts, and are not."""
+    return tuple(name for name in module.life.depends_on if name not in observed.ready)
 
 
 def _stop(containers: Iterable[ContainerSeen]) -> list[Step]:
     return [Drain(c.id) for c in containers]
-
-
-def _exists(container: ContainerSeen) -> bool:
-    return container.phase not in {"exited", "lost"}
-
-
-def _overdue(container: ContainerSeen) -> bool:
-    return container.draining_s > container.module.stop_grace_s

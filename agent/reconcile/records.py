@@ -36,6 +36,7 @@ class _FailureRow(msgspec.Struct, frozen=True, kw_only=True):
 class _MemoryFile(msgspec.Struct, frozen=True, kw_only=True):
     committed: dict[str, Module] = {}
     failed: dict[str, _FailureRow] = {}
+    finished: dict[str, str] = {}
 
 
 class ContainerRecords:
@@ -70,6 +71,10 @@ class ContainerRecords:
             except FileNotFoundError:
                 shutil.rmtree(home, ignore_errors=True)
         return tuple(records)
+
+    def get(self, container_id: str) -> Record:
+        """Return the record of a container that is known."""
+        return decode((self.home(container_id) / "record.json").read_bytes(), Record, what="container record")
 
     def mark(self, container_id: str, what: str) -> None:
         """Remember durably that the container was ``started``, is ``ready`` or ``draining``."""
@@ -131,7 +136,7 @@ class AgentRecords:
         except FileNotFoundError:
             return Memory()
         failed = {name: Failure(row.generation, row.reason) for name, row in file.failed.items()}
-        return Memory(committed=file.committed, failed=failed)
+        return Memory(committed=file.committed, failed=failed, finished=file.finished)
 
     def save_memory(self, memory: Memory) -> None:
         """Persist what is remembered."""
@@ -139,4 +144,5 @@ class AgentRecords:
             name: _FailureRow(generation=failure.generation, reason=failure.reason)
             for name, failure in memory.failed.items()
         }
-        write_durably(self._memory_file, encode(_MemoryFile(committed=dict(memory.committed), failed=failed)))
+        file = _MemoryFile(committed=dict(memory.committed), failed=failed, finished=dict(memory.finished))
+        write_durably(self._memory_file, encode(file))

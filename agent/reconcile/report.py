@@ -1,5 +1,6 @@
 """What the device says of itself: a pure function of the same values that the planner sees."""
 
+from agent.reconcile.planner import unmet
 from agent.reconcile.state import Context, Memory, Observed, spec_digest, wanted_modules
 from contract.desired import Desired, Module
 from contract.messages import ModuleReport, ModuleState
@@ -26,7 +27,7 @@ def converged(desired: Desired | None, observed: Observed, reports: tuple[Module
     if desired is None:
         return False
     specs = {spec_digest(module) for module in desired.modules}
-    return all(report.state == "running" for report in reports) and all(
+    return all(report.state in {"running", "exited"} for report in reports) and all(
         c.spec in specs and c.phase == "ready" and c.published for c in observed.containers
     )
 
@@ -44,8 +45,18 @@ def _wanted_line(
         return _line(module, "failed", failure.reason)
     if any(c.phase == "ready" and c.spec == spec for c in containers):
         return _line(module, "running")
-    if module.image.digest in context.pulling:
-        return _line(module, "pulling")
+    if memory.finished.get(module.name) == spec:
+        return _line(module, "exited")
+    trouble = context.pull_troubles.get(module.image.digest, "")
+    if module.image.digest in context.pulling or trouble:
+        return _line(module, "pulling", trouble)
+    if module.name in context.held:
+        return _line(module, "waiting", context.held[module.name])
+    if spec in context.broken:
+        return _line(module, "broken", "it stops again and again; it is tried again after the longest wait")
+    waits = unmet(module, observed)
+    if waits and not any(c.spec == spec for c in containers):
+        return _line(module, "waiting", f"for {', '.join(waits)}")
     return _line(module, "starting")
 
 

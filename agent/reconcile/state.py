@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from contract.desired import Desired, Module
 from contract.digests import sha256
 from contract.encoding import canonical
@@ -13,15 +15,19 @@ Phase = Literal["starting", "ready", "draining", "exited", "lost"]
 
 
 def spec_digest(module: Module) -> str:
-    """Return what tells two specifications of a module apart; the same for equal ones."""
-    return sha256(canonical(module))
+    """Return what tells two specifications of a module apart; the same for equal ones.
+
+    How it lives is not part of it: a change of that alone needs no other container.
+    """
+    return sha256(canonical(msgspec.structs.replace(module, lifecycle=msgspec.UNSET)))
 
 
 @dataclass(frozen=True)
 class ContainerSeen:
     """A container of ours as observed now; ``age_s`` counts from its start or the agent's.
 
-    ``published``: the module's clients reach the socket that it serves.
+    ``published``: the module's clients reach the socket that it serves; ``exit_code`` is None where it is
+    not known.
     """
 
     id: str
@@ -30,6 +36,7 @@ class ContainerSeen:
     age_s: float
     draining_s: float = 0.0
     published: bool = True
+    exit_code: int | None = None
 
     @property
     def spec(self) -> str:
@@ -49,6 +56,11 @@ class Observed:
     containers: tuple[ContainerSeen, ...] = ()
     staged: frozenset[str] = frozenset()
 
+    @property
+    def ready(self) -> frozenset[str]:
+        """Names of the modules of which a container is ready."""
+        return frozenset(c.module.name for c in self.containers if c.phase == "ready")
+
     def of(self, module: str) -> tuple[ContainerSeen, ...]:
         """Return the containers of one module."""
         return tuple(c for c in self.containers if c.module.name == module)
@@ -64,20 +76,31 @@ class Failure:
 
 @dataclass(frozen=True)
 class Memory:
-    """What survives a restart: the version of each module that last passed, and what failed."""
+    """What survives a restart: the version of each module that last passed, what failed, and by module
+    the specification that ended and is not to be started again.
+    """
 
     committed: Mapping[str, Module] = field(default_factory=dict)
     failed: Mapping[str, Failure] = field(default_factory=dict)
+    finished: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Context:
     """What is in flight: digests of images being pulled, and what has to wait before its next try
     (a specification's digest before a start, an image's before a pull).
+
+    ``broken`` are specifications that wait as long as any has to; ``unhealthy`` are ids of containers that
+    do not live; ``held`` says by module why it may not be changed now.
+    ``pull_troubles``: by digest of an image, why its pull is not through yet.
     """
 
     pulling: frozenset[str] = frozenset()
     backing_off: frozenset[str] = frozenset()
+    broken: frozenset[str] = frozenset()
+    unhealthy: frozenset[str] = frozenset()
+    held: Mapping[str, str] = field(default_factory=dict)
+    pull_troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,6 +147,20 @@ class Drain:
 
 
 @dataclass(frozen=True)
+class Condemn:
+    """Stop a container that runs and does not live: that counts as a crash."""
+
+    container_id: str
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The module ended and is not to be started again, until it is desired otherwise."""
+
+    module: Module
+
+
+@dataclass(frozen=True)
 class Kill:
     """End a container that did not stop in its grace."""
 
@@ -145,7 +182,7 @@ class Forget:
     module: str
 
 
-Step = Pull | Start | Publish | Commit | Fail | Drain | Kill | Remove | Forget
+Step = Pull | Start | Publish | Commit | Fail | Drain | Condemn | Finish | Kill | Remove | Forget
 
 
 def wanted_modules(desired: Desired | None) -> dict[str, Module]:

@@ -14,6 +14,7 @@ import msgspec
 
 from agent.checks.identity import hub_address, validity
 from agent.identity import store
+from agent.outbox.policy import StreamPolicy
 from agent.settings import Settings
 from agent.version import VERSION
 from contract.encoding import decode
@@ -103,9 +104,35 @@ def settings_facts(settings: Settings) -> dict[str, object]:
             "max_bytes": settings.outbox.max_bytes,
             "batch_samples": settings.outbox.batch_samples,
             "resend_after_s": settings.outbox.resend_after_s,
+            "max_bytes_per_s": settings.outbox.max_bytes_per_s,
+            "default": _policy(settings.outbox.default),
+            "streams": {name: _policy(one) for name, one in settings.outbox.streams.items()},
         },
         "logs": {"max_bytes": settings.logs.max_bytes, "files": settings.logs.files},
+        "disk": {
+            "reserve_bytes": settings.disk.reserve_bytes,
+            "reserve_percent": settings.disk.reserve_percent,
+        },
+        "pull": {
+            "max_bytes_per_s": settings.pull.max_bytes_per_s,
+            "windows": list(settings.pull.windows),
+            "windows_clock": settings.pull.windows_clock,
+            "deadline_s": settings.pull.deadline_s,
+        },
+        # Neither address may hold a user or a password, and a file of credentials is only named.
+        "sources": [{"at": one.at, "ca_file": one.ca_file} for one in settings.sources],
+        "proxy": {
+            "http": settings.proxy.http,
+            "https": settings.proxy.https,
+            "no_proxy": list(settings.proxy.no_proxy),
+            "credentials_file": settings.proxy.credentials_file,
+            "ca_file": settings.proxy.ca_file,
+        },
     }
+
+
+def _policy(stream: StreamPolicy) -> dict[str, object]:
+    return {"priority": stream.priority, "ttl_s": stream.ttl_s, "on_full": stream.on_full}
 
 
 def identity_facts(settings: Settings) -> dict[str, object]:

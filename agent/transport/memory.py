@@ -1,6 +1,7 @@
 """A transport that goes nowhere: what was sent is kept, what comes is said by hand."""
 
 from agent.transport.port import Events
+from contract.batches import pack
 from contract.messages import Batch, Hello, Reported
 
 
@@ -13,6 +14,7 @@ class MemoryTransport:
         self.hellos: list[Hello] = []
         self.reports: list[Reported] = []
         self.batches: list[tuple[str, Batch]] = []
+        self.payloads: list[bytes] = []
 
     def start(self, events: Events) -> None:
         """Keep whom to tell; connected only when `connect` is called."""
@@ -42,7 +44,10 @@ class MemoryTransport:
         if self.online:
             self.reports.append(reported)
 
-    def send_batch(self, stream: str, batch: Batch) -> None:
-        """Keep it."""
-        if self.online:
-            self.batches.append((stream, batch))
+    def send_batch(self, stream: str, batch: Batch, *, compress: bool) -> int:
+        """Keep it, and the bytes that a message would have."""
+        if not self.online:
+            return 0
+        self.batches.append((stream, batch))
+        self.payloads.append(pack(batch, compress=compress))
+        return len(self.payloads[-1])

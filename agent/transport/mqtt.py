@@ -7,6 +7,7 @@ other failure: the identity is kept and the connection tried again.
 
 import logging
 import random
+import socket
 import ssl
 from collections.abc import Callable
 from typing import ParamSpec
@@ -16,8 +17,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.network.line import DIRECT, Network
 from agent.transport.port import Events
 from contract import topics
+from contract.batches import pack
 from contract.encoding import decode, encode
 from contract.errors import ContractError
 from contract.messages import Ack, Batch, Hello, Reported
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 KEEPALIVE_S = 30
+CONNECT_TIMEOUT_S = 10.0
 RECONNECT_MIN_S = (1, 3)
 RECONNECT_MAX_S = (40, 60)
 MAX_QUEUED = 200
@@ -34,13 +38,16 @@ MAX_QUEUED = 200
 class MqttTransport:
     """`Transport` to a Headland hub."""
 
-    def __init__(self, device: str, host: str, port: int, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, device: str, host: str, port: int, context: ssl.SSLContext, network: Network = DIRECT
+    ) -> None:
         self._device = device
         self._address = (host, port)
         self._events: Events | None = None
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2, client_id=device, clean_session=True, protocol=paho.MQTTv311
         )
+        client.network = network
         client.tls_set_context(context)
         # Not all devices at once: each draws its own bounds of the exponential back-off.
         client.reconnect_delay_set(random.randint(*RECONNECT_MIN_S), random.randint(*RECONNECT_MAX_S))  # noqa: S311  not a secret
@@ -73,14 +80,16 @@ class MqttTransport:
         """Publish on ``reported``."""
         self._publish(topics.reported(self._device), encode(reported))
 
-    def send_batch(self, stream: str, batch: Batch) -> None:
+    def send_batch(self, stream: str, batch: Batch, *, compress: bool) -> int:
         """Publish on ``telemetry/{stream}``."""
-        self._publish(topics.telemetry(self._device, stream), encode(batch))
+        return self._publish(topics.telemetry(self._device, stream), pack(batch, compress=compress))
 
-    def _publish(self, topic: str, payload: bytes) -> None:
+    def _publish(self, topic: str, payload: bytes) -> int:
         # Without a connection paho would queue: our own protocol says it again after a connect.
-        if self._client.is_connected():
-            self._client.publish(topic, payload, qos=1)
+        if not self._client.is_connected():
+            return 0
+        self._client.publish(topic, payload, qos=1)
+        return len(payload)
 
     def _on_connect(
         self,
@@ -120,6 +129,15 @@ class MqttTransport:
                 log.warning("the hub sent an acknowledgement that cannot be read", exc_info=True)
             else:
                 _guarded(self._events.ack_arrived, ack)
+
+
+class _Client(paho.Client):
+    """paho over a connection of ours: its own way through a proxy needs another package."""
+
+    network = DIRECT
+
+    def _create_socket_connection(self) -> socket.socket:
+        return self.network.tcp(self.host, self.port, CONNECT_TIMEOUT_S)
 
 
 def _guarded(handle: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:

@@ -40,5 +40,9 @@ class Transport(Protocol):
     def send_reported(self, reported: Reported) -> None:
         """Say what runs."""
 
-    def send_batch(self, stream: str, batch: Batch) -> None:
-        """Send samples; an `Ack` follows once the hub has stored them."""
+    def send_batch(self, stream: str, batch: Batch, *, compress: bool) -> int:
+        """Send samples and return the message's bytes (0: no connection).
+
+        ``compress`` says that the hub reads compressed messages. An `Ack` follows once the hub has
+        stored them.
+        """

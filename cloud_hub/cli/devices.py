@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,6 +64,7 @@ def show_(device: str, workspace: WorkspaceOption = "", output: Output = Format.
         )
     outbox = reported.get("outbox", {})
     lines.append(f"  outbox: {outbox.get('pending', 0)} pending, {outbox.get('dropped', 0)} dropped")
+    lines += [_drops(stream) for stream in outbox.get("streams", ())]
     show(info, "\n".join(lines))
 
 
@@ -73,6 +74,12 @@ def document(device: str, workspace: WorkspaceOption = "", output: Output = Form
     with connect(workspace) as ws:
         envelope = ws.device_document(device)
     sys.stdout.buffer.write(envelope + b"\n")
+
+
+def _drops(stream: dict[str, Any]) -> str:
+    reasons = ("evicted", "incoming", "expired", "refused")
+    counts = ", ".join(f"{stream[reason]} {reason}" for reason in reasons if stream.get(reason))
+    return f"    stream {stream['stream']}: {counts}"
 
 
 def _runs(device: Device) -> str:

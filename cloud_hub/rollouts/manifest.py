@@ -4,27 +4,19 @@ Strict: an unknown key is refused, and every fault is reported at once with its 
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from cloud_hub.errors import ManifestError
+from cloud_hub.rollouts.fields import DeviceId, Name, Strict, matches
+from cloud_hub.rollouts.lifecycle import Argument, LifecycleSpec, wrong_dependency
 from cloud_hub.rollouts.yaml_source import Source, read_yaml
-from contract.ids import DEVICE_ID, DIGEST, NAME
+from contract.ids import DIGEST, NAME
 
 QUANTITY = re.compile(r"(\d+)(Ki|Mi|Gi)?")
 FACTOR = {None: 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
 MAX_DEVICES = 10_000
-
-
-def _matches(rule: re.Pattern[str], words: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not rule.fullmatch(value):
-            raise ValueError(f"must be {words}")
-        return value
-
-    return AfterValidator(check)
 
 
 def _bytes(value: object) -> int:
@@ -34,31 +26,23 @@ def _bytes(value: object) -> int:
     return int(match[1]) * FACTOR[match[2]]
 
 
-Name = Annotated[str, _matches(NAME, "1 to 63 of a-z, 0-9 and '-', not starting or ending with '-'")]
-DeviceId = Annotated[str, _matches(DEVICE_ID, "1 to 63 of a-z, 0-9 and '-', not starting with '-'")]
 ImageName = Annotated[
     str,
-    _matches(
+    matches(
         re.compile(rf"{NAME.pattern}:[1-9]\d{{0,8}}(@{DIGEST.pattern})?"),
         "name:version, such as digits:1, or name:version@sha256:...",
     ),
 ]
 EnvName = Annotated[
-    str, _matches(re.compile(r"(?!HEADLAND_|LISTEN_)[A-Za-z_][A-Za-z0-9_]*"), "a name not used by Headland")
+    str, matches(re.compile(r"(?!HEADLAND_|LISTEN_)[A-Za-z_][A-Za-z0-9_]*"), "a name not used by Headland")
 ]
 
 EnvValue = Annotated[
-    str, _matches(re.compile(r"[^\0]{0,32768}"), "at most 32768 characters, none of them NUL")
+    str, matches(re.compile(r"[^\0]{0,32768}"), "at most 32768 characters, none of them NUL")
 ]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, validate_by_name=False
-    )
-
-
-class LimitsSpec(_Strict):
+class LimitsSpec(Strict):
     """What a module may use at most."""
 
     memory: Annotated[int, BeforeValidator(_bytes), Field(ge=16 * 1024**2)] = 256 * 1024**2
@@ -66,36 +50,45 @@ class LimitsSpec(_Strict):
     pids: Annotated[int, Field(ge=1, le=32768)] = 64
 
 
-class ModuleSpec(_Strict):
+class ModuleSpec(Strict):
     """One module of the rollout."""
 
     image: ImageName
-    env: dict[EnvName, EnvValue] = {}
+    env: dict[EnvName, EnvValue] = {}  # noqa: RUF012  pydantic copies it
     limits: LimitsSpec = LimitsSpec()
     ready_timeout_seconds: Annotated[float, Field(strict=False, gt=0, le=3600)] = 60.0
     stop_grace_seconds: Annotated[float, Field(strict=False, gt=0, le=3600)] = 10.0
+    command: Annotated[list[Argument], Field(min_length=1, max_length=100)] | None = None
+    lifecycle: LifecycleSpec = LifecycleSpec()
 
 
-class Target(_Strict):
+class Target(Strict):
     """Which devices get it."""
 
     devices: Annotated[list[DeviceId], Field(min_length=1, max_length=MAX_DEVICES)]
 
 
-class Spec(_Strict):
+class Spec(Strict):
     """What to run where."""
 
     target: Target
     modules: Annotated[dict[Name, ModuleSpec], Field(min_length=1, max_length=100)]
 
+    @model_validator(mode="after")
+    def _in_some_order(self) -> Self:
+        wrong = wrong_dependency({name: one.lifecycle.depends_on for name, one in self.modules.items()})
+        if wrong is not None:
+            raise ValueError(f"lifecycle.dependsOn of module {wrong[0]}: {wrong[1]}")
+        return self
 
-class Metadata(_Strict):
+
+class Metadata(Strict):
     """The rollout's name."""
 
     name: Name
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """A rollout manifest."""
 
     api_version: Literal["headland/v1"]

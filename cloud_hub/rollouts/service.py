@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from msgspec import UNSET
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -26,6 +27,7 @@ from contract.desired import Desired, ImageRef, Limits, Module
 from contract.encoding import encode
 from contract.errors import FieldProblem
 from contract.ids import split_versioned
+from contract.lifecycle import Lifecycle
 from contract.messages import Reported
 
 AT_ONCE = 500
@@ -222,6 +224,7 @@ def _find_image(session: Session, workspace: str, image: str) -> ImageRow | None
 
 
 def _module(workspace: str, name: str, spec: ModuleSpec, image: ImageRow) -> Module:
+    life = spec.lifecycle.life()
     return Module(
         name=name,
         image=ImageRef(
@@ -233,4 +236,6 @@ def _module(workspace: str, name: str, spec: ModuleSpec, image: ImageRow) -> Mod
         limits=Limits(memory_bytes=spec.limits.memory, cpus=spec.limits.cpus, pids=spec.limits.pids),
         ready_timeout_s=spec.ready_timeout_seconds,
         stop_grace_s=spec.stop_grace_seconds,
+        command=tuple(spec.command) if spec.command is not None else UNSET,
+        lifecycle=life if life != Lifecycle() else UNSET,
     )

@@ -21,7 +21,8 @@ from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.errors import DatabaseUnavailableError
 from cloud_hub.telemetry.rows import MarkRow, PendingRow, RejectRow
 from contract import topics
-from contract.encoding import decode, encode
+from contract.batches import ENCODINGS, unpack
+from contract.encoding import encode
 from contract.errors import ContractError
 from contract.ids import InvalidNameError, check_stream
 from contract.messages import MAX_SEQUENCE, Ack, Batch, sample_fault
@@ -91,7 +92,8 @@ class Ingest:
     async def _take(self, bus: Bus, deliveries: list[Delivery]) -> None:
         arrived = [Arrived(delivery.subject, delivery.payload) for delivery in deliveries]
         for device, ack in await asyncio.to_thread(self.store, arrived):
-            await bus.publish(topics.ack(device), encode(ack))
+            told = msgspec.structs.replace(ack, encodings=ENCODINGS)
+            await bus.publish(topics.ack(device), encode(told))
         for delivery in deliveries:
             await delivery.ack()
 
@@ -100,7 +102,7 @@ def _read(message: Arrived) -> tuple[str, str, Batch]:
     device, kind, stream = topics.parse_subject(message.subject)
     if kind != "telemetry":
         raise ContractError("not a telemetry subject")
-    batch = decode(message.payload, Batch, what="telemetry batch")
+    batch = unpack(message.payload)
     in_range = 0 <= batch.after < batch.first and batch.last <= MAX_SEQUENCE
     if not in_range or not 1 <= len(batch.epoch) <= 64:
         raise ContractError("sequences or epoch out of range", where="telemetry batch")

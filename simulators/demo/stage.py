@@ -76,12 +76,12 @@ class Stage:
 
 
 class Device:
-    """A device on this machine: its agent as a process of its own."""
+    """A device on this machine: its agent as a process of its own, with ``options`` for each command."""
 
-    def __init__(self, name: str, folder: Path, driver: str) -> None:
+    def __init__(self, name: str, folder: Path, driver: str, *options: str) -> None:
         self.name = name
         self.state_dir = folder / name
-        self._shared = ("--state-dir", str(self.state_dir), "--driver", driver)
+        self._shared = ("--state-dir", str(self.state_dir), "--driver", driver, *options)
         self.daemon = Daemon(f"agent-{name}", folder, ("headland-agent", "run", *self._shared))
 
     def agent(self, *arguments: str) -> Any:  # noqa: ANN401  whatever the command answers
@@ -131,6 +131,7 @@ class Daemon:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=os.environ | {"PYTHONFAULTHANDLER": "1"},
             )
 
     def wait_for(self, words: str) -> None:
@@ -158,9 +159,11 @@ class Daemon:
         try:
             process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
-            process.kill()
+            process.send_signal(signal.SIGABRT)  # its log then says where each of its threads stands
             process.wait()
-            raise StageError(f"{self.name} did not stop within {STOP_TIMEOUT_S:g} s") from error
+            raise StageError(
+                f"{self.name} did not stop within {STOP_TIMEOUT_S:g} s:\n{self.log[-8000:]}"
+            ) from error
 
 
 def run_command(program: str, *arguments: str) -> Any:  # noqa: ANN401  JSON

@@ -11,9 +11,11 @@ import pytest
 
 from agent.endpoints.listeners import EndpointError, Listeners, bind
 from agent.endpoints.module_api import MAX_BODY_BYTES, MAX_SAMPLE_BYTES, Hooks, ModuleApi
+from agent.outbox.policy import Policies, StreamPolicy
 from agent.outbox.sqlite import SqliteOutbox
 from contract.agent_api import Handover
-from contract.encoding import encode
+from contract.encoding import decode, encode
+from contract.errors import Problem
 from simulators.sensors.digits import UnixHttpConnection
 
 
@@ -132,7 +134,9 @@ def test_clients_reach_what_is_published_through_restarts_of_the_agent(tmp_path:
 def api(tmp_path: Path) -> Iterator[tuple[UnixHttpConnection, SqliteOutbox, list[str]]]:
     outbox, ready = SqliteOutbox(tmp_path / "o.db", max_bytes=1 << 20), list[str]()
     served = ModuleApi(
-        "c-1", tmp_path / "a.sock", Hooks(outbox=outbox, ready=ready.append, stored=lambda: None)
+        "c-1",
+        tmp_path / "a.sock",
+        Hooks(outbox=outbox, ready=ready.append, defer=lambda _c, s: s / 2, stored=lambda: None),
     )
     connection = UnixHttpConnection(tmp_path / "a.sock")
     yield connection, outbox, ready
@@ -163,10 +167,38 @@ def test_a_hand_over_is_in_the_outbox_when_it_is_answered(api: Api) -> None:
     assert outbox.report().pending == 1
 
 
+def test_a_full_outbox_is_told_with_507_and_the_same_hand_over_is_taken_later(tmp_path: Path) -> None:
+    policies = Policies(streams={"s": StreamPolicy(on_full="refuse")})
+    outbox = SqliteOutbox(tmp_path / "o.db", max_bytes=100, policies=policies)
+    hooks = Hooks(outbox=outbox, ready=lambda _: None, defer=lambda _c, _s: 0.0, stored=lambda: None)
+    served = ModuleApi("c-1", tmp_path / "a.sock", hooks)
+    connection = UnixHttpConnection(tmp_path / "a.sock")
+    assert post(connection, "/v1/telemetry/s", handover(1))[0] == 200
+    status, answer = post(connection, "/v1/telemetry/s", handover(2))
+    problem = decode(answer, Problem, what="problem")
+    assert (status, problem.code, problem.retriable) == (507, "outbox-full", True)
+    assert post(connection, "/v1/telemetry/other", handover(3, producer="q"))[0] == 200, (
+        "the others are not concerned"
+    )
+    outbox.acknowledge("s", 1)
+    outbox.acknowledge("other", 1)
+    assert post(connection, "/v1/telemetry/s", handover(2)) == (200, b'{"stored":1}')
+    connection.close()
+    served.close()
+    outbox.close()
+
+
 def test_ready_says_which_container(api: Api) -> None:
     connection, _, ready = api
     assert post(connection, "/v1/ready", b"")[0] == 200
     assert ready == ["c-1"]
+
+
+def test_a_module_puts_a_change_off_and_is_told_how_long(api: Api) -> None:
+    connection, _, _ = api
+    assert post(connection, "/v1/defer", b'{"seconds": 600}') == (200, b'{"seconds":300.0}')
+    for body in (b'{"seconds": -1}', b'{"seconds": 1e300}', b'{"seconds": "x"}', b"", b"{}"):
+        assert post(connection, "/v1/defer", body)[0] == 400
 
 
 @pytest.mark.parametrize(

@@ -309,3 +309,14 @@ def test_a_report_says_that_an_image_is_pulled() -> None:
     context = Context(pulling=frozenset({V2.image.digest}))
     (report,) = module_reports(desire(V2), observed(seen(V1, "ready")), ON_V1, context)
     assert report.state == "pulling"
+
+
+def test_a_report_says_why_an_image_is_not_here_yet() -> None:
+    context = Context(
+        backing_off=frozenset({V2.image.digest}), pull_troubles={V2.image.digest: "no room [disk-too-small]"}
+    )
+    for state in (observed(seen(V1, "ready")), observed()):
+        (report,) = module_reports(desire(V2), state, ON_V1, context)
+        assert (report.state, report.reason) == ("pulling", "no room [disk-too-small]")
+    (report,) = module_reports(desire(V2), observed(seen(V2, "ready")), ON_V1, context)
+    assert (report.state, report.reason) == ("running", "")

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.artifacts.errors import FetchError, FetchRefusedError
+from agent.artifacts.fetch import Registry
+from agent.artifacts.flow import Watch
 from agent.artifacts.store import ContentStore
 from agent.errors import AgentError
 from agent.reconcile.backoff import FIRST_S, LONGEST_S, Backoff
@@ -25,6 +27,16 @@ class FailingRegistry:
     def __init__(self, error: AgentError | RuntimeError) -> None:
         self.error = error
         self.may_answer = threading.Event()
+
+    def watched(self, watch: Watch) -> Registry:
+        return self
+
+    def blob_nearby(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int | None:
+        return None
+
+    @property
+    def hub(self) -> Registry:
+        return self
 
     def manifest(self, repository: str, digest: str) -> bytes:
         self.may_answer.wait(10)

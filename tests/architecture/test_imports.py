@@ -23,6 +23,8 @@ IMPURE = {
 }  # fmt: skip
 PURE = [
     "contract",
+    "agent/artifacts/windows.py",
+    "agent/network/bypass.py",
     "agent/reconcile/state.py",
     "agent/reconcile/planner.py",
     "agent/reconcile/report.py",
@@ -146,4 +148,4 @@ def test_a_planted_impurity_is_caught() -> None:
 
 def test_the_contract_stays_small() -> None:
     lines = sum(len(path.read_text().splitlines()) for path in sources("contract"))
-    assert lines < 1_500
+    assert lines < 1_700

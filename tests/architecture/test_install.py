@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ALLOWED = {
-    "headland", "msgspec", "paho-mqtt", "cryptography", "cffi", "pycparser", "backports.zstd",
+    "headland", "msgspec", "paho-mqtt", "cryptography", "cffi", "pycparser", "backports.zstd", "cronsim",
     "pip", "setuptools",
 }  # fmt: skip
 LIST = "import importlib.metadata as m; print(*sorted(d.name.lower() for d in m.distributions()))"

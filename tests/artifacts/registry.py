@@ -53,6 +53,9 @@ class Registry:
     sent: dict[str, int] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     trickle: set[str] = field(default_factory=set)
+    heads: list[dict[str, str]] = field(default_factory=list)
+    certificates: list[bytes | None] = field(default_factory=list)
+    """What clients sent of themselves: headers, and certificates."""
     before_body: Callable[[str], None] = lambda _: None
     url: str = ""
 
@@ -104,15 +107,24 @@ def _descriptor(media_type: str, digest: str, size: int) -> oci.Descriptor:
     return oci.Descriptor(mediaType=media_type, digest=digest, size=size)
 
 
-def serve(registry: Registry, folder: Path) -> tuple[ThreadingHTTPServer, ssl.SSLContext]:
-    """Serve over TLS on a free port; return the server and a context that trusts only its CA."""
+def serve(
+    registry: Registry, folder: Path, *, ask_for: Path | None = None, plain: bool = False
+) -> tuple[ThreadingHTTPServer, ssl.SSLContext]:
+    """Serve over TLS on a free port; return the server and a context that trusts only its CA.
+
+    ``ask_for``: the CA whose certificates clients are asked for, and need not have. ``plain``: without TLS.
+    """
     certificate, ca = _certificate(folder)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(registry))
     server.daemon_threads = True
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    registry.url = f"https://127.0.0.1:{server.server_address[1]}"
+    if ask_for is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(ask_for)
+    if not plain:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    registry.url = f"{'http' if plain else 'https'}://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     return server, ssl.create_default_context(cafile=str(ca))
 
@@ -127,6 +139,9 @@ def _handler(registry: Registry) -> type[BaseHTTPRequestHandler]:
             # A manifest and the list of what refers to it have one digest in their paths.
             digest = f"referrers/{digest}" if kind == "referrers" else digest
             registry.asked.append((self.path, self.headers.get("Range", "")))
+            registry.heads.append(dict(self.headers.items()))
+            if isinstance(self.connection, ssl.SSLSocket):
+                registry.certificates.append(self.connection.getpeercert(binary_form=True))
             status = registry.status.get(digest, 200 if digest in registry.content else 404)
             if status != 200:
                 self.send_response(status)

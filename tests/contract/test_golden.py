@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contract import agent_api, desired, dsse, enrolment, errors, messages, topics
+from contract import agent_api, desired, dsse, enrolment, errors, lifecycle, messages, topics
 from contract.encoding import decode, encode
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -23,12 +23,31 @@ MODULE = desired.Module(
     ready_timeout_s=60.0,
     stop_grace_s=10.0,
 )
+LIVELY = msgspec.structs.replace(
+    MODULE,
+    command=("--level", "info"),
+    lifecycle=lifecycle.Lifecycle(
+        depends_on=("camera",),
+        restart="on-failure",
+        readiness=lifecycle.Probe(file="ready", period_s=1.0),
+        liveness=lifecycle.Probe(http="/v2/health/live", timeout_s=2.0, failures=5),
+        update="stop-first",
+        windows=(lifecycle.Window(cron="0 2 * * *", duration_s=7200.0, time_zone="Europe/Paris"),),
+        longest_deferral_s=3600.0,
+    ),
+)
 MESSAGES: dict[str, msgspec.Struct] = {
     "hello-1": messages.Hello(generation=3, agent_version="0.1.0", driver="runc"),
     "desired-1": desired.Desired(
         device="cam-1", workspace="shop", generation=3, issued_at=AT, not_after=AT, rollout="digits:1",
         modules=(MODULE,),
     ),
+    "desired-2": desired.Desired(
+        device="cam-1", workspace="shop", generation=4, issued_at=AT, not_after=AT, rollout="digits:2",
+        modules=(LIVELY,),
+    ),
+    "deferral-1": agent_api.Deferral(seconds=600.0),
+    "deferral-answer-1": agent_api.DeferralAnswer(seconds=300.0),
     "reported-1": messages.Reported(
         generation=3,
         at=AT,
@@ -49,11 +68,41 @@ MESSAGES: dict[str, msgspec.Struct] = {
         outbox=messages.OutboxReport(pending=0, dropped=0),
         pulls=messages.PullReport(received_bytes=9, saved_bytes=91, deltas=2, fallbacks=1),
     ),
+    "reported-3": messages.Reported(
+        generation=3,
+        at=AT,
+        converged=True,
+        modules=(),
+        outbox=messages.OutboxReport(
+            pending=1,
+            dropped=9,
+            streams=(
+                messages.StreamDrops(stream="inference", evicted=4, incoming=3, expired=2, refused=0),
+                messages.StreamDrops(stream="meter", refused=5),
+            ),
+        ),
+    ),
+    "reported-4": messages.Reported(
+        generation=3,
+        at=AT,
+        converged=False,
+        modules=(
+            messages.ModuleReport(
+                name="digits", state="pulling", image="digits:2", digest=DIGEST,
+                reason="waits for the next window for pulls, 22:00-04:00 local time [pull-waits]",
+            ),
+        ),
+        outbox=messages.OutboxReport(pending=0, dropped=0),
+        pulls=messages.PullReport(
+            received_bytes=9, saved_bytes=0, deltas=0, fallbacks=0, elsewhere_bytes=7, skipped_sources=1
+        ),
+    ),
     "batch-1": messages.Batch(
         epoch="e" * 32, after=4, first=5, sampled_at_us=(1, 2),
         bodies=(msgspec.Raw(b'{"a":1}'), msgspec.Raw(b"2.5")),
     ),
     "ack-1": messages.Ack(epoch="e" * 32, stream="inference", mark=6, gap=False),
+    "ack-2": messages.Ack(epoch="e" * 32, stream="inference", mark=6, encodings=("zstd",)),
     "inference-1": messages.Inference(
         request_id="cam-1-7", module="digits", model="digits", model_version="1", image="digits:1",
         latency_us=120, prediction=msgspec.Raw(b"7"),

@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.confinement.run import ChildLimits
 from contract.delta.container import MAX_NEW_BYTES, MAX_OLD_BYTES
 from tests.deltas.layers import delta_of, onnx_of, rounded, tar_of, tuned, weights
 
 ROOT = Path(__file__).parents[2]
 MOST_MB = 100
+BOUND = str(ChildLimits().memory_bytes)  # what the agent's child has for it
 CHILD = """
 import hashlib, resource, sys
 from contract.delta.applying import pieces
 from contract.delta.container import read_header
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[4]),) * 2)
 old = open(sys.argv[2], "rb")
 def read(at, size):
     old.seek(at)
@@ -34,7 +37,7 @@ print(seen.hexdigest(), int(peak) // 1024)
 
 def peak_mb(delta: Path, old: Path, extra: int = 0) -> tuple[str, int]:
     """Return the digest of what is made, and the child's peak."""
-    command = [sys.executable, "-c", CHILD, str(delta), str(old), str(extra)]
+    command = [sys.executable, "-c", CHILD, str(delta), str(old), str(extra), BOUND]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     digest, peak = done.stdout.split()
     return digest, int(peak)

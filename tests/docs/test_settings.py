@@ -1,5 +1,6 @@
 """Every settings key and manifest key is in its page and its example, with its default and its bounds."""
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,10 @@ Facts = dict[str, tuple[str, list[str]]]
 
 
 def of_struct(kind: type[msgspec.Struct]) -> Facts:
-    """Return the facts of a settings struct; keys of an inner table are ``table.key``."""
+    """Return the facts of a settings struct; keys of an inner table are ``table.key``.
+
+    NAME stands for a table's name that people choose.
+    """
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)
     found: Facts = {}
@@ -32,6 +36,10 @@ def of_struct(kind: type[msgspec.Struct]) -> Facts:
         if isinstance(field.type, inspect.StructType):
             inner = of_struct(field.type.cls)
             found |= {f"{field.name}.{key}": value for key, value in inner.items()}
+            continue
+        if isinstance(field.type, inspect.DictType) and isinstance(field.type.value_type, inspect.StructType):
+            inner = of_struct(field.type.value_type.cls)
+            found |= {f"{field.name}.NAME.{key}": value for key, value in inner.items()}
             continue
         bounds = [getattr(field.type, name, None) for name in ("gt", "ge", "lt", "le")]
         default = list(field.default) if isinstance(field.default, tuple) else field.default
@@ -65,13 +73,14 @@ def of_model(kind: type[BaseModel], prefix: str = "") -> Facts:
 
 
 def _model_inside(annotation: Any) -> tuple[type[BaseModel] | None, str]:
-    """Return the schema that a field leads to, and ``NAME.`` where it is a mapping to it."""
+    """Return the schema that a field leads to, and ``NAME.`` or ``N.`` where it is a mapping or a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
-    arguments = getattr(annotation, "__args__", ())
+    arguments = [each for each in getattr(annotation, "__args__", ()) if each is not type(None)]
     last = arguments[-1] if arguments else None
     if isinstance(last, type) and issubclass(last, BaseModel):
-        return last, "NAME."
+        kind = getattr(annotation, "__origin__", None)
+        return last, "NAME." if kind is dict else "N." if kind is list else ""
     return None, ""
 
 
@@ -98,6 +107,9 @@ def keys_of(value: Any, prefix: str = "") -> Iterator[str]:
     for key, inner in value.items():
         if isinstance(inner, dict):
             yield from keys_of(inner, f"{prefix}{key}.")
+        elif isinstance(inner, list) and inner and isinstance(inner[0], dict):
+            for each in inner:
+                yield from keys_of(each, f"{prefix}{key}.N.")
         else:
             yield f"{prefix}{key}"
 
@@ -113,7 +125,7 @@ def test_every_setting_is_in_its_page(kind: type[msgspec.Struct], name: str) -> 
 
 def test_every_manifest_key_is_in_its_page() -> None:
     facts = of_model(manifest.Manifest)
-    assert len(facts) == 13
+    assert len(facts) == 35
     assert faults(facts, page("rollouts.md")) == []
 
 
@@ -138,9 +150,18 @@ def test_the_example_files_hold_every_key_with_its_default() -> None:
         (CONFIGS / "hub.toml", cloud_hub.settings.Settings),
         (CONFIGS / "agent.toml", agent.settings.Settings),
     ):
-        assert set(keys_of(tomllib.loads(path.read_text()))) == set(of_struct(kind))
+        chosen = {key for key in of_struct(kind) if ".NAME." in key}
+        assert set(keys_of(tomllib.loads(path.read_text()))) == set(of_struct(kind)) - chosen
     assert cloud_hub.settings.load(CONFIGS / "hub.toml") == cloud_hub.settings.Settings()
     assert agent.settings.load(CONFIGS / "agent.toml") == agent.settings.Settings()
+
+
+def test_the_commented_tables_of_the_example_hold_every_key_and_are_taken() -> None:
+    text = (CONFIGS / "agent.toml").read_text().replace("#[", "[").replace("#-", "")
+    shown = {key.replace(".alarms.", ".NAME.") for key in keys_of(tomllib.loads(text))}
+    assert shown == set(of_struct(agent.settings.Settings))
+    settings = msgspec.convert(tomllib.loads(text)["outbox"], agent.settings.Outbox)
+    assert settings.streams["alarms"].on_full == "refuse"
 
 
 def test_a_planted_other_default_of_an_example_file_is_found(tmp_path: Path) -> None:
@@ -149,14 +170,19 @@ def test_a_planted_other_default_of_an_example_file_is_found(tmp_path: Path) -> 
     assert agent.settings.load(path) != agent.settings.Settings()
 
 
-def test_the_example_manifest_holds_every_key() -> None:
-    text = (CONFIGS / "rollout.yaml").read_text()
-    read, _ = manifest.read_manifest(text)
-    (module,) = read.spec.modules.values()
-    assert module.env
-    shown = {
-        key.replace(".digits.", ".NAME.").replace(".env.SITE", ".env")
-        for key in keys_of(yaml.safe_load(text))
-    }
-    holders = {"spec.modules", "spec.modules.NAME.limits"}
-    assert shown | holders == set(of_model(manifest.Manifest))
+def test_the_example_manifests_hold_every_key() -> None:
+    shown = set[str]()
+    for name in ("rollout.yaml", "rollout-lifecycle.yaml"):
+        text = (CONFIGS / name).read_text()
+        manifest.read_manifest(text)
+        keys = keys_of(yaml.safe_load(text))
+        named = (re.sub(r"\.(digits|camera)\.", ".NAME.", key) for key in keys)
+        shown |= {key.replace(".env.SITE", ".env") for key in named}
+    facts = of_model(manifest.Manifest)
+    holders = {key for key in facts if any(other.startswith(f"{key}.") for other in facts)}
+    # Both probes have the same keys, and each needs one of two.
+    one, all_keys = (
+        {re.sub(r"\.(readiness|liveness)\b", ".PROBE", key) for key in keys}
+        for keys in (shown | holders, set(facts))
+    )
+    assert one == all_keys

@@ -71,6 +71,7 @@ def driver(request: pytest.FixtureRequest) -> str:
 
 
 NUMBERS = itertools.count(1)
+RollOut = Callable[..., None]
 
 
 @pytest.fixture
@@ -108,3 +109,19 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run one of our commands as a person would."""
     program = str(Path(sys.executable).parent / arguments[0])
     return subprocess.run([program, *arguments[1:]], capture_output=True, text=True, check=False)
+
+
+def scoring_processes(device: Device) -> list[int]:
+    """Return the processes of the device's containers, found by what their environment says."""
+    found = []
+    ids = {container["id"] for container in device.agent("status")["containers"]}
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            environ = path.read_bytes().split(b"\0")
+            command = path.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        mine = {f"HEADLAND_CONTAINER={container}".encode() for container in ids}
+        if mine & set(environ) and b"modules.serving" in command:
+            found.append(int(path.parent.name))
+    return found

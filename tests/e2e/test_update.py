@@ -6,20 +6,18 @@ The judge is the hub's storage: every request that the sensor sent is there once
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from simulators.demo.stage import Device
 from simulators.sensors.digits import DigitsSensor, Tally
-from tests.e2e.conftest import World, manifest
+from tests.e2e.conftest import RollOut, World, manifest, scoring_processes
 from tests.e2e.waiting import DEADLINE_S, wait_until
 from tests.machine.prometheus import read
 from tests.machine.test_metrics import scrape
 
 RATE_HZ = 150.0
-RollOut = Callable[..., None]
 
 
 @pytest.fixture
@@ -216,19 +214,3 @@ def test_what_the_machine_tells_of_a_running_module(world: World, device: Device
         assert findings[name]["verdict"] == "ok", findings[name]
     device.daemon.wait_for("stopped by itself")
     assert "disconnected from the hub" not in device.daemon.log, "a look threw the daemon off its line"
-
-
-def scoring_processes(device: Device) -> list[int]:
-    """Return the processes of the device's containers, found by what their environment says."""
-    found = []
-    ids = {container["id"] for container in device.agent("status")["containers"]}
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            environ = path.read_bytes().split(b"\0")
-            command = path.with_name("cmdline").read_bytes()
-        except OSError:
-            continue
-        mine = {f"HEADLAND_CONTAINER={container}".encode() for container in ids}
-        if mine & set(environ) and b"modules.serving" in command:
-            found.append(int(path.parent.name))
-    return found

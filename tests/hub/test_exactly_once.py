@@ -1,19 +1,23 @@
 """Promise 2, whole chain but the network: outbox, sender and ingest with a link that loses,
 repeats and reorders. The judge compares what modules handed over with what the files hold."""
 
+import asyncio
 import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
+from backports import zstd
 
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
 from agent.transport.memory import MemoryTransport
 from cloud_hub.blobs.folder import FolderStore
+from cloud_hub.broker.port import Bus, Delivery
 from cloud_hub.db.engine import Database
 from cloud_hub.telemetry.files import SWEPT_AFTER, Files
 from cloud_hub.telemetry.ingest import Arrived, Ingest
@@ -21,6 +25,7 @@ from cloud_hub.telemetry.places import Place
 from cloud_hub.telemetry.query import Telemetry
 from cloud_hub.telemetry.rows import FileRow, PendingRow, RejectRow
 from contract import topics
+from contract.batches import ENCODINGS, MAGIC, pack, unpack
 from contract.encoding import encode
 from contract.messages import Ack, Batch
 
@@ -37,22 +42,32 @@ def stored(database: Database, folder: Path) -> list[int]:
 
 
 class Link:
-    """Carries batches and acknowledgements, badly."""
+    """Carries batches and acknowledgements, badly; the hub reads ``encodings`` beside JSON."""
 
-    def __init__(self, ingest: Ingest, sender: Sender, transport: MemoryTransport, seed: int) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        sender: Sender,
+        transport: MemoryTransport,
+        seed: int,
+        encodings: tuple[str, ...] = (),
+    ) -> None:
         self._ingest, self._sender, self._transport = ingest, sender, transport
         self._random = random.Random(seed)
-        self.lost = self.repeated = 0
+        self._encodings = encodings
+        self.lost = self.repeated = self.compressed = 0
 
     def carry(self) -> None:
         """Deliver what was sent: some of it twice, some never, and some in another order."""
-        batches, self._transport.batches = self._transport.batches, []
         arrived = []
-        for stream, batch in batches:
+        while self._transport.batches:
+            stream, _ = self._transport.batches.pop(0)
+            payload = self._transport.payloads.pop(0)
+            self.compressed += payload.startswith(MAGIC)
             if self._random.random() < 0.25:
                 self.lost += 1
                 continue
-            message = Arrived(topics.to_subject(topics.telemetry("cam-1", stream)), encode(batch))
+            message = Arrived(topics.to_subject(topics.telemetry("cam-1", stream)), payload)
             arrived.append(message)
             if self._random.random() < 0.2:
                 self.repeated += 1
@@ -61,7 +76,7 @@ class Link:
             self._random.shuffle(arrived)
         for _, ack in self._ingest.store(arrived):
             if self._random.random() > 0.2:
-                self._sender.acknowledged(ack)
+                self._sender.acknowledged(msgspec.structs.replace(ack, encodings=self._encodings))
 
 
 def fill(outbox: SqliteOutbox, first: int, count: int) -> None:
@@ -77,14 +92,14 @@ def until(done: Callable[[], bool], act: Callable[[], None]) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("seed", "encodings"), [(1, ENCODINGS), (2, ENCODINGS), (3, ())])
 def test_through_a_bad_link_every_sample_is_stored_exactly_once(
-    database: Database, tmp_path: Path, seed: int
+    database: Database, tmp_path: Path, seed: int, encodings: tuple[str, ...]
 ) -> None:
     outbox = SqliteOutbox(tmp_path / "o.db", max_bytes=1 << 20)
     transport = MemoryTransport()
     sender = Sender(outbox, transport, batch_samples=20, resend_after_s=0.1)
-    link = Link(Ingest(database), sender, transport, seed)
+    link = Link(Ingest(database), sender, transport, seed, encodings)
     sender.start()
     transport.connect()
     sender.connected()
@@ -96,6 +111,7 @@ def test_through_a_bad_link_every_sample_is_stored_exactly_once(
     sender.stop()
     assert link.lost
     assert link.repeated
+    assert bool(link.compressed) == bool(encodings)
     assert stored(database, tmp_path) == list(range(1, SAMPLES + 1))
 
 
@@ -233,6 +249,48 @@ def test_who_takes_so_long_that_its_file_was_swept_writes_another(database: Data
     assert SlowFiles(database, store).flush() == 1
     assert len(list(store.keys("telemetry"))) == 1
     assert stored(database, tmp_path) == [1, 2, 3, 4]
+
+
+def test_a_bomb_is_put_aside_and_holds_up_nobody(database: Database, tmp_path: Path) -> None:
+    bomb = Arrived("hl.1.cam-1.telemetry.s", zstd.compress(b" " * (1 << 26)))
+    packed = pack(unpack(batch(1, 50).payload), compress=True)
+    assert packed.startswith(MAGIC)
+    acks = Ingest(database).store([bomb, Arrived("hl.1.cam-1.telemetry.s", packed)])
+    assert acks == [("cam-1", Ack(epoch="e", stream="s", mark=50))]
+    assert stored(database, tmp_path) == list(range(1, 51))
+    with database.transaction() as session:
+        (aside,) = session.query(RejectRow).all()
+        assert aside.reason == "telemetry batch: more than 1048576 bytes once it is unpacked"
+
+
+class OneFetch:
+    """The bus of a hub: hands out what was sent, once, and keeps what is published."""
+
+    def __init__(self, *messages: Arrived) -> None:
+        self._messages = list(messages)
+        self.published: list[tuple[str, bytes]] = []
+        self.done = asyncio.Event()
+
+    async def fetch_telemetry(self, batch: int, timeout_s: float, partition: int = 0) -> list[Delivery]:
+        found = [Delivery(each.subject, each.payload, self._acknowledged) for each in self._messages]
+        self._messages.clear()
+        await asyncio.sleep(0)
+        return found
+
+    async def _acknowledged(self) -> None:
+        self.done.set()
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        self.published.append((topic, payload))
+
+
+async def test_a_hub_says_in_its_acknowledgements_what_it_reads(database: Database) -> None:
+    bus = OneFetch(batch(1, 2))
+    task = asyncio.create_task(Ingest(database).run(cast("Bus", bus)))
+    await asyncio.wait_for(bus.done.wait(), DEADLINE_S)
+    task.cancel()
+    ack = Ack(epoch="e", stream="s", mark=2, encodings=("zstd",))
+    assert bus.published == [("hl/1/cam-1/ack", encode(ack))]
 
 
 def poison(first: int, *, body: bytes = b"1", at_us: int = 5) -> Arrived:

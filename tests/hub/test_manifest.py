@@ -96,3 +96,32 @@ def test_what_is_no_manifest_is_one_clear_error(text: str) -> None:
 def test_no_text_is_more_than_a_manifest_error(text: str) -> None:
     with pytest.raises(ManifestError):
         read_manifest(text)
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "reason"),
+    [
+        ("{restart: sometimes}", "always"),
+        ("{windows: [{cron: '0 0 * *', durationSeconds: 60}]}", "five fields"),
+        ("{windows: [{cron: '0 0 * * *', durationSeconds: 60, timeZone: Mars}]}", "time zone"),
+        ("{windows: [{cron: '0 0 * * *', durationSeconds: 59}]}", "60"),
+        ("{liveness: {periodSeconds: 1}}", "one of http and file"),
+        ("{liveness: {http: /x, file: x}}", "one of http and file"),
+        ("{liveness: {file: ../x}}", "name of a file"),
+        ("{readiness: {http: /x}}", "stop-first"),
+        ("{dependsOn: [digits]}", "wait for itself"),
+        ("{dependsOn: [other]}", "no module other"),
+    ],
+)
+def test_a_life_that_cannot_be_is_refused_with_its_line(lifecycle: str, reason: str) -> None:
+    found = faults(f"{GOOD}      lifecycle: {lifecycle}\n")
+    assert any(line and reason in words for line, _, words in found), found
+
+
+def test_modules_that_wait_for_each_other_are_refused() -> None:
+    text = GOOD + (
+        "      lifecycle: {dependsOn: [b]}\n    b:\n      image: b:1\n      lifecycle: {dependsOn: [c]}\n"
+        "    c:\n      image: c:1\n      lifecycle: {dependsOn: [%s]}\n"
+    )
+    assert any("wait for itself" in words for _, _, words in faults(text % "digits"))
+    read_manifest(text.replace("[%s]", "[]"))

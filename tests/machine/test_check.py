@@ -20,8 +20,9 @@ from agent.checks.all import findings
 from agent.checks.finding import Finding, looked
 from agent.identity import store
 from agent.lock import lock_state
+from agent.network.line import DIRECT, open_network
 from agent.private import make_private
-from agent.settings import Outbox, Settings
+from agent.settings import Outbox, Proxy, Settings
 from cloud_hub.pki.authority import Authority
 from cloud_hub.settings import Settings as HubSettings
 from contract.enrolment import EnrolRequest
@@ -172,14 +173,16 @@ def test_the_clock_is_compared_with_a_hub_whose_certificate_is_over(device: Enro
     with tls_server(device.authority, folder, issued_at=long_ago) as port:
         device.hub, device.mqtt_port = f"https://localhost:{port}", port
         found = device.enrol()
-        hub = network.hub(found)
+        hub = network.hub(found, DIRECT)
         assert (hub.verdict, "clock" in hub.fix) == ("failed", True)
         now = datetime.now(UTC)
-        assert network.clock(found, now, None).verdict == "ok"
-        assert network.clock(found, datetime(1970, 1, 1, tzinfo=UTC), None).verdict == "failed"
-        assert "behind the hub's" in network.clock(found, datetime(1970, 1, 1, tzinfo=UTC), None).words
-        assert network.clock(found, now + 2 * network.CLOCK_WARNING, None).verdict == "warning"
-        ahead = network.clock(found, now + 90 * DAY, None)
+        assert network.clock(found, DIRECT, now, None).verdict == "ok"
+        assert network.clock(found, DIRECT, datetime(1970, 1, 1, tzinfo=UTC), None).verdict == "failed"
+        assert (
+            "behind the hub's" in network.clock(found, DIRECT, datetime(1970, 1, 1, tzinfo=UTC), None).words
+        )
+        assert network.clock(found, DIRECT, now + 2 * network.CLOCK_WARNING, None).verdict == "warning"
+        ahead = network.clock(found, DIRECT, now + 90 * DAY, None)
         assert (ahead.verdict, "ahead of" in ahead.words) == ("failed", True)
 
 
@@ -194,7 +197,7 @@ def test_without_a_hub_the_clock_may_not_be_before_what_the_hub_signed(device: E
 
 def test_an_unknown_name_and_a_damaged_identity_are_found(device: Enrolled) -> None:
     device.hub = "https://hub.invalid:8443"
-    assert network.name(device.enrol()).verdict == "failed"
+    assert network.name(device.enrol(), Proxy()).verdict == "failed"
     (device.state / "identity/key.pem").chmod(0o644)
     assert "others may read it" in identity.identity(store.load(device.state / "identity")).words
     device.enrol()
@@ -213,13 +216,25 @@ def test_a_device_without_identity_or_folder_is_told_so(device: Enrolled, folder
     assert (only.name, only.verdict) == ("state folder", "failed")
 
 
-def test_a_proxy_is_told_without_its_password(device: Enrolled, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = store.load(device.state / "identity")
+def test_the_looks_go_the_way_that_the_agent_goes(device: Enrolled, folder: Path) -> None:
+    nowhere = Proxy(https="http://proxy.invalid:3128")
+    with tls_server(device.authority, folder) as port:
+        device.hub, device.mqtt_port = f"https://localhost:{port}", port
+        found = device.enrol()
+        for look in (network.hub, network.broker):
+            assert look(found, DIRECT).verdict == "ok"
+            assert look(found, open_network(nowhere)).verdict == "failed"
+    assert "proxy.invalid" in network.name(found, nowhere).words
+    assert network.name(found, Proxy(https=nowhere.https, no_proxy=("localhost",))).verdict == "ok"
+    assert network.proxy(nowhere).words.startswith("http://proxy.invalid:3128")
+
+
+def test_a_proxy_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in network.PROXIES:
         monkeypatch.delenv(variable, raising=False)
-    assert network.proxy(found).verdict == "ok"
+    assert network.proxy(Proxy()).verdict == "ok"
     monkeypatch.setenv("HTTPS_PROXY", "http://me:canary@proxy:3128")
-    told = network.proxy(found)
+    told = network.proxy(Proxy())
     assert (told.verdict, "HTTPS_PROXY" in told.words) == ("warning", True)
     assert "canary" not in f"{told}"
 

@@ -1,0 +1,25 @@
+"""The adapters that the reconciler works with."""
+
+from dataclasses import dataclass, field
+
+from agent.artifacts.delta import Savings
+from agent.artifacts.fetch import Registry
+from agent.artifacts.flow import Flow
+from agent.artifacts.store import ContentStore
+from agent.drivers.port import Driver
+from agent.endpoints.listeners import Listeners
+from agent.reconcile.records import AgentRecords, ContainerRecords
+
+
+@dataclass(frozen=True)
+class Device:
+    """What there is of a device."""
+
+    driver: Driver
+    store: ContentStore
+    registry: Registry
+    listeners: Listeners
+    containers: ContainerRecords
+    records: AgentRecords
+    flow: Flow = field(default_factory=Flow)
+    savings: Savings = field(default_factory=Savings)

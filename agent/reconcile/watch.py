@@ -1,0 +1,147 @@
+"""Looks at the containers of a device, listens to them, and asks them how they are."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+
+from agent.drivers.port import ContainerStatus
+from agent.endpoints.module_api import Hooks, ModuleApi
+from agent.reconcile.backoff import Backoff
+from agent.reconcile.device import Device
+from agent.reconcile.holding import Holding
+from agent.reconcile.probes import Asked, Probes, Question
+from agent.reconcile.records import Record
+from agent.reconcile.state import ContainerSeen, Memory, Phase, spec_digest, wanted_modules
+from contract.desired import Desired, Module
+
+HEALTHY_AFTER_S = 60.0
+CONDEMNED = "condemned"
+
+
+class Watch:
+    """Keeps in memory only what a restart may lose: since when a container is how it is, and the probes.
+
+    ``held`` says by module why it may not be changed now, ``serving`` are modules that somebody serves; both
+    as of the last look. ``wake`` is called, from any thread, when there is something new to see.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        hooks: Hooks,
+        backoff: Backoff,
+        *,
+        monotonic: Callable[[], float],
+        wake: Callable[[], None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._device, self._backoff = device, backoff
+        self._monotonic, self._wake = monotonic, wake
+        self._hooks = replace(hooks, ready=self._on_word, defer=self._on_deferral)
+        self._apis: dict[str, ModuleApi] = {}
+        self._since: dict[tuple[str, Phase], float] = {}
+        self._probes = Probes(self._on_ready, wake, monotonic=monotonic)
+        self._holding = Holding(monotonic=monotonic, clock=clock)
+        self.serving: frozenset[str] = frozenset()
+        self.held: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Listen and ask no more."""
+        self._probes.close()
+        for api in self._apis.values():
+            api.close()
+
+    def containers(self, desired: Desired | None, memory: Memory) -> tuple[ContainerSeen, ...]:
+        """Return the containers as they are now, and serve the agent socket of each that lives."""
+        wanted = wanted_modules(desired)
+        statuses = {status.id: status for status in self._device.driver.observe()}
+        records = self._device.containers.all()
+        seen = tuple(self._seen(_as_wanted(record, wanted), statuses.get(record.id)) for record in records)
+        self.serving = frozenset(c.module.name for c in seen if c.phase == "ready")
+        for container in seen:
+            if container.phase in {"starting", "ready", "draining"}:
+                self.serve(container.id)
+        self._probes.watch(self._asked(seen))
+        self.held = self._holding.held(wanted, memory.committed, seen, self._device.containers.run_folder)
+        return seen
+
+    def unhealthy(self) -> frozenset[str]:
+        """Return the ids of containers that do not live."""
+        return self._probes.unhealthy()
+
+    def forget(self, container_id: str) -> None:
+        """A container is gone."""
+        api = self._apis.pop(container_id, None)
+        if api is not None:
+            api.close()
+        for key in [key for key in self._since if key[0] == container_id]:
+            del self._since[key]
+
+    def _seen(self, record: Record, status: ContainerStatus | None) -> ContainerSeen:
+        containers, phase = self._device.containers, self._phase(record, status)
+        now = self._monotonic()
+        since = self._since.setdefault((record.id, phase), now)
+        draining_s = now - since if phase == "draining" else 0.0
+        if phase == "ready" and now - since > HEALTHY_AFTER_S:
+            self._backoff.healthy(spec_digest(record.module))
+        asked_to = containers.marked(record.id, "draining") and not containers.marked(record.id, CONDEMNED)
+        if phase == "exited" and asked_to:
+            phase = "lost"  # it stopped because it was asked to: no crash
+        exit_code = status.exit_code if status is not None else None
+        published = self._device.listeners.published(record.module.name) == record.listener
+        return ContainerSeen(record.id, record.module, phase, now - since, draining_s, published, exit_code)
+
+    def _phase(self, record: Record, status: ContainerStatus | None) -> Phase:
+        containers = self._device.containers
+        if status is not None and status.running:
+            if containers.marked(record.id, "draining"):
+                return "draining"
+            return "ready" if containers.marked(record.id, "ready") else "starting"
+        was_started = containers.marked(record.id, "started") and containers.of_this_boot(record)
+        return "exited" if was_started else "lost"
+
+    def serve(self, container_id: str) -> None:
+        """Serve a container's agent socket."""
+        if container_id not in self._apis:
+            path = self._device.containers.run_folder(container_id) / "agent.sock"
+            self._apis[container_id] = ModuleApi(container_id, path, self._hooks)
+
+    def _asked(self, seen: Iterable[ContainerSeen]) -> dict[str, Asked]:
+        """Return what to ask of which container."""
+        found: dict[str, Asked] = {}
+        alive = [c for c in seen if c.alive]
+        for c in alive:
+            alone = sum(other.module.name == c.module.name for other in alive) == 1
+            question: Question = "alive" if c.phase == "ready" else "ready"
+            probe = c.module.life.liveness if question == "alive" else c.module.life.readiness
+            if probe is not None and (alone or probe.file):
+                record, containers = self._device.containers.get(c.id), self._device.containers
+                listener = self._device.listeners.folder / record.listener
+                found[c.id] = Asked(question, probe, listener, containers.run_folder(c.id))
+        return found
+
+    def _on_word(self, container_id: str) -> None:
+        """A module says that it is ready: that counts where nobody is to ask it."""
+        if self._device.containers.get(container_id).module.life.readiness is None:
+            self._on_ready(container_id)
+
+    def _on_deferral(self, container_id: str, seconds: float) -> float:
+        module = self._device.containers.get(container_id).module
+        desired = self._device.records.load_desired()
+        granted = self._holding.defer(wanted_modules(desired).get(module.name, module), seconds)
+        self._wake()
+        return granted
+
+    def _on_ready(self, container_id: str) -> None:
+        self._device.containers.mark(container_id, "ready")
+        self._wake()
+
+
+def _as_wanted(record: Record, wanted: dict[str, Module]) -> Record:
+    """Return a record with how its module is to live now: that changes without another container."""
+    module = wanted.get(record.module.name)
+    if module is None or spec_digest(module) != spec_digest(record.module):
+        return record
+    return msgspec.structs.replace(record, module=module)

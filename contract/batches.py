@@ -1,0 +1,68 @@
+"""The bytes of a batch of telemetry: JSON, or the same JSON as one zstd frame.
+
+A reader tells them apart by the first bytes: zstd's magic number is never the start of JSON. A hub says in
+its acknowledgements what it reads beside plain JSON (`Ack.encodings`); to one that says nothing goes JSON.
+"""
+
+import sys
+from typing import Final
+
+from contract.encoding import decode, encode
+from contract.errors import ContractError
+from contract.messages import Batch
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+ZSTD: Final = "zstd"
+ENCODINGS: Final = (ZSTD,)
+"""What this release reads beside plain JSON."""
+
+LEVEL: Final = 1
+MAGIC: Final = b"\x28\xb5\x2f\xfd"
+# What the broker takes of a plain message: no compressed one may become more.
+MAX_BATCH_JSON_BYTES: Final = 1024 * 1024
+# 8 MiB, which RFC 8878 asks of every reader. A frame that asks for more memory is refused.
+WINDOW_LOG: Final = 23
+
+
+def pack(batch: Batch, *, compress: bool) -> bytes:
+    """Return the bytes of a message; compressed only where that is shorter."""
+    plain = encode(batch)
+    if not compress:
+        return plain
+    options = {
+        int(zstd.CompressionParameter.compression_level): LEVEL,
+        int(zstd.CompressionParameter.checksum_flag): 1,
+    }
+    packed = zstd.compress(plain, options=options)
+    return packed if len(packed) < len(plain) else plain
+
+
+def unpack(payload: bytes) -> Batch:
+    """Read a message; raises `ContractError` also for a frame that is damaged, or large once it is unpacked.
+
+    No more than `MAX_BATCH_JSON_BYTES` and one are ever made of it, whatever its head says.
+    """
+    if payload.startswith(MAGIC):
+        payload = _decompressed(payload)
+    return decode(payload, Batch, what="telemetry batch")
+
+
+def _decompressed(payload: bytes) -> bytes:
+    decompressor = zstd.ZstdDecompressor(
+        options={int(zstd.DecompressionParameter.window_log_max): WINDOW_LOG}
+    )
+    try:
+        plain = decompressor.decompress(payload, max_length=MAX_BATCH_JSON_BYTES + 1)
+    except zstd.ZstdError as error:
+        raise ContractError("not a valid zstd frame", where="telemetry batch") from error
+    if len(plain) > MAX_BATCH_JSON_BYTES:
+        raise ContractError(
+            f"more than {MAX_BATCH_JSON_BYTES} bytes once it is unpacked", where="telemetry batch"
+        )
+    if not decompressor.eof or decompressor.unused_data:
+        raise ContractError("not exactly one whole zstd frame", where="telemetry batch")
+    return plain

@@ -1,0 +1,119 @@
+"""Probes against real sockets and files."""
+
+import http.server
+import os
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.reconcile.probes import Asked, Probes, Question, answers
+from contract.lifecycle import Probe
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    status = 200
+    hang = threading.Event()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        if self.path == "/hang":
+            self.server.hang.wait(10)
+        self.send_response(self.server.status if self.path != "/missing" else 404)
+        self.end_headers()
+
+    def address_string(self) -> str:
+        return ""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(path: Path) -> Iterator[Server]:
+    with Server(str(path), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.hang.set()
+            server.shutdown()
+            thread.join()
+
+
+def asked(folder: Path, question: Question, **probe: object) -> Asked:
+    return Asked(question, Probe(**probe), folder / "m.sock", folder)  # type: ignore[arg-type]
+
+
+def test_an_answer_over_http_counts_by_its_status(tmp_path: Path) -> None:
+    with serving(tmp_path / "m.sock") as server:
+        for status, well in ((200, True), (204, True), (302, True), (404, False), (503, False)):
+            server.status = status
+            assert answers(asked(tmp_path, "alive", http="/x"), 0, 0) is well
+        assert not answers(asked(tmp_path, "alive", http="/hang", timeout_s=0.1), 0, 0)
+    assert not answers(asked(tmp_path, "alive", http="/x"), 0, 0), "nobody listens"
+
+
+def test_a_file_says_that_a_module_is_ready_by_being_there_and_that_it_lives_by_its_age(
+    tmp_path: Path,
+) -> None:
+    ready, alive = (
+        asked(tmp_path, "ready", file="f"),
+        asked(tmp_path, "alive", file="f", period_s=10, failures=2),
+    )
+    assert not answers(ready, 0, 0)
+    assert answers(alive, begun=0, now=19), "it has so long for the first time"
+    assert not answers(alive, begun=0, now=20)
+    (tmp_path / "f").touch()
+    assert answers(ready, 0, 0)
+    assert answers(alive, begun=0, now=100)
+    old = time.time() - 21
+    os.utime(tmp_path / "f", (old, old))
+    assert not answers(alive, begun=0, now=100)
+
+
+@pytest.fixture
+def told() -> Iterator[tuple[Probes, list[str], threading.Event]]:
+    passed, woken = list[str](), threading.Event()
+    probes = Probes(passed.append, woken.set, monotonic=time.monotonic)
+    yield probes, passed, woken
+    probes.close()
+
+
+def test_so_many_failures_in_a_row_count_and_not_one_less(
+    told: tuple[Probes, list[str], threading.Event], tmp_path: Path
+) -> None:
+    probes, passed, woken = told
+    with serving(tmp_path / "m.sock") as server:
+        probes.watch({"c-1": asked(tmp_path, "alive", http="/x", period_s=0.3, failures=3)})
+        time.sleep(1)
+        assert not probes.unhealthy()
+        server.status = 500
+        assert woken.wait(10)
+    assert probes.unhealthy() == {"c-1"}
+    assert passed == []
+    probes.watch({})
+    assert not probes.unhealthy(), "nobody is asked any more"
+
+
+def test_a_container_passes_when_its_file_is_there(
+    told: tuple[Probes, list[str], threading.Event], tmp_path: Path
+) -> None:
+    probes, passed, _ = told
+    probes.watch({"c-1": asked(tmp_path, "ready", file="ready", period_s=0.1)})
+    time.sleep(0.5)
+    assert passed == []
+    (tmp_path / "ready").touch()
+    deadline = time.monotonic() + 10
+    while not passed and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert set(passed) == {"c-1"}
