@@ -10,7 +10,7 @@ PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 # Tests and demos start hundreds of Python processes: none of them is to compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench bench-hub bench-registry bench-images bench-outbox bench-updates fix soak lock clean
+.PHONY: deb demo test check bench bench-hub bench-registry bench-images bench-outbox bench-updates fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -51,6 +51,9 @@ bench-outbox: $(STAMP) ## telemetry on a device: bytes on the wire and written t
 
 bench-updates: $(STAMP) ## bytes on the wire of updates beside other ways; trains a model once (ARGS="--only Adam")
 	$(BIN)/python -m benchmarks.updates $(ARGS)
+
+deb: $(STAMP) ## the agent's Debian package for this machine, into build/ (DEB_PYTHON=/usr/bin/python3)
+	@configs/deb/build.sh build
 
 lock: $(STAMP) ## choose versions anew within the ranges of pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \

@@ -25,10 +25,12 @@ from agent.network.line import open_network
 from agent.outbox.policy import Policies
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
+from agent.private import make_private
 from agent.reconcile.device import Device
 from agent.reconcile.executor import Executor
 from agent.reconcile.loop import Reconciler
 from agent.reconcile.records import AgentRecords, ContainerRecords
+from agent.service import ServiceManager
 from agent.settings import Settings
 from agent.transport.mqtt import MqttTransport
 from agent.transport.port import Transport
@@ -48,9 +50,10 @@ class Agent:
 
     def __init__(self, settings: Settings) -> None:
         state = settings.state_dir
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        state.mkdir(parents=True, exist_ok=True, mode=0o711)
         self._lock = lock_state(state, wait_s=LOCK_WAIT_S)
         self._identity: Identity = load(settings.identity_dir)
+        make_private(state)
         facts = self._identity.facts
         self._driver, self.driver_choice = choose_driver(settings.driver, state)
         tls, network = self._identity.tls_context(), open_network(settings.proxy)
@@ -86,9 +89,9 @@ class Agent:
         self._started_at_s = time.time()
         self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
 
-    def run(self, stopping: threading.Event) -> None:
-        """Work until ``stopping`` is set. Containers run on afterwards."""
-        # First what a person asks: a daemon that is there answers.
+    def run(self, stopping: threading.Event, service: ServiceManager) -> None:
+        """Work until ``stopping`` is set, and let ``service`` know. Containers run on afterwards."""
+        # First: whoever sees the daemon's first line, or that it is ready, may speak to it.
         control = Control(self._state_dir, self._doors)
         scrapes = MetricsSocket(self._state_dir, self._facts)
         log.info("device %s, driver: %s", self._identity.facts.device, self.driver_choice)
@@ -96,7 +99,10 @@ class Agent:
         self._reconciler.start()
         self._sender.start()
         self._transport.start(self)
+        facts = self._identity.facts
+        service.ready(f"{facts.device}, {self.driver_choice}", lambda: self._reconciler.stalled_s)
         stopping.wait()
+        service.stopping()
         scrapes.close()
         control.close()
         self._rotation.stop()
@@ -175,7 +181,7 @@ class Agent:
             pulls=self._executor.pull_report(),
             outbox_bytes=sum(path.stat().st_size for path in self._state_dir.glob("outbox.db*")),
             outbox_max_bytes=self._settings.outbox.max_bytes,
-            last_round_age_s=self._reconciler.stalled_s,
+            stalled_s=self._reconciler.stalled_s,
             free_bytes=room.f_bavail * room.f_frsize,
         )
 

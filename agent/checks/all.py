@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from agent.checks import identity, machine, network
 from agent.checks.finding import Finding, failed, looked
-from agent.errors import NotEnrolledError, SettingsError
+from agent.errors import NotEnrolledError
 from agent.identity import store
-from agent.network.line import open_network
+from agent.network.line import Network, open_network
 from agent.reconcile.records import AgentRecords
 from agent.settings import Settings
 from contract.errors import HeadlandError
@@ -28,22 +28,23 @@ def findings(settings: Settings) -> tuple[Finding, ...]:
         "daemon": lambda: machine.daemon(settings),
     }
     try:
-        found, way = store.load(settings.identity_dir), open_network(settings.proxy)
-    except SettingsError as error:
-        finding = failed("proxy", f"{error.where}: {error.what}", error.fix)
-        return (finding, *(looked(name, look) for name, look in looks.items()))
+        found = store.load(settings.identity_dir)
     except HeadlandError as error:
         fix = error.fix if isinstance(error, NotEnrolledError) else identity.ENROL_AGAIN
         return (failed("identity", error.what, fix), *(looked(name, look) for name, look in looks.items()))
     now = datetime.now(UTC)
+
+    def way() -> Network:
+        return open_network(settings.proxy)
+
     looks |= {
         "identity": lambda: identity.identity(found),
         "certificate": lambda: identity.certificate(found, now),
-        "clock": lambda: network.clock(found, now, _past(settings, found), way),
-        "proxy": lambda: network.proxy(found, way),
-        "name": lambda: network.name(found, way),
-        "hub": lambda: network.hub(found, way),
-        "broker": lambda: network.broker(found, way),
+        "clock": lambda: network.clock(found, way(), now, _past(settings, found)),
+        "proxy": lambda: network.proxy(settings.proxy),
+        "name": lambda: network.name(found, settings.proxy),
+        "hub": lambda: network.hub(found, way()),
+        "broker": lambda: network.broker(found, way()),
     }
     return tuple(looked(name, look) for name, look in looks.items())
 

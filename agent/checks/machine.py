@@ -13,6 +13,7 @@ from agent.endpoints.control import SOCKET
 from agent.endpoints.listeners import LONGEST_PATH
 from agent.errors import AlreadyRunningError
 from agent.lock import lock_state
+from agent.private import open_to_others
 from agent.settings import Settings
 
 MIB = 1024 * 1024
@@ -26,7 +27,7 @@ AROUND_A_MODULE = len("/containers/") + len("-01234567") + len("/run/.agent.sock
 
 
 def state_folder(settings: Settings) -> Finding:
-    """May we write the state folder, may others not read it, do the sockets' paths fit?"""
+    """May we alone write the state folder, is what is private in it private, do the sockets' paths fit?"""
     folder = settings.state_dir
     found = folder.stat()
     mode = stat.S_IMODE(found.st_mode)
@@ -42,9 +43,9 @@ def state_folder(settings: Settings) -> Finding:
         return failed("state folder", words, "Choose a shorter state_dir: a socket's path has 107 bytes.")
     if chars < NAME_CHARS:
         return warning("state folder", words, "Choose a shorter state_dir: a socket's path has 107 bytes.")
-    if mode & 0o044:
-        words = f"{folder} has mode {mode:04o}: others on this machine may read samples and documents"
-        return warning("state folder", words, "chmod 700, unless other users' programs ask modules here.")
+    if readable := open_to_others(folder):
+        words = f"others on this machine may read {', '.join(readable)} in {folder}"
+        return warning("state folder", words, "Start the agent again: it makes them private.")
     return ok("state folder", words)
 
 

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from agent.checks.finding import Finding, failed, ok, warning
 from agent.checks.identity import ENROL_AGAIN, hub_address
 from agent.identity.store import Identity
-from agent.network.line import DIRECT, Network
+from agent.network.bypass import bypassed
+from agent.network.line import Network
+from agent.settings import Proxy
 
 TIMEOUT_S = 5.0
 ALERT_WAIT_S = 0.5  # TLS 1.3: a server says what it thinks of a client's certificate after the handshake
@@ -24,38 +26,32 @@ REACH = "Is the hub running? Is the port open in every firewall between here and
 SET_CLOCK = "Set the clock, and let it follow a time server (NTP)."
 
 
-def name(found: Identity, way: Network = DIRECT) -> Finding:
-    """Are the hub's names known, or that of the proxy that is to know them?"""
-    for host in dict.fromkeys(
-        way.first_host(host) for host in (hub_address(found)[0], found.facts.mqtt_host)
-    ):
+def name(found: Identity, settings: Proxy) -> Finding:
+    """Are the hub's names known, or the proxy's, which then has to know them?"""
+    hosts = dict.fromkeys((hub_address(found)[0], found.facts.mqtt_host))
+    direct = [host for host in hosts if not settings.https or bypassed(host, settings.no_proxy)]
+    proxies = [urlsplit(settings.https).hostname or ""] if len(direct) < len(hosts) else []
+    for host in (*direct, *proxies):
         try:
             socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as error:
             reason = error.strerror or "unknown"
             return failed("name", f"{host}: {reason}", "Correct the device's DNS, or enter it in /etc/hosts.")
-    return ok("name", f"{way.first_host(hub_address(found)[0])} is found")
+    return ok("name", f"{' and '.join((*direct, *proxies))}: found")
 
 
-def proxy(found: Identity, way: Network = DIRECT) -> Finding:
-    """Is a proxy set? The agent uses those of its settings alone."""
-    hosts = (hub_address(found)[0], found.facts.mqtt_host)
-    through = {way.first_host(host) for host in hosts} - set(hosts)
-    if through:
-        return ok("proxy", f"the hub is reached through {', '.join(sorted(through))}")
+def proxy(settings: Proxy) -> Finding:
+    """Which proxy is used; are others set where nobody looks?"""
+    if settings.https or settings.http:
+        return ok("proxy", f"{settings.https or settings.http}, and none for {len(settings.no_proxy)} hosts")
     names = [variable for variable in PROXIES if os.environ.get(variable)]
     if not names:
         return ok("proxy", "none is set")
-    host, port = hub_address(found)
-    return warning(
-        "proxy",
-        f"{', '.join(names)} is set, and the agent does not use it",
-        f"Name it in proxy.https of the settings, or let this device reach {host}:{port} and port"
-        f" {found.facts.mqtt_port} directly.",
-    )
+    words = f"{', '.join(names)} is set, and the agent does not look at it"
+    return warning("proxy", words, "Set proxy.https in the settings, if the hub is not reached directly.")
 
 
-def clock(found: Identity, now: datetime, not_before: datetime | None, way: Network = DIRECT) -> Finding:
+def clock(found: Identity, way: Network, now: datetime, not_before: datetime | None) -> Finding:
     """Compare our clock with the hub's; without a hub with ``not_before``, a time known to be past.
 
     The hub must show a certificate of its CA as ever, but when it holds is not asked: by a wrong
@@ -64,7 +60,7 @@ def clock(found: Identity, now: datetime, not_before: datetime | None, way: Netw
     context = found.tls_context()
     context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
     try:
-        _, date = _ask(found, context, way)
+        _, date = _ask(found, way, context)
         there = parsedate_to_datetime(date).astimezone(UTC)
     except (OSError, http.client.HTTPException, ValueError, TypeError):
         return _clock_alone(now, not_before)
@@ -88,11 +84,11 @@ def _clock_alone(now: datetime, not_before: datetime | None) -> Finding:
     return warning("clock", "the hub was not there to compare with", "See what is said of hub.")
 
 
-def hub(found: Identity, way: Network = DIRECT) -> Finding:
+def hub(found: Identity, way: Network) -> Finding:
     """Does the hub answer, show its certificate, and know ours?"""
     host, port = hub_address(found)
     try:
-        status, _ = _ask(found, found.tls_context(), way)
+        status, _ = _ask(found, way, found.tls_context())
     except ssl.SSLError as error:
         return _tls("hub", f"{host}:{port}", error)
     except (OSError, http.client.HTTPException) as error:
@@ -104,7 +100,7 @@ def hub(found: Identity, way: Network = DIRECT) -> Finding:
     return ok("hub", f"{host}:{port} answers and knows this device")
 
 
-def broker(found: Identity, way: Network = DIRECT) -> Finding:
+def broker(found: Identity, way: Network) -> Finding:
     """Does the broker's port take our certificate? No session is begun: the daemon has it."""
     host, port = found.facts.mqtt_host, found.facts.mqtt_port
     try:
@@ -136,9 +132,10 @@ def _tls(look: str, where: str, error: ssl.SSLError) -> Finding:
     return failed(look, f"{where} did not agree on TLS ({reason})", "See what is said of certificate.")
 
 
-def _ask(found: Identity, context: ssl.SSLContext, way: Network) -> tuple[int, str]:
+def _ask(found: Identity, way: Network, context: ssl.SSLContext) -> tuple[int, str]:
     """Return the status and the time of the hub's answer to a device."""
-    connection = way.exchange(urlsplit(found.facts.hub), context, TIMEOUT_S).connection
+    host, port = hub_address(found)
+    connection = way.exchange(urlsplit(f"https://{host}:{port}"), context, TIMEOUT_S).connection
     try:
         connection.request("GET", "/v2/")
         response = connection.getresponse()

@@ -2,12 +2,14 @@
 
 import argparse
 import logging
+import os
 import signal
 import threading
 
 from agent.app import Agent
 from agent.commands.command import Command, show
 from agent.errors import AgentError
+from agent.service import ServiceManager
 from agent.settings import Settings
 
 
@@ -15,10 +17,11 @@ def _run(_: argparse.Namespace, settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    service = ServiceManager(os.environ)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    Agent(settings).run(stopping)
+    Agent(settings).run(stopping, service)
     return 0
 
 

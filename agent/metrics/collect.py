@@ -26,7 +26,7 @@ class Facts:
     pulls: PullReport
     outbox_bytes: int
     outbox_max_bytes: int
-    last_round_age_s: float
+    stalled_s: float
     free_bytes: int
 
 
@@ -41,9 +41,9 @@ def _agent(facts: Facts) -> list[Metric]:
         Metric("headland_agent_info", "gauge", "The agent's version and driver.", (info,)),
         gauge("headland_connected", "1 while there is a connection to the hub.", facts.connected),
         gauge(
-            "headland_last_round_age_seconds",
-            "Time since what runs was last compared with what shall run.",
-            facts.last_round_age_s,
+            "headland_loop_stalled_seconds",
+            "Time since the last step of the round in hand; 0 while the loop waits.",
+            facts.stalled_s,
         ),
         gauge("headland_disk_free_bytes", "Free on the disk of the state folder.", facts.free_bytes),
         gauge("process_start_time_seconds", "When the agent started, Unix time.", facts.started_at_s),

@@ -220,7 +220,10 @@ class Executor:
         self._device.listeners.sweep(name, held)
 
     def _last_words(self, container_id: str) -> str:
-        return last_line(self._device.containers.log_file(container_id))
+        log_file = self._device.containers.log_file(container_id)
+        newest = last_line(log_file)
+        # It may have been set aside just before.
+        return newest if newest != "-" else last_line(log_file.with_name(f"{log_file.name}.1"))
 
     def _remember(self, memory: Memory) -> None:
         self._device.records.save_memory(memory)

@@ -51,7 +51,7 @@ class Reconciler:
         self._retiring = False
         self._last_report: tuple[object, ...] = ()
         self._reported_at = float("-inf")
-        self._alive_at = time.monotonic()
+        self._busy_since: float | None = None
         self._last_outbox = OutboxReport(pending=0, dropped=0)
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
 
@@ -62,8 +62,11 @@ class Reconciler:
 
     @property
     def stalled_s(self) -> float:
-        """Seconds since the loop's last sign of life: a round, or a step in one."""
-        return time.monotonic() - self._alive_at
+        """Seconds since the last step in the round in hand; 0 while it waits, infinite when it has ended."""
+        if self._thread.ident is not None and not self._thread.is_alive():
+            return float("inf")
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def start(self) -> None:
         """Begin."""
@@ -116,21 +119,20 @@ class Reconciler:
         self._say(observed, context)
         for step in (*failures, *steps):
             executor.carry_out(step)
-            self._alive_at = time.monotonic()
+            self._busy_since = time.monotonic()
         return bool(steps or failures)
 
     def _run(self) -> None:
         while not self._stopping:
-            self._alive_at = time.monotonic()
             try:
                 for _ in range(MAX_ROUNDS_IN_A_ROW):
-                    done = self.round()
-                    self._alive_at = time.monotonic()
-                    if not done or self._stopping:
+                    self._busy_since = time.monotonic()
+                    if not self.round() or self._stopping:
                         break
             except Exception:
                 # Whatever it was: a device whose daemon stands still is worse than one that tries again.
                 log.exception("a round failed; the next one plans anew")
+            self._busy_since = None
             self._wake.wait(timeout=self._interval_s)
             self._wake.clear()
 

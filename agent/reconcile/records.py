@@ -43,7 +43,7 @@ class ContainerRecords:
     """The folder of containers."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._kept_logs = folder.parent / "logs"
         self._boot_id = BOOT_ID.read_text().strip()
@@ -114,7 +114,7 @@ class AgentRecords:
     """The desired document in force, and the memory of what passed and what failed."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._desired_file = folder / "desired.json"
         self._memory_file = folder / "memory.json"
 

@@ -52,8 +52,9 @@ def with_free_ports(blocks: list[str]) -> list[str]:
     """Return commands with free ports in the place of those that a page names, each once."""
     for port in PORTS:
         assert sum(block.count(port) for block in blocks) == 1, f"port {port} stands once in the commands"
-        blocks = [block.replace(port, str(free_port())) for block in blocks]
-    return blocks
+    # All at once: a free port such as 38883 has the next one in it.
+    free = {port: str(free_port()) for port in PORTS}
+    return [re.sub("|".join(PORTS), lambda found: free[found[0]], block) for block in blocks]
 
 
 def stable(printed: str) -> list[str]:

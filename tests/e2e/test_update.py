@@ -14,6 +14,8 @@ from simulators.demo.stage import Device
 from simulators.sensors.digits import DigitsSensor, Tally
 from tests.e2e.conftest import RollOut, World, manifest, scoring_processes
 from tests.e2e.waiting import DEADLINE_S, wait_until
+from tests.machine.prometheus import read
+from tests.machine.test_metrics import scrape
 
 RATE_HZ = 150.0
 
@@ -188,3 +190,27 @@ def test_an_agent_that_starts_without_hub_scores(world: World, device: Device, r
         world.stage.hub.start("hub ready")
     assert tally.answered > 20
     judge(world, device, tally)
+
+
+def test_what_the_machine_tells_of_a_running_module(world: World, device: Device, roll_out: RollOut) -> None:
+    """Logs, their cap, the restarts of a crash, and a check against the real hub and broker."""
+    roll_out("digits:1")
+    (container,) = device.agent("status")["containers"]
+    assert any("ready" in line["text"] for line in device.agent("logs", "scorer"))
+    log = device.state_dir / "containers" / container["id"] / "log"
+    with log.open("ab") as file:
+        file.write(b"chatter\n" * (1 << 20))
+    wait_until(lambda: log.with_name("log.1").exists() and log.stat().st_size < 1 << 20, "it was set aside")
+    for pid in scoring_processes(device):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: bool(device.agent("logs", "scorer")[0]["container"] == "-"), "its last words are kept")
+    wait_until(lambda: runs(world, "digits:1"), "it runs again")
+    _, _, data = scrape(device.state_dir / "metrics.sock")
+    found = read(data)
+    assert found["headland_module_restarts_total"].value(module="scorer") == 1
+    assert found["headland_connected"].value() == 1
+    findings = {one["name"]: one for one in device.agent("check")["findings"]}
+    for name in ("clock", "hub", "broker", "daemon", "driver", "certificate"):
+        assert findings[name]["verdict"] == "ok", findings[name]
+    device.daemon.wait_for("stopped by itself")
+    assert "disconnected from the hub" not in device.daemon.log, "a look threw the daemon off its line"

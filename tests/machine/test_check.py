@@ -20,16 +20,15 @@ from agent.checks.all import findings
 from agent.checks.finding import Finding, looked
 from agent.identity import store
 from agent.lock import lock_state
-from agent.network.line import open_network
-from agent.settings import Outbox, Settings
-from agent.settings import Proxy as ProxySettings
+from agent.network.line import DIRECT, open_network
+from agent.private import make_private
+from agent.settings import Outbox, Proxy, Settings
 from cloud_hub.pki.authority import Authority
 from cloud_hub.settings import Settings as HubSettings
 from contract.enrolment import EnrolRequest
 from tests.api.conftest import ADMIN, hub_of
 from tests.hub.test_devices import csr
 from tests.machine.device import NOW, Enrolled
-from tests.network.proxy import Proxy, running
 
 DAY = timedelta(days=1)
 
@@ -114,9 +113,12 @@ def serial(device: Enrolled) -> str:
 
 def test_where_all_is_well_nothing_is_said(hub: Callable[[], Enrolled]) -> None:
     device = hub()
+    (device.state / "desired").mkdir(mode=0o755)  # as an earlier release left it
     daemon = device.daemon()
     daemon.start("driver")
     code, answer = device.ask("check")
+    mine = [path for path in device.state.iterdir() if path.name != "run"]
+    assert [path.name for path in mine if path.stat().st_mode & 0o077] == []
     daemon.stop()
     wrong = [one for one in answer["findings"] if one["verdict"] != "ok" and one["name"] != "cgroups"]
     assert (wrong, code, answer["failed"]) == ([], 0, 0)
@@ -171,14 +173,16 @@ def test_the_clock_is_compared_with_a_hub_whose_certificate_is_over(device: Enro
     with tls_server(device.authority, folder, issued_at=long_ago) as port:
         device.hub, device.mqtt_port = f"https://localhost:{port}", port
         found = device.enrol()
-        hub = network.hub(found)
+        hub = network.hub(found, DIRECT)
         assert (hub.verdict, "clock" in hub.fix) == ("failed", True)
         now = datetime.now(UTC)
-        assert network.clock(found, now, None).verdict == "ok"
-        assert network.clock(found, datetime(1970, 1, 1, tzinfo=UTC), None).verdict == "failed"
-        assert "behind the hub's" in network.clock(found, datetime(1970, 1, 1, tzinfo=UTC), None).words
-        assert network.clock(found, now + 2 * network.CLOCK_WARNING, None).verdict == "warning"
-        ahead = network.clock(found, now + 90 * DAY, None)
+        assert network.clock(found, DIRECT, now, None).verdict == "ok"
+        assert network.clock(found, DIRECT, datetime(1970, 1, 1, tzinfo=UTC), None).verdict == "failed"
+        assert (
+            "behind the hub's" in network.clock(found, DIRECT, datetime(1970, 1, 1, tzinfo=UTC), None).words
+        )
+        assert network.clock(found, DIRECT, now + 2 * network.CLOCK_WARNING, None).verdict == "warning"
+        ahead = network.clock(found, DIRECT, now + 90 * DAY, None)
         assert (ahead.verdict, "ahead of" in ahead.words) == ("failed", True)
 
 
@@ -193,7 +197,7 @@ def test_without_a_hub_the_clock_may_not_be_before_what_the_hub_signed(device: E
 
 def test_an_unknown_name_and_a_damaged_identity_are_found(device: Enrolled) -> None:
     device.hub = "https://hub.invalid:8443"
-    assert network.name(device.enrol()).verdict == "failed"
+    assert network.name(device.enrol(), Proxy()).verdict == "failed"
     (device.state / "identity/key.pem").chmod(0o644)
     assert "others may read it" in identity.identity(store.load(device.state / "identity")).words
     device.enrol()
@@ -212,40 +216,27 @@ def test_a_device_without_identity_or_folder_is_told_so(device: Enrolled, folder
     assert (only.name, only.verdict) == ("state folder", "failed")
 
 
-def test_a_proxy_is_told_without_its_password(device: Enrolled, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = store.load(device.state / "identity")
-    for variable in network.PROXIES:
-        monkeypatch.delenv(variable, raising=False)
-    assert network.proxy(found).verdict == "ok"
-    monkeypatch.setenv("HTTPS_PROXY", "http://me:canary@proxy:3128")
-    told = network.proxy(found)
-    assert (told.verdict, "HTTPS_PROXY" in told.words) == ("warning", True)
-    assert "canary" not in f"{told}"
-
-
-def test_the_looks_at_the_hub_go_through_the_proxy_of_the_settings(device: Enrolled, folder: Path) -> None:
-    with tls_server(device.authority, folder) as port, running(Proxy()) as proxy:
+def test_the_looks_go_the_way_that_the_agent_goes(device: Enrolled, folder: Path) -> None:
+    nowhere = Proxy(https="http://proxy.invalid:3128")
+    with tls_server(device.authority, folder) as port:
         device.hub, device.mqtt_port = f"https://localhost:{port}", port
         found = device.enrol()
-        way = open_network(ProxySettings(https=proxy.url))
-        assert network.proxy(found, way).words == "the hub is reached through 127.0.0.1"
-        assert network.name(found, way).words == "127.0.0.1 is found"
-        assert "does not answer" not in network.hub(found, way).words
-        assert network.clock(found, datetime.now(UTC), None, way).verdict == "ok"
-        network.broker(found, way)
-        assert proxy.connects == [f"localhost:{port}"] * 3
-        past = open_network(ProxySettings(https=proxy.url, no_proxy=("localhost",)))
-        assert network.proxy(found, past).words == "none is set"
+        for look in (network.hub, network.broker):
+            assert look(found, DIRECT).verdict == "ok"
+            assert look(found, open_network(nowhere)).verdict == "failed"
+    assert "proxy.invalid" in network.name(found, nowhere).words
+    assert network.name(found, Proxy(https=nowhere.https, no_proxy=("localhost",))).verdict == "ok"
+    assert network.proxy(nowhere).words.startswith("http://proxy.invalid:3128")
 
 
-def test_a_proxy_whose_credentials_cannot_be_read_is_found(device: Enrolled, folder: Path) -> None:
-    settings = Settings(
-        state_dir=device.state,
-        proxy=ProxySettings(https="http://proxy:3128", credentials_file=str(folder / "not-there")),
-    )
-    found = by_name(findings(settings))
-    assert found["proxy"].verdict == "failed"
-    assert "not-there" in found["proxy"].words
+def test_a_proxy_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in network.PROXIES:
+        monkeypatch.delenv(variable, raising=False)
+    assert network.proxy(Proxy()).verdict == "ok"
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:canary@proxy:3128")
+    told = network.proxy(Proxy())
+    assert (told.verdict, "HTTPS_PROXY" in told.words) == ("warning", True)
+    assert "canary" not in f"{told}"
 
 
 @pytest.mark.parametrize(
@@ -294,9 +285,16 @@ def test_modes_and_lengths_of_the_state_folder(device: Enrolled, folder: Path) -
     def look(path: Path) -> Finding:
         return machine.state_folder(Settings(state_dir=path))
 
-    for mode, verdict in ((0o700, "ok"), (0o711, "ok"), (0o755, "warning"), (0o777, "failed")):
+    for mode, verdict in ((0o700, "ok"), (0o711, "ok"), (0o755, "ok"), (0o777, "failed")):
         device.state.chmod(mode)
         assert look(device.state).verdict == verdict
+    device.state.chmod(0o755)
+    (device.state / "desired").mkdir(mode=0o755)
+    (device.state / "outbox.db").write_bytes(b"")
+    told = look(device.state)
+    assert (told.verdict, "may read desired, outbox.db in" in told.words) == ("warning", True)
+    make_private(device.state)
+    assert look(device.state).verdict == "ok"
     for chars, verdict in ((30, "ok"), (60, "warning"), (90, "failed")):
         long = folder / ("x" * (chars - len(str(folder)) - 1))
         long.mkdir(mode=0o700)

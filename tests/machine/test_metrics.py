@@ -63,7 +63,7 @@ def test_a_scrape_of_a_daemon_tells_what_is(device: Enrolled, daemon: Daemon) ->
     assert found["headland_outbox_disk_bytes"].value() > 0
     assert found["headland_module_restarts_total"].value(module="m") == 0
     assert sum(found["headland_module_state"].values.values()) == 1
-    assert found["headland_last_round_age_seconds"].value() < 60
+    assert found["headland_loop_stalled_seconds"].value() < 60
     pages = int(Path(f"/proc/{daemon.pid}/statm").read_text().split()[1])
     there = pages * os.sysconf("SC_PAGE_SIZE")
     assert found["process_resident_memory_bytes"].value() == pytest.approx(there, rel=0.2)
@@ -81,7 +81,7 @@ def facts(**changed: object) -> Facts:
                            rollout="r:1", modules=(MODULE,)),
         "reported": Reported(generation=9, at=NOW, converged=False, modules=(module,), outbox=outbox),
         "pulls": PullReport(received_bytes=8, saved_bytes=9, deltas=10, fallbacks=11),
-        "outbox_max_bytes": 12, "last_round_age_s": 0.25, "free_bytes": 13,
+        "outbox_max_bytes": 12, "stalled_s": 0.25, "free_bytes": 13,
     }  # fmt: skip
     return Facts(**(fields | changed))  # type: ignore[arg-type]
 
@@ -90,7 +90,7 @@ def test_each_fact_has_its_metric() -> None:
     found = read(exposition(metrics(facts())))
     values = {name: family.value() for name, family in found.items() if len(family.values) == 1}
     assert values == {
-        "headland_agent_info": 1, "headland_connected": 1, "headland_last_round_age_seconds": 0.25,
+        "headland_agent_info": 1, "headland_connected": 1, "headland_loop_stalled_seconds": 0.25,
         "headland_disk_free_bytes": 13, "process_start_time_seconds": 1.5,
         "process_resident_memory_bytes": 5, "process_threads": 6, "headland_generation": 9,
         "headland_converged": 0, "headland_refused": 0, "headland_outbox_pending_samples": 3,
