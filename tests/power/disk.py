@@ -5,6 +5,7 @@ to the disk is gone, and every later write fails. Mounting again replays the jou
 What it does not show is a disk that loses what it said it had written.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -42,8 +43,27 @@ class Disk:
         self.mount()
 
     def mount(self) -> None:
-        """Mount it. Left to itself the file system writes nothing for ten minutes: only who asks is safe."""
+        """Mount it. Left to itself the file system writes nothing for ten minutes: only who asks is safe.
+
+        A container that starts just then takes all mounts into its own namespace, and the disk without power
+        with them: what is mounted is that one again, until the container let go of it.
+        """
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
         _run("mount", "-o", "loop,commit=600", str(self._image), str(self.root))
+        while not self._has_power():
+            assert time.monotonic() < deadline, f"another mount namespace still has {self.root}"
+            self.unmount()
+            time.sleep(0.05)
+            _run("mount", "-o", "loop,commit=600", str(self._image), str(self.root))
+
+    def _has_power(self) -> bool:
+        try:
+            os.close(os.open(self.root, os.O_TMPFILE | os.O_WRONLY, 0o600))
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return False
+        return True
 
     def cut(self) -> None:
         """Cut the power: what is not on the disk now never will be."""

@@ -43,6 +43,22 @@ def test_what_was_synced_is_there_after_a_cut_and_nothing_else(disk: Disk) -> No
     assert {path.name for path in disk.root.iterdir()} == {"synced", "lost+found"}
 
 
+def test_a_disk_that_another_namespace_still_has_is_mounted_once_it_let_go(disk: Disk) -> None:
+    """A container that starts while the power is cut has the old disk among its mounts, for a while."""
+    (disk.root / "synced").write_bytes(b"kept")
+    os.sync()
+    holds = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo there; sleep 2"]
+    with subprocess.Popen(holds, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "there\n"
+        disk.cut()
+        disk.unmount()
+        disk.mount()
+        assert holder.poll() is not None, "the dead disk was mounted again"
+    (disk.root / "later").write_bytes(b"taken")
+    assert (disk.root / "synced").read_bytes() == b"kept"
+
+
 def told_and_there(disk: Disk, work_s: float, *, stopped: bool) -> tuple[int, int]:
     """Cut the power under a program that appends; return how many records it told of and how many stay."""
     file = disk.root / "records"
