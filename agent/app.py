@@ -42,6 +42,9 @@ from contract.messages import Ack, Hello, Refusal, Reported
 
 log = logging.getLogger(__name__)
 
+# The kernel may hand a signal to any thread; Python's handler runs in the first one, once that looks up.
+LOOK_S = 0.5
+
 LOCK_WAIT_S = 1.0  # `headland-agent apply` holds the lock for a moment
 
 
@@ -101,7 +104,8 @@ class Agent:
         self._transport.start(self)
         facts = self._identity.facts
         service.ready(f"{facts.device}, {self.driver_choice}", lambda: self._reconciler.stalled_s)
-        stopping.wait()
+        while not stopping.wait(LOOK_S):
+            pass
         service.stopping()
         scrapes.close()
         control.close()

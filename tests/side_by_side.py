@@ -12,9 +12,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = ("tests/e2e/", "tests/images/")
 APART = tuple(
-    f"tests/e2e/test_{name}.py" for name in ("attached_telemetry", "cluster", "postgres", "stage", "uploads")
+    f"tests/e2e/test_{name}.py"
+    for name in ("attached_telemetry", "cluster", "lifecycle", "postgres", "stage", "uploads")
 )
-"""Files of those folders that have a hub of their own."""
+"""Files of those folders that have a hub of their own, or enough tests for one."""
 LONG = (
     "tests/e2e/",
     "tests/images/",

@@ -1,7 +1,9 @@
 """The service: what the daemon tells systemd over a real socket, and the unit file."""
 
 import contextlib
+import ctypes
 import os
+import platform
 import re
 import shutil
 import signal
@@ -11,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agent.service import ServiceManager
@@ -22,6 +25,7 @@ from tests.machine.device import PROGRAM, Enrolled
 UNIT = ROOT / "configs/headland-agent.service"
 SILENCE_S = 1.5
 WATCHDOG_S = 0.6
+TGKILL = 234 if platform.machine() == "x86_64" else 131  # of asm/unistd.h
 
 
 class Manager:
@@ -186,3 +190,15 @@ def test_containers_run_with_the_rights_that_the_unit_leaves(device: Enrolled) -
 
     assert check(dropped).startswith("ok")
     assert check([*dropped, "SYS_ADMIN"]).startswith("failed"), "the control: without that right none runs"
+
+
+def test_a_signal_that_another_thread_gets_stops_the_daemon_too(device: Enrolled) -> None:
+    """Which thread gets a signal is the kernel's choice; found as a daemon that did not stop."""
+    daemon = device.daemon()
+    daemon.start("driver")
+    others = {int(path.name) for path in Path(f"/proc/{daemon.pid}/task").iterdir()} - {daemon.pid}
+    assert ctypes.CDLL(None).syscall(TGKILL, daemon.pid, max(others), int(signal.SIGTERM)) == 0
+    try:
+        assert psutil.Process(daemon.pid).wait(20) == 0
+    finally:
+        daemon.kill()
