@@ -3,20 +3,19 @@
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from agent.artifacts.flow import FlowRules
+from agent.artifacts.places import Source
 from agent.artifacts.windows import PATTERN, read_window
 from agent.errors import SettingsError
-from agent.network.bypass import check_rule
+from agent.network.proxies import Proxy
 from agent.outbox.policy import StreamPolicy
 from contract.ids import STREAM
 
 DEFAULT_STATE_DIR = Path("/var/lib/headland-agent")
-FOLDER = "folder:"
 LEAST_BYTES_PER_S = 1024
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -68,56 +67,6 @@ class Pull(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             deadline_s=self.deadline_s,
             utc=self.windows_clock == "utc",
         )
-
-
-class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A place that images may come from besides the hub: a folder, or ``https://`` or ``http://host[:port]``.
-
-    ``ca_file``: the certificates (PEM) of its CA; none: those that the system trusts.
-    """
-
-    at: str
-    ca_file: str = ""
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for an address that is none; it is not repeated, as it may hold a password."""
-        if self.folder is not None:
-            if not self.folder.is_absolute() or self.ca_file:
-                raise ValueError("a folder is folder:/absolute/path, and has no ca_file")
-            return
-        if not _plain_address(self.at, {"https", "http"}) or (self.ca_file and self.at.startswith("http:")):
-            raise ValueError(
-                "at is folder:/absolute/path, https://host[:port] or http://host[:port], without user and "
-                "path; ca_file is for https"
-            )
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder, where it is one."""
-        return Path(self.at.removeprefix(FOLDER)) if self.at.startswith(FOLDER) else None
-
-
-class Proxy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Proxies on the way out, ``http://host:port`` each.
-
-    ``https`` is for all that speaks TLS, MQTT too; ``http`` for mirrors without it. ``no_proxy``: hosts that
-    are reached directly. ``credentials_file``: a line ``user:password``. ``ca_file``: the CA (PEM) of a
-    proxy that opens TLS.
-    """
-
-    http: str = ""
-    https: str = ""
-    no_proxy: tuple[str, ...] = ()
-    credentials_file: str = ""
-    ca_file: str = ""
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for an address that is none; it is not repeated, as it may hold a password."""
-        for address in (self.http, self.https):
-            if address and not (_plain_address(address, {"http"}) and urlsplit(address).port):
-                raise ValueError("a proxy is http://host:port; credentials are in credentials_file")
-        for rule in self.no_proxy:
-            check_rule(rule)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -175,13 +124,3 @@ def _decode(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str) and value:
         return Path(value)
     raise ValueError("Expected a path")
-
-
-def _plain_address(text: str, schemes: set[str]) -> bool:
-    """Is this scheme, host and perhaps a port, and nothing else?"""
-    try:
-        parts = urlsplit(text)
-        named = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return named and "@" not in parts.netloc and parts.path in {"", "/"} and not parts.query + parts.fragment

@@ -76,7 +76,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RootFs(msgspec.Struct, frozen=True, kw_only=True):
     """Digests of the layers' uncompressed tars, lowest first."""
 
-    type: str
+    type: str = "layers"
     diff_ids: tuple[str, ...]
 
 

@@ -2,17 +2,48 @@
 
 import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from agent.artifacts.delta import Savings
 from agent.artifacts.fetch import HttpsRegistry, Registry
 from agent.artifacts.folder import FolderSource
 from agent.artifacts.sources import Nearby, Sources
 from agent.network.line import DIRECT, Network, load_ca
-from agent.settings import Source
+from agent.network.proxies import plain_address
 
 MIRROR_TIMEOUT_S: Final = 10.0
+FOLDER: Final = "folder:"
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A place that images may come from besides the hub: a folder, or ``https://`` or ``http://host[:port]``.
+
+    ``ca_file``: the certificates (PEM) of its CA; none: those that the system trusts.
+    """
+
+    at: str
+    ca_file: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an address that is none; it is not repeated, as it may hold a password."""
+        if self.folder is not None:
+            if not self.folder.is_absolute() or self.ca_file:
+                raise ValueError("a folder is folder:/absolute/path, and has no ca_file")
+            return
+        if not plain_address(self.at, {"https", "http"}) or (self.ca_file and self.at.startswith("http:")):
+            raise ValueError(
+                "at is folder:/absolute/path, https://host[:port] or http://host[:port], without user and "
+                "path; ca_file is for https"
+            )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder, where it is one."""
+        return Path(self.at.removeprefix(FOLDER)) if self.at.startswith(FOLDER) else None
 
 
 def registry_of(

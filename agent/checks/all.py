@@ -42,7 +42,7 @@ def findings(settings: Settings) -> tuple[Finding, ...]:
         "certificate": lambda: identity.certificate(found, now),
         "clock": lambda: network.clock(found, way(), now, _past(settings, found)),
         "proxy": lambda: network.proxy(settings.proxy),
-        "name": lambda: network.name(found, settings.proxy),
+        "name": lambda: network.name(found, way()),
         "hub": lambda: network.hub(found, way()),
         "broker": lambda: network.broker(found, way()),
     }

@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 from agent.checks.finding import Finding, failed, ok, warning
 from agent.checks.identity import ENROL_AGAIN, hub_address
 from agent.identity.store import Identity
-from agent.network.bypass import bypassed
-from agent.network.line import Network
-from agent.settings import Proxy
+from agent.network.line import Network, open_network
+from agent.network.proxies import Proxy
 
 TIMEOUT_S = 5.0
 ALERT_WAIT_S = 0.5  # TLS 1.3: a server says what it thinks of a client's certificate after the handshake
@@ -26,23 +25,22 @@ REACH = "Is the hub running? Is the port open in every firewall between here and
 SET_CLOCK = "Set the clock, and let it follow a time server (NTP)."
 
 
-def name(found: Identity, settings: Proxy) -> Finding:
+def name(found: Identity, way: Network) -> Finding:
     """Are the hub's names known, or the proxy's, which then has to know them?"""
-    hosts = dict.fromkeys((hub_address(found)[0], found.facts.mqtt_host))
-    direct = [host for host in hosts if not settings.https or bypassed(host, settings.no_proxy)]
-    proxies = [urlsplit(settings.https).hostname or ""] if len(direct) < len(hosts) else []
-    for host in (*direct, *proxies):
+    hosts = dict.fromkeys(map(way.first_host, (hub_address(found)[0], found.facts.mqtt_host)))
+    for host in hosts:
         try:
             socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as error:
             reason = error.strerror or "unknown"
             return failed("name", f"{host}: {reason}", "Correct the device's DNS, or enter it in /etc/hosts.")
-    return ok("name", f"{' and '.join((*direct, *proxies))}: found")
+    return ok("name", f"{' and '.join(hosts)}: found")
 
 
 def proxy(settings: Proxy) -> Finding:
-    """Which proxy is used; are others set where nobody looks?"""
+    """Which proxy is used, and can it be; are others set where nobody looks? Raises `SettingsError`."""
     if settings.https or settings.http:
+        open_network(settings)
         return ok("proxy", f"{settings.https or settings.http}, and none for {len(settings.no_proxy)} hosts")
     names = [variable for variable in PROXIES if os.environ.get(variable)]
     if not names:

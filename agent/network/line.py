@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from agent.errors import SettingsError
 from agent.network.bypass import bypassed
-from agent.settings import Proxy
+from agent.network.proxies import Proxy
 
 MAX_ANSWER_BYTES: Final = 16 * 1024
 MAX_CREDENTIALS_BYTES: Final = 1024

@@ -19,9 +19,10 @@ from cloud_hub.broker.port import Bus, Delivery
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.errors import DatabaseUnavailableError
+from cloud_hub.telemetry.batches import unpack
 from cloud_hub.telemetry.rows import MarkRow, PendingRow, RejectRow
 from contract import topics
-from contract.batches import ENCODINGS, unpack
+from contract.batches import ENCODINGS
 from contract.encoding import encode
 from contract.errors import ContractError
 from contract.ids import InvalidNameError, check_stream

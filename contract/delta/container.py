@@ -12,9 +12,8 @@ from typing import Final, Protocol
 import msgspec
 
 from contract.delta.scaled import SCALE_BYTES, WIDTH
-from contract.encoding import decode, encode
+from contract.encoding import decode
 from contract.errors import HeadlandError
-from contract.varint import varint
 
 MEDIA_TYPE: Final = "application/vnd.headland.delta.v1"
 # With steps `Scaled`: of a type of its own, so that an agent that cannot apply it never asks for it.
@@ -130,32 +129,6 @@ class Reader(Protocol):
         ...
 
 
-def header_bytes(header: Header, magic: bytes = MAGIC) -> bytes:
-    """Return the start of a delta; `SCALED_MAGIC` is for one that has steps `Scaled`."""
-    text = encode(header)
-    return magic + varint(len(text)) + text
-
-
-def step_bytes(step: Step) -> bytes:
-    """Return a step as it stands in a delta."""
-    match step:
-        case Copy():
-            return _start(Code.COPY, step.size_bytes, step.old_at)
-        case Patch():
-            numbers = (step.size_bytes, step.old_at, step.old_bytes, len(step.payload))
-            return _start(Code.PATCH, *numbers) + step.payload
-        case Tensor():
-            kind = step.width | (FLOAT if step.is_float else 0)
-            parts = [_start(Code.TENSOR, step.size_bytes, step.old_at, kind)]
-            return b"".join(parts + [_coded(*plane) for plane in step.planes])
-        case Scaled():
-            start = _start(Code.SCALED, step.size_bytes, step.old_at, step.block)
-            return start + _coded(*step.scales) + _coded(*step.steps)
-
-
-END: Final = bytes([Code.END])
-
-
 def read_header(source: Reader) -> Header:
     """Read the start of a delta; raises `DeltaError`."""
     if exactly(source, len(MAGIC)) not in {MAGIC, SCALED_MAGIC}:
@@ -232,10 +205,6 @@ def _payload(source: Reader, size: int) -> tuple[Coding, bytes]:
     return Coding(coding), exactly(source, _number(source, _compressed_most(size)))
 
 
-def _coded(coding: Coding, payload: bytes) -> bytes:
-    return varint(coding) + varint(len(payload)) + payload
-
-
 def _compressed_most(size: int) -> int:
     """Return what no honest compressor exceeds for ``size`` bytes."""
     return size + size // 64 + 1024
@@ -250,10 +219,6 @@ def _within(at: int, size: int, header: Header) -> int:
     if at + size > header.from_bytes:
         raise DeltaError("a step reads beyond the old layer")
     return at
-
-
-def _start(code: Code, *numbers: int) -> bytes:
-    return bytes([code]) + b"".join(varint(number) for number in numbers)
 
 
 def _number(source: Reader, most: int) -> int:

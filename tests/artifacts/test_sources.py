@@ -18,12 +18,12 @@ from agent.artifacts.errors import DigestMismatchError, FetchError, PullWaitsErr
 from agent.artifacts.fetch import HttpsRegistry
 from agent.artifacts.flow import Flow, FlowRules
 from agent.artifacts.folder import FolderSource
+from agent.artifacts.places import Source as SourceSettings
 from agent.artifacts.places import registry_of
 from agent.artifacts.pull import pull_image, staged_image
 from agent.artifacts.sources import LEFT_ALONE_S, Nearby, Source, Sources
 from agent.artifacts.windows import read_window
 from agent.errors import SettingsError
-from agent.settings import Source as SourceSettings
 from agent.settings import load
 from contract.desired import ImageRef
 from contract.digests import hex_of

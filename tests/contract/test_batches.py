@@ -6,7 +6,8 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.batches import ENCODINGS, MAGIC, MAX_BATCH_JSON_BYTES, ZSTD, pack, unpack
+from cloud_hub.telemetry.batches import unpack
+from contract.batches import ENCODINGS, MAGIC, MAX_BATCH_JSON_BYTES, ZSTD, pack
 from contract.encoding import encode
 from contract.errors import ContractError
 from contract.messages import Batch

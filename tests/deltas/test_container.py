@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
+from cloud_hub.images.deltas import writing
 from contract.delta import container
 from contract.delta.applying import LZMA_FILTERS
 from contract.delta.container import Coding, Copy, DeltaError, Header, Patch, Scaled, Tensor
@@ -23,14 +24,14 @@ def delta(
     *steps: container.Step,
     size: int,
     old: bytes = OLD,
-    end: bytes = container.END,
+    end: bytes = writing.END,
     magic: bytes = container.MAGIC,
 ) -> bytes:
     """Return a delta of these steps."""
     header = Header(
         from_diff_id=sha256(old), to_diff_id="sha256:" + "0" * 64, from_bytes=len(old), to_bytes=size
     )
-    return container.header_bytes(header, magic) + b"".join(map(container.step_bytes, steps)) + end
+    return writing.header_bytes(header, magic) + b"".join(map(writing.step_bytes, steps)) + end
 
 
 def scaled(
@@ -87,7 +88,7 @@ def test_a_delta_is_written_as_ever() -> None:
         steps.append(step)
         left -= step.size_bytes
     assert [type(step) for step in steps] == [Copy, Patch, Tensor]
-    again = container.header_bytes(header) + b"".join(map(container.step_bytes, steps)) + container.END
+    again = writing.header_bytes(header) + b"".join(map(writing.step_bytes, steps)) + writing.END
     assert again == stored
 
 

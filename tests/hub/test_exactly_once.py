@@ -19,13 +19,14 @@ from agent.transport.memory import MemoryTransport
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.broker.port import Bus, Delivery
 from cloud_hub.db.engine import Database
+from cloud_hub.telemetry.batches import unpack
 from cloud_hub.telemetry.files import SWEPT_AFTER, Files
 from cloud_hub.telemetry.ingest import Arrived, Ingest
 from cloud_hub.telemetry.places import Place
 from cloud_hub.telemetry.query import Telemetry
 from cloud_hub.telemetry.rows import FileRow, PendingRow, RejectRow
 from contract import topics
-from contract.batches import ENCODINGS, MAGIC, pack, unpack
+from contract.batches import ENCODINGS, MAGIC, pack
 from contract.encoding import encode
 from contract.messages import Ack, Batch
 

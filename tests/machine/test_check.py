@@ -21,14 +21,16 @@ from agent.checks.finding import Finding, looked
 from agent.identity import store
 from agent.lock import lock_state
 from agent.network.line import DIRECT, open_network
+from agent.network.proxies import Proxy as ProxySettings
 from agent.private import make_private
-from agent.settings import Outbox, Proxy, Settings
+from agent.settings import Outbox, Settings
 from cloud_hub.pki.authority import Authority
 from cloud_hub.settings import Settings as HubSettings
 from contract.enrolment import EnrolRequest
 from tests.api.conftest import ADMIN, hub_of
 from tests.hub.test_devices import csr
 from tests.machine.device import NOW, Enrolled
+from tests.network.proxy import Proxy, running
 
 DAY = timedelta(days=1)
 
@@ -197,7 +199,7 @@ def test_without_a_hub_the_clock_may_not_be_before_what_the_hub_signed(device: E
 
 def test_an_unknown_name_and_a_damaged_identity_are_found(device: Enrolled) -> None:
     device.hub = "https://hub.invalid:8443"
-    assert network.name(device.enrol(), Proxy()).verdict == "failed"
+    assert network.name(device.enrol(), DIRECT).verdict == "failed"
     (device.state / "identity/key.pem").chmod(0o644)
     assert "others may read it" in identity.identity(store.load(device.state / "identity")).words
     device.enrol()
@@ -217,24 +219,50 @@ def test_a_device_without_identity_or_folder_is_told_so(device: Enrolled, folder
 
 
 def test_the_looks_go_the_way_that_the_agent_goes(device: Enrolled, folder: Path) -> None:
-    nowhere = Proxy(https="http://proxy.invalid:3128")
+    nowhere = ProxySettings(https="http://proxy.invalid:3128")
     with tls_server(device.authority, folder) as port:
         device.hub, device.mqtt_port = f"https://localhost:{port}", port
         found = device.enrol()
         for look in (network.hub, network.broker):
             assert look(found, DIRECT).verdict == "ok"
             assert look(found, open_network(nowhere)).verdict == "failed"
-    assert "proxy.invalid" in network.name(found, nowhere).words
-    assert network.name(found, Proxy(https=nowhere.https, no_proxy=("localhost",))).verdict == "ok"
+    assert "proxy.invalid" in network.name(found, open_network(nowhere)).words
+    past = ProxySettings(https=nowhere.https, no_proxy=("localhost",))
+    assert network.name(found, open_network(past)).verdict == "ok"
     assert network.proxy(nowhere).words.startswith("http://proxy.invalid:3128")
+
+
+def test_the_looks_at_the_hub_go_through_the_proxy_of_the_settings(device: Enrolled, folder: Path) -> None:
+    with tls_server(device.authority, folder) as port, running(Proxy()) as proxy:
+        device.hub, device.mqtt_port = f"https://localhost:{port}", port
+        found = device.enrol()
+        way = open_network(ProxySettings(https=proxy.url))
+        assert network.name(found, way).words == "127.0.0.1: found"
+        assert network.hub(found, way).verdict == "ok"
+        assert network.clock(found, way, datetime.now(UTC), None).verdict == "ok"
+        assert network.broker(found, way).verdict == "ok"
+        assert proxy.connects == [f"localhost:{port}"] * 3
+        past = open_network(ProxySettings(https=proxy.url, no_proxy=("localhost",)))
+        assert network.hub(found, past).verdict == "ok"
+        assert len(proxy.connects) == 3
+
+
+def test_a_proxy_whose_credentials_cannot_be_read_is_found(device: Enrolled, folder: Path) -> None:
+    settings = Settings(
+        state_dir=device.state,
+        proxy=ProxySettings(https="http://proxy:3128", credentials_file=str(folder / "not-there")),
+    )
+    found = by_name(findings(settings))
+    assert found["proxy"].verdict == "failed"
+    assert "not-there" in found["proxy"].words
 
 
 def test_a_proxy_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in network.PROXIES:
         monkeypatch.delenv(variable, raising=False)
-    assert network.proxy(Proxy()).verdict == "ok"
+    assert network.proxy(ProxySettings()).verdict == "ok"
     monkeypatch.setenv("HTTPS_PROXY", "http://me:canary@proxy:3128")
-    told = network.proxy(Proxy())
+    told = network.proxy(ProxySettings())
     assert (told.verdict, "HTTPS_PROXY" in told.words) == ("warning", True)
     assert "canary" not in f"{told}"
 

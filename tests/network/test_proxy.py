@@ -10,13 +10,13 @@ import pytest
 from agent.artifacts.delta import Savings
 from agent.artifacts.errors import FetchError
 from agent.artifacts.fetch import HttpsRegistry
-from agent.artifacts.places import registry_of
+from agent.artifacts.places import Source, registry_of
 from agent.artifacts.pull import pull_image
 from agent.errors import SettingsError
 from agent.network.bypass import bypassed
 from agent.network.line import Network, ProxyError, open_network
-from agent.settings import Proxy as ProxySettings
-from agent.settings import Source, load
+from agent.network.proxies import Proxy as ProxySettings
+from agent.settings import load
 from tests.artifacts.conftest import Site, site  # noqa: F401  a fixture
 from tests.artifacts.registry import Registry, make_tar, serve
 from tests.network.proxy import Proxy, running

@@ -12,9 +12,9 @@ from backports import zstd
 from cloud_hub.images.deltas.anchors import AnchorIndex
 from cloud_hub.images.deltas.scaling import BLOCK, recovered
 from cloud_hub.images.deltas.tensors import Extent, Key, tensors_in
+from cloud_hub.images.deltas.writing import END, header_bytes, step_bytes
 from contract.delta.applying import LZMA_FILTERS
 from contract.delta.container import (
-    END,
     MAX_NEW_BYTES,
     MAX_OLD_BYTES,
     MAX_TENSOR_BYTES,
@@ -26,8 +26,6 @@ from contract.delta.container import (
     Scaled,
     Step,
     Tensor,
-    header_bytes,
-    step_bytes,
 )
 from contract.delta.lanes import differences, planes
 from contract.delta.scaled import WIDTH

@@ -12,8 +12,8 @@ from cloud_hub.models.inspection.protobuf import (
     Field,
     Wire,
     embedded,
+    varint,
 )
-from contract.varint import varint
 
 # onnx.proto 1.23, TensorProto.DataType: bits of one element; 0 for text.
 BITS: Final = {

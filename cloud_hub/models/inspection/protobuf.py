@@ -10,7 +10,6 @@ from typing import BinaryIO, Final
 
 from cloud_hub.errors import NotOnnxError
 from cloud_hub.models.inspection.errors import ModelTooComplexError
-from contract.varint import varint
 
 WINDOW_BYTES: Final = 64 * 1024
 VARINT, FIXED64, BYTES, GROUP, FIXED32 = 0, 1, 2, 3, 5
@@ -111,6 +110,16 @@ class Wire:
             if not self._window:
                 raise NotProtobufError
         return self._window[index]
+
+
+def varint(value: int) -> bytes:
+    """Return a number as protobuf writes it."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def embedded(number: int, content: bytes) -> bytes:
