@@ -28,7 +28,7 @@ from benchmarks.hub import PAGE, refreshed
 from contract.encoding import encode
 from contract.messages import Batch
 from modules.serving.samples import Origin, encode_sample, summarise_input, summarise_prediction
-from tests.power.disk import Disk, why_not
+from simulators.disk import Disk, why_not
 
 BATCH_SAMPLES = (1, 10, 100, 500)
 ROUNDS = 15

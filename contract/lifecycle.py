@@ -23,8 +23,8 @@ LONGEST_WINDOW: Final = timedelta(days=1)
 class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a module is asked how it is; one of ``http`` (a path on its socket) and ``file``.
 
-    ``file`` is below ``/run/headland``: for readiness it has to be there, for liveness it has to be written
-    anew at least every ``period_s * failures`` seconds. So many ``failures`` in a row count.
+    ``file`` is below ``/run/headland``: for readiness it has to be there, for liveness written anew since the
+    last time that it was looked at. So many ``failures`` in a row count.
     """
 
     http: str = ""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.endpoints.listeners import EndpointError, bind
-from agent.endpoints.unix_server import UnixHandler, UnixServer
+from agent.endpoints.unix_client import UnixHttpConnection
+from agent.endpoints.unix_server import LocalSocket, UnixHandler, UnixServer
 from agent.errors import ControlUnavailableError, DocumentRefusedError, StateWriteError
 from agent.trust.acceptance import ALREADY_HELD, Refused
 from contract.desired import Desired
@@ -63,23 +63,11 @@ def applied(envelope: bytes, offer: Offer, held: Callable[[], Desired | None]) -
     return Applied(generation=document.generation, rollout=document.rollout, accepted=False)
 
 
-class Control:
+class Control(LocalSocket):
     """Serves the control socket until closed."""
 
     def __init__(self, state_dir: Path, doors: Doors) -> None:
-        self._server: _Server | None = None
-        try:
-            self._server = _Server(bind(state_dir / SOCKET, mode=0o600), doors)
-        except EndpointError as error:
-            # A full disk takes no socket; scoring goes on.
-            log.warning("no commands reach this daemon: %s", error)
-            return
-        self._server.start()
-
-    def close(self) -> None:
-        """Stop serving."""
-        if self._server is not None:
-            self._server.close()
+        super().__init__(state_dir / SOCKET, lambda listener: _Server(listener, doors))
 
 
 class _Server(UnixServer):
@@ -133,7 +121,7 @@ def hand_over(state_dir: Path, envelope: bytes) -> Applied:
 
 def ask(state_dir: Path, path: str, body: bytes | None = None) -> tuple[int, bytes]:
     """Ask the running daemon: GET, or POST where there is a body; raises `ControlUnavailableError`."""
-    connection = _UnixConnection(state_dir / SOCKET)
+    connection = UnixHttpConnection(state_dir / SOCKET, timeout_s=TIMEOUT_S)
     try:
         connection.request("GET" if body is None else "POST", path, body)
         response = connection.getresponse()
@@ -146,14 +134,3 @@ def ask(state_dir: Path, path: str, body: bytes | None = None) -> tuple[int, byt
         ) from error
     finally:
         connection.close()
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
-        self.sock.connect(str(self._path))

@@ -5,9 +5,12 @@ import logging
 import socket
 import socketserver
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
+from pathlib import Path
 from typing import ClassVar
 
+from agent.endpoints.listeners import EndpointError, bind
 from contract.encoding import encode
 from contract.errors import HeadlandError, Problem
 
@@ -60,6 +63,27 @@ class UnixServer(socketserver.ThreadingMixIn, socketserver.BaseServer):
     def handle_error(self, _request: object, _client_address: object) -> None:
         """Log what went wrong on a connection; the others go on."""
         log.warning("a local connection failed", exc_info=True)
+
+
+class LocalSocket:
+    """A socket of the daemon's own, mode 0600, that is served until closed.
+
+    A full disk takes no socket: then nobody is answered there, and scoring goes on.
+    """
+
+    def __init__(self, path: Path, make: Callable[[socket.socket], UnixServer]) -> None:
+        self._server: UnixServer | None = None
+        try:
+            self._server = make(bind(path, mode=0o600))
+        except EndpointError as error:
+            log.warning("nobody is answered at %s: %s", path.name, error)
+            return
+        self._server.start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        if self._server is not None:
+            self._server.close()
 
 
 class UnixHandler(http.server.BaseHTTPRequestHandler):

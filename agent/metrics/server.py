@@ -1,6 +1,5 @@
 """The metrics' socket, ``STATE_DIR/metrics.sock``, mode 0600."""
 
-import logging
 import os
 import socket
 from collections.abc import Callable
@@ -8,33 +7,19 @@ from http import HTTPStatus
 from pathlib import Path
 
 from agent.drivers.proc import PROC
-from agent.endpoints.listeners import EndpointError, bind
-from agent.endpoints.unix_server import UnixHandler, UnixServer
+from agent.endpoints.unix_server import LocalSocket, UnixHandler, UnixServer
 from agent.metrics.collect import Facts, metrics
 from agent.metrics.text import CONTENT_TYPE, exposition
-
-log = logging.getLogger(__name__)
 
 SOCKET = "metrics.sock"
 PATH = "/metrics"
 
 
-class MetricsSocket:
+class MetricsSocket(LocalSocket):
     """Answers scrapes until closed; ``facts`` is asked at each."""
 
     def __init__(self, state_dir: Path, facts: Callable[[], Facts]) -> None:
-        self._server: _Server | None = None
-        try:
-            self._server = _Server(bind(state_dir / SOCKET, mode=0o600), facts)
-        except EndpointError as error:
-            log.warning("nobody can ask for metrics: %s", error)
-            return
-        self._server.start()
-
-    def close(self) -> None:
-        """Stop serving."""
-        if self._server is not None:
-            self._server.close()
+        super().__init__(state_dir / SOCKET, lambda listener: _Server(listener, facts))
 
 
 class _Server(UnixServer):

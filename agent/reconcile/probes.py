@@ -7,14 +7,13 @@ then liveness over HTTP is not judged, and readiness over HTTP is for modules th
 
 import http.client
 import logging
-import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from agent.endpoints.unix_client import UnixHttpConnection
 from contract.lifecycle import Probe
 
 log = logging.getLogger(__name__)
@@ -34,11 +33,25 @@ class Asked:
 
 
 @dataclass
-class _Standing:
+class Standing:
+    """A container that is asked: when next, and how often in a row it failed; of a file, when it was written.
+
+    The file's time is only compared with itself: a device's clock may be wrong, and may be set.
+    """
+
     asked: Asked
-    begun: float
     next: float
     failures: int = 0
+    written_ns: int | None = None
+
+    def answers(self) -> bool:
+        """Ask once: is it well?"""
+        probe = self.asked.probe
+        if probe.http:
+            return _http_ok(self.asked.listener, probe.http, probe.timeout_s)
+        before, self.written_ns = self.written_ns, _written_ns(self.asked.run_folder / probe.file)
+        there = self.written_ns is not None
+        return there and (self.asked.question == "ready" or self.written_ns != before)
 
 
 class Probes:
@@ -49,7 +62,7 @@ class Probes:
     ) -> None:
         self._passed, self._wake, self._monotonic = passed, wake, monotonic
         self._lock = threading.Lock()
-        self._standing: dict[str, _Standing] = {}
+        self._standing: dict[str, Standing] = {}
         self._unhealthy: frozenset[str] = frozenset()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -59,7 +72,7 @@ class Probes:
         now = self._monotonic()
         with self._lock:
             kept = {i: s for i, s in self._standing.items() if asked.get(i) == s.asked}
-            fresh = {i: _Standing(a, now, now + _first_s(a)) for i, a in asked.items() if i not in kept}
+            fresh = {i: Standing(a, now + _first_s(a)) for i, a in asked.items() if i not in kept}
             self._standing = kept | fresh
             self._unhealthy &= frozenset(kept)
         if asked and self._thread is None:
@@ -84,9 +97,9 @@ class Probes:
             for container, standing in due:
                 if self._stopping.is_set():
                     return
-                self._judge(container, standing, answers(standing.asked, standing.begun, self._monotonic()))
+                self._judge(container, standing, standing.answers())
 
-    def _judge(self, container: str, standing: _Standing, well: bool) -> None:
+    def _judge(self, container: str, standing: Standing, well: bool) -> None:
         with self._lock:
             if self._standing.get(container) is not standing:
                 return  # it is asked no more, or otherwise
@@ -104,28 +117,16 @@ class Probes:
             self._passed(container)
 
 
-def answers(asked: Asked, begun: float, now: float) -> bool:
-    """Ask once; ``begun`` and ``now`` say for how long it has been asked."""
-    if asked.probe.http:
-        return _http_ok(asked.listener, asked.probe.http, asked.probe.timeout_s)
-    path = asked.run_folder / asked.probe.file
-    if asked.question == "ready":
-        return path.exists()
-    allowed_s = asked.probe.period_s * asked.probe.failures
+def _written_ns(path: Path) -> int | None:
     try:
-        age_s = time.time() - path.stat().st_mtime
+        return path.stat().st_mtime_ns
     except OSError:
-        return now - begun < allowed_s  # it has so long for the first time
-    # A clock that was set makes a file older or younger than it is: younger than now is no proof of death.
-    return age_s < allowed_s
+        return None
 
 
 def _http_ok(listener: Path, path: str, timeout_s: float) -> bool:
-    connection = http.client.HTTPConnection("localhost", timeout=timeout_s)
+    connection = UnixHttpConnection(listener, timeout_s=timeout_s)
     try:
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(timeout_s)
-        connection.sock.connect(str(listener))
         connection.request("GET", path)
         return 200 <= connection.getresponse().status < 400
     except (OSError, http.client.HTTPException):

@@ -6,7 +6,6 @@ server closes it; a request is counted as refused when no answer came, whatever 
 
 import http.client
 import json
-import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from agent.endpoints.unix_client import UnixHttpConnection
 
 TIMEOUT_S = 10.0
 
@@ -25,20 +26,6 @@ class Tally:
     sent: int = 0
     answered: int = 0
     refused: list[str] = field(default_factory=list)
-
-
-class UnixHttpConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 class DigitsSensor:
@@ -67,7 +54,7 @@ class DigitsSensor:
         return self.tally
 
     def _run(self) -> None:
-        connection = UnixHttpConnection(self._endpoint)
+        connection = UnixHttpConnection(self._endpoint, timeout_s=TIMEOUT_S)
         due = time.monotonic()
         while not self._stopping.is_set():
             self._send(connection, self.tally.sent)

@@ -11,12 +11,12 @@ import pytest
 
 from agent.endpoints.listeners import EndpointError, Listeners, bind
 from agent.endpoints.module_api import MAX_BODY_BYTES, MAX_SAMPLE_BYTES, Hooks, ModuleApi
+from agent.endpoints.unix_client import UnixHttpConnection
 from agent.outbox.policy import Policies, StreamPolicy
 from agent.outbox.sqlite import SqliteOutbox
 from contract.agent_api import Handover
 from contract.encoding import decode, encode
 from contract.errors import Problem
-from simulators.sensors.digits import UnixHttpConnection
 
 
 def accept_all(listener: socket.socket, answers: list[str], name: str, stop: threading.Event) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.reconcile.probes import Asked, Probes, Question, answers
+from agent.reconcile.probes import Asked, Probes, Question, Standing
 from contract.lifecycle import Probe
 
 
@@ -58,27 +58,37 @@ def test_an_answer_over_http_counts_by_its_status(tmp_path: Path) -> None:
     with serving(tmp_path / "m.sock") as server:
         for status, well in ((200, True), (204, True), (302, True), (404, False), (503, False)):
             server.status = status
-            assert answers(asked(tmp_path, "alive", http="/x"), 0, 0) is well
-        assert not answers(asked(tmp_path, "alive", http="/hang", timeout_s=0.1), 0, 0)
-    assert not answers(asked(tmp_path, "alive", http="/x"), 0, 0), "nobody listens"
+            assert Standing(asked(tmp_path, "alive", http="/x"), 0).answers() is well
+        assert not Standing(asked(tmp_path, "alive", http="/hang", timeout_s=0.1), 0).answers()
+    assert not Standing(asked(tmp_path, "alive", http="/x"), 0).answers(), "nobody listens"
 
 
-def test_a_file_says_that_a_module_is_ready_by_being_there_and_that_it_lives_by_its_age(
-    tmp_path: Path,
-) -> None:
-    ready, alive = (
-        asked(tmp_path, "ready", file="f"),
-        asked(tmp_path, "alive", file="f", period_s=10, failures=2),
-    )
-    assert not answers(ready, 0, 0)
-    assert answers(alive, begun=0, now=19), "it has so long for the first time"
-    assert not answers(alive, begun=0, now=20)
+def test_a_file_has_to_be_there_or_to_be_written_anew(tmp_path: Path) -> None:
+    ready = Standing(asked(tmp_path, "ready", file="f"), 0)
+    alive = Standing(asked(tmp_path, "alive", file="f"), 0)
+    assert not ready.answers()
+    assert not alive.answers()
     (tmp_path / "f").touch()
-    assert answers(ready, 0, 0)
-    assert answers(alive, begun=0, now=100)
-    old = time.time() - 21
-    os.utime(tmp_path / "f", (old, old))
-    assert not answers(alive, begun=0, now=100)
+    assert (ready.answers(), ready.answers()) == (True, True)
+    assert (alive.answers(), alive.answers()) == (True, False)
+    # By whatever clock: this device's was just set back.
+    os.utime(tmp_path / "f", (5.0, 5.0))
+    assert (alive.answers(), alive.answers()) == (True, False)
+    (tmp_path / "f").unlink()
+    assert not alive.answers()
+
+
+def test_a_module_that_writes_its_file_lives_and_one_that_stops_does_not(
+    told: tuple[Probes, list[str], threading.Event], tmp_path: Path
+) -> None:
+    probes, _, woken = told
+    probes.watch({"c-1": asked(tmp_path, "alive", file="f", period_s=0.4, failures=3)})
+    for _ in range(15):
+        (tmp_path / "f").touch()
+        time.sleep(0.1)
+    assert not probes.unhealthy()
+    assert woken.wait(10)
+    assert probes.unhealthy() == {"c-1"}
 
 
 @pytest.fixture

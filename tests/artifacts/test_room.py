@@ -1,9 +1,7 @@
 """Room on the disk: what a pull needs is known before, a full disk harms nothing that is there."""
 
 import gzip
-import os
 import random
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ from contract.desired import ImageRef, Module
 from contract.digests import sha256
 from tests.artifacts.conftest import Site
 from tests.artifacts.registry import make_tar, tree
+from tests.disks import small_disk
 
 MIB = 1024**2
 DISK_BYTES = 10 * MIB
@@ -58,13 +57,8 @@ def test_the_larger_reserve_counts(tmp_path: Path) -> None:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """Return a real file system of 10 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root mounts a file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", str(DISK_BYTES)) as folder:
+        yield folder
 
 
 def until(done: Callable[[], bool]) -> None:

@@ -1,14 +1,13 @@
 """Modules that say how they live, on real parts: liveness, updates that stop first, changes that wait."""
 
 import fcntl
-import http.client
 import json
 import os
 import signal
-import socket
 import time
 from pathlib import Path
 
+from agent.endpoints.unix_client import UnixHttpConnection
 from simulators.demo.stage import Device
 from simulators.sensors.digits import DigitsSensor
 from tests.e2e.conftest import RollOut, World, manifest, scoring_processes
@@ -30,9 +29,7 @@ def run_folder(device: Device) -> Path:
 
 def defer(device: Device, seconds: float) -> float:
     """Ask as the module would; return what is granted."""
-    connection = http.client.HTTPConnection("localhost")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(str(run_folder(device) / "agent.sock"))
+    connection = UnixHttpConnection(run_folder(device) / "agent.sock")
     connection.request("POST", "/v1/defer", json.dumps({"seconds": seconds}))
     granted: float = json.loads(connection.getresponse().read())["seconds"]
     connection.close()

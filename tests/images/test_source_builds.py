@@ -1,102 +1,39 @@
 """Packages without a wheel: built in a sandbox where that is allowed, and only there."""
 
 import dataclasses
-import json
-import os
-import shutil
-import socket
 import subprocess
 import sys
-import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from cloud_hub.confinement.limits import MIB
 from cloud_hub.images.build import PipWheelSource, Wheel
 from cloud_hub.images.build.bases import native_target
 from cloud_hub.images.build.errors import (
-    BuildCancelledError,
     BuildError,
     RequirementsUnresolvedError,
-    SourceBuildFailedError,
     SourceBuildRefusedError,
-    SourceBuildUnavailableError,
     WheelDownloadError,
 )
 from cloud_hub.images.build.lock import Lock, as_bytes, locked_wheels, read_lock
 from cloud_hub.images.build.pip_run import Pip
-from cloud_hub.images.build.requirements import read_requirements
-from cloud_hub.images.build.sources.build import BUILDING, Archive, SourceBuilder
-from cloud_hub.images.build.target import Target
-from cloud_hub.images.build.wheel_cache import WheelCache
-from tests.activities.waiting import until
-from tests.images.sdists import ESCAPES, MARK, a_wheel, backed, index_of, native, told_by
+from cloud_hub.images.build.sources.build import Archive
+from tests.images.sdists import MARK, a_wheel, backed, native, told_by
+from tests.images.source_builds import (
+    OTHER,
+    QUICK,
+    builder,
+    wheels_for,
+)
+from tests.images.source_builds import _with_bubblewrap as _with_bubblewrap  # noqa: PLC0414  fixtures
+from tests.images.source_builds import index as index  # noqa: PLC0414
+from tests.images.source_builds import of_server as of_server  # noqa: PLC0414
+from tests.images.source_builds import setuptools as setuptools  # noqa: PLC0414
+from tests.images.source_builds import small_index as small_index  # noqa: PLC0414
 
 pytestmark = pytest.mark.system
-QUICK = dataclasses.replace(BUILDING, wall_s=120.0, processes=64)
-OTHER = Target("linux/arm64", native_target().python_full_version, "glibc 2.36")
-
-
-@pytest.fixture(autouse=True)
-def _with_bubblewrap() -> None:
-    if shutil.which("bwrap") is None:
-        pytest.skip("needs bubblewrap")
-
-
-@pytest.fixture(scope="session")
-def setuptools(pytestconfig: pytest.Config) -> Path:
-    """A wheel of setuptools, downloaded once for as long as pytest's cache lives."""
-    assert pytestconfig.cache is not None
-    folder = Path(pytestconfig.cache.mkdir("headland-setuptools"))
-    if not list(folder.glob("*.whl")):
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "setuptools", "-d"]
-        subprocess.run([*command, str(folder)], check=True)
-    return sorted(folder.glob("*.whl"))[-1]
-
-
-@pytest.fixture
-def small_index(tmp_path: Path, setuptools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All that pip can take: setuptools, and what a test puts there."""
-    folder = index_of(tmp_path / "index", (), monkeypatch)
-    shutil.copy(setuptools, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def of_server(wheels_dir: Path) -> tuple[Wheel, ...]:
-    """The wheels of the scoring server."""
-    return PipWheelSource(wheels_dir).wheels(native_target())
-
-
-@pytest.fixture
-def index(small_index: Path, of_server: tuple[Wheel, ...], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Those of the scoring server too."""
-    return index_of(small_index, of_server, monkeypatch)
-
-
-def builder(folder: Path, cancelled: Callable[[], bool] = lambda: False, **limits: float) -> SourceBuilder:
-    folder.mkdir(exist_ok=True)
-    pip = Pip(native_target(), 120, cancelled)
-    return SourceBuilder(WheelCache(folder), pip, limits=dataclasses.replace(QUICK, **limits))  # type: ignore[arg-type]
-
-
-def wheels_for(
-    cache: Path, lines: str, *, allowed: bool = True, target: Target | None = None
-) -> dict[str, Wheel]:
-    """Return by name what satisfies a list of requirements."""
-    wanted = read_requirements("requirements", lines.encode())
-    source = PipWheelSource(cache, wanted=wanted, allow_source_builds=allowed, source_limits=QUICK)
-    found = source.wheels(target or native_target())
-    return {one.filename.partition("-")[0]: one for one in found}
-
-
-def sleepers(seconds: str) -> list[psutil.Process]:
-    found = psutil.process_iter(["cmdline"])
-    return [one for one in found if (one.info["cmdline"] or [])[:2] == ["sleep", seconds]]
 
 
 def test_an_extension_in_c_is_built_imported_and_the_same_each_time(
@@ -178,94 +115,6 @@ def test_what_has_a_wheel_is_not_built(index: Path, tmp_path: Path) -> None:
     assert (found.filename, found.source) == ("hl_both-1.0-py3-none-any.whl", None)
     assert wheels_for(tmp_path / "cache", "hl_both==2.0\n")["hl_both"].source is not None
     assert not marker.exists()
-
-
-def test_an_evil_package_gets_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Negative control: the same code, not in a sandbox, does all of it."""
-    monkeypatch.setenv("HEADLAND_CANARY", "secret")
-    hub = tmp_path / "hub"
-    hub.mkdir()
-    (hub / "master.key").write_bytes(b"secret")
-    seconds = f"{700 + os.getpid()}.5"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        targets = {
-            "secret": str(hub / "master.key"),
-            "folder": str(hub),
-            "marker": str(tmp_path / "marker"),
-            "port": listener.getsockname()[1],
-            "sleep": seconds,
-            "process": os.getpid(),
-        }
-        archive = backed(tmp_path, "hl_evil", ESCAPES, files={"targets.json": json.dumps(targets)})
-        done = told_by(builder(hub / "cache").build(archive))
-        until(lambda: not sleepers(seconds), "the end of what it started")
-        assert {what for what, could in done.items() if could} == {"starts"}
-        assert not (tmp_path / "marker").exists()
-
-        with tarfile.open(archive.path) as tar:
-            tar.extractall(tmp_path / "outside", filter="data")
-        script = "import own, json; print(json.dumps(own.does()))"
-        folder = tmp_path / "outside/hl_evil-1.0"
-        control = subprocess.check_output([sys.executable, "-c", script], cwd=folder)
-        (left,) = sleepers(seconds)
-        left.kill()
-    assert all(json.loads(control).values()), control
-    assert (tmp_path / "marker").exists()
-
-
-FORKS = """
-import time
-def does():
-    count = 0
-    try:
-        while count < 100:
-            if os.fork() == 0:
-                time.sleep(60)
-                os._exit(0)
-            count += 1
-    except BlockingIOError:
-        pass
-    return count
-"""
-
-
-def test_forking_forever_ends_at_the_limit(tmp_path: Path) -> None:
-    assert 30 < told_by(builder(tmp_path / "one").build(backed(tmp_path, "hl_forks", FORKS))) < 64
-    wider = builder(tmp_path / "two", processes=200)
-    assert told_by(wider.build(backed(tmp_path, "hl_forks", FORKS))) == 100
-
-
-def test_a_build_that_never_ends_is_ended(tmp_path: Path) -> None:
-    archive = backed(tmp_path, "hl_slow", "import time\ntime.sleep(600)\n")
-    with pytest.raises(SourceBuildFailedError, match="longer than allowed") as caught:
-        builder(tmp_path / "cache", wall_s=1.0).build(archive)
-    assert caught.value.where == "hl-slow 1.0"
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_a_cancelled_build_leaves_no_process_and_no_file(tmp_path: Path) -> None:
-    seconds = f"{800 + os.getpid()}.5"
-    code = f"import subprocess\nsubprocess.run(['sleep', '{seconds}'])\n"
-    began: list[psutil.Process] = []
-
-    def cancelled() -> bool:
-        began.extend(sleepers(seconds))
-        return bool(began)
-
-    with pytest.raises(BuildCancelledError):
-        builder(tmp_path / "cache", cancelled).build(backed(tmp_path, "hl_slow", code))
-    until(lambda: not sleepers(seconds), "the end of the build")
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_the_error_has_the_last_lines_of_the_build(tmp_path: Path) -> None:
-    code = "import sys\nprint('on stdout\\x1b[0m', flush=True)\n"
-    code += "sys.exit('http://ann:very-secret@x/ is what I need')\n"
-    with pytest.raises(SourceBuildFailedError, match="is what I need") as caught:
-        builder(tmp_path / "cache").build(backed(tmp_path, "hl_breaks", code))
-    assert "on stdout" in str(caught.value)
-    assert "very-secret" not in str(caught.value)
-    assert "\x1b" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -371,13 +220,6 @@ def test_a_lock_gives_the_kept_wheel_else_the_same_one_built_again(
     source = PipWheelSource(tmp_path / "third", lock=lock, allow_source_builds=True)
     with pytest.raises(WheelDownloadError, match="the source that the lock names"):
         source.wheels(native_target())
-
-
-def test_without_bubblewrap_there_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = backed(tmp_path, "hl_any")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SourceBuildUnavailableError, match=r"bwrap is not installed.*apt install bubblewrap"):
-        builder(tmp_path / "cache").build(archive)
 
 
 def test_an_archive_of_another_kind_or_name_is_refused(tmp_path: Path) -> None:

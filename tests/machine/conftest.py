@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from simulators.demo.stage import Daemon
 from tests.machine.device import Enrolled
 
 
@@ -20,3 +21,12 @@ def folder() -> Iterator[Path]:
 def device(folder: Path) -> Enrolled:
     """An enrolled device whose hub cannot be reached."""
     return Enrolled(folder / "d")
+
+
+@pytest.fixture
+def daemon(device: Enrolled) -> Iterator[Daemon]:
+    """Its agent, running."""
+    daemon = device.daemon()
+    daemon.start("driver")
+    yield daemon
+    daemon.stop()

@@ -3,8 +3,6 @@
 import os
 import random
 import stat
-import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -22,20 +20,13 @@ from agent.trust.desk import Desk
 from cloud_hub.pki.signer import DesiredSigner
 from contract.desired import Desired
 from simulators.demo.stage import Daemon
+from tests.disks import small_disk
 from tests.machine.device import NOW, Enrolled
 
 
 def held(device: Enrolled) -> int:
     desired = AgentRecords(device.state / "desired").load_desired()
     return desired.generation if desired else 0
-
-
-@pytest.fixture
-def daemon(device: Enrolled) -> Iterator[Daemon]:
-    daemon = device.daemon()
-    daemon.start("driver")
-    yield daemon
-    daemon.stop()
 
 
 def refused_documents(device: Enrolled) -> dict[str, bytes]:
@@ -140,12 +131,8 @@ def test_of_many_at_once_the_highest_generation_stays(device: Enrolled) -> None:
 
 @pytest.mark.system
 def test_a_full_disk_changes_nothing_and_may_be_tried_again(device: Enrolled) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
     desired = device.state / "desired"
-    desired.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(desired)], check=True)
-    try:
+    with small_disk(desired, "64k"):
         records = AgentRecords(desired)
         desk = desk_of(device, records)
         assert isinstance(desk.offer(device.document(5)), Desired)
@@ -158,8 +145,6 @@ def test_a_full_disk_changes_nothing_and_may_be_tried_again(device: Enrolled) ->
         filler.unlink()
         assert isinstance(desk.offer(device.document(6)), Desired)
         assert held(device) == 6
-    finally:
-        subprocess.run(["umount", str(desired)], check=True)
 
 
 def test_negative_control_the_answers_come_from_the_rule(device: Enrolled) -> None:

@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from cloud_hub.pki.authority import Authority
 from cloud_hub.settings import Settings as HubSettings
 from contract.enrolment import EnrolRequest
 from tests.api.conftest import ADMIN, hub_of
+from tests.disks import small_disk
 from tests.hub.test_devices import csr
 from tests.machine.device import NOW, Enrolled
 from tests.network.proxy import Proxy, running
@@ -331,13 +331,9 @@ def test_modes_and_lengths_of_the_state_folder(device: Enrolled, folder: Path) -
 
 @pytest.mark.system
 def test_a_full_disk_is_found_by_a_write(device: Enrolled) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
     small = device.folder / "small"
-    small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(small)], check=True)
     settings = Settings(state_dir=small, outbox=Outbox(max_bytes=1 << 20))
-    try:
+    with small_disk(small, "24m"):
         assert machine.disk(settings).verdict == "ok"
         assert machine.disk(Settings(state_dir=small)).verdict == "warning", "a full outbox would not fit"
         filler = small / "filler"
@@ -348,8 +344,6 @@ def test_a_full_disk_is_found_by_a_write(device: Enrolled) -> None:
         full = machine.disk(settings)
         assert (full.verdict, "takes no write" in full.words) == ("failed", True)
         assert [path.name for path in small.iterdir()] == ["filler"]
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_a_look_that_cannot_look_is_no_verdict_of_well() -> None:

@@ -1,17 +1,15 @@
 """Metrics: scraped over the socket of a running daemon, and read by the rules of the format."""
 
-import http.client
 import math
 import os
-import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.endpoints.unix_client import UnixHttpConnection
 from agent.metrics.collect import Facts, metrics
 from agent.metrics.server import SOCKET
 from agent.metrics.text import CONTENT_TYPE, Metric, Sample, counter, exposition, gauge
@@ -30,24 +28,13 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def scrape(path: Path, where: str = "/metrics") -> tuple[int, str, bytes]:
-    connection = http.client.HTTPConnection("localhost")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(20)
-    connection.sock.connect(str(path))
+    connection = UnixHttpConnection(path, timeout_s=20)
     try:
         connection.request("GET", where)
         answer = connection.getresponse()
         return answer.status, answer.headers["Content-Type"], answer.read()
     finally:
         connection.close()
-
-
-@pytest.fixture
-def daemon(device: Enrolled) -> Iterator[Daemon]:
-    daemon = device.daemon()
-    daemon.start("driver")
-    yield daemon
-    daemon.stop()
 
 
 def test_a_scrape_of_a_daemon_tells_what_is(device: Enrolled, daemon: Daemon) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +114,6 @@ def test_with_logs_what_modules_printed_is_in_it_and_nothing_else(
     shared = ["support-bundle", "--state-dir", str(device.state), "--driver", "process"]
     assert main([*shared, "--file", str(other), "--with-logs"]) == 0
     assert "read logs/ before you pass it on" in capsys.readouterr().out
-
-
-@pytest.fixture
-def daemon(device: Enrolled) -> Iterator[Daemon]:
-    daemon = device.daemon()
-    daemon.start("driver")
-    yield daemon
-    daemon.stop()
 
 
 def test_beside_a_daemon_it_has_what_was_reported_last(device: Enrolled, daemon: Daemon) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from simulators.disk import Disk, why_not
 from tests.power.appender import RECORD_BYTES
-from tests.power.disk import Disk, why_not
 from tests.power.writers import standing_still
 
 pytestmark = pytest.mark.system

@@ -21,8 +21,8 @@ from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.rows import ModelRow
 from cloud_hub.sdk import Hub
 from simulators.demo.stage import Stage, StageError, run_command
+from simulators.disk import Disk, why_not
 from tests.hub.test_models import as_bytes, onnx_model
-from tests.power.disk import Disk, why_not
 from tests.power.ledger import Ledger
 from tests.power.meter import Meter
 from tests.power.writers import standing_still

@@ -30,6 +30,10 @@ def why_not() -> str:
     return "" if Path("/dev/loop-control").exists() else "there are no loop devices"
 
 
+class DiskError(Exception):
+    """The disk is not as it was asked for."""
+
+
 class Disk:
     """One disk, mounted at ``folder / "disk"`` from the start."""
 
@@ -51,7 +55,8 @@ class Disk:
         deadline = time.monotonic() + BUSY_TIMEOUT_S
         _run("mount", "-o", "loop,commit=600", str(self._image), str(self.root))
         while not self._has_power():
-            assert time.monotonic() < deadline, f"another mount namespace still has {self.root}"
+            if time.monotonic() > deadline:
+                raise DiskError(f"another mount namespace still has {self.root}")
             self.unmount()
             time.sleep(0.05)
             _run("mount", "-o", "loop,commit=600", str(self._image), str(self.root))
@@ -77,10 +82,12 @@ class Disk:
         """Take it off, once the last process that has a file open there has ended."""
         deadline = time.monotonic() + BUSY_TIMEOUT_S
         while subprocess.run(["umount", str(self.root)], capture_output=True, check=False).returncode != 0:
-            assert time.monotonic() < deadline, f"someone still uses {self.root}"
+            if time.monotonic() > deadline:
+                raise DiskError(f"someone still uses {self.root}")
             time.sleep(0.05)
 
 
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    if done.returncode != 0:
+        raise DiskError(f"{command[0]}: {done.stderr}")
