@@ -5,6 +5,7 @@ finds the containers that an old one left; only `DriverError` leaves a driver; a
 the agent that started it; a zombie or a reused process id never counts as running.
 
 A container is process group and session of its own, gets the module's listening socket as
-descriptor 3 (``LISTEN_FDS=1``, as in sd_listen_fds(3)) and writes to its log file directly.
+descriptor 3 and those of its ports behind it (``LISTEN_FDS`` and ``LISTEN_FDNAMES``, as in
+sd_listen_fds(3)), and writes to its log file directly.
 Under systemd the agent's unit needs ``KillMode=process``, or stopping the agent stops them all.
 """

@@ -1,9 +1,9 @@
 """The configuration of one container for an OCI runtime (runtime specification 1.0). Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from agent.drivers.port import ContainerSpec, Mount
+from agent.drivers.port import ContainerSpec, Mount, listening
 
 # Whoever builds an image and says nothing of the user gets this one, never root.
 DEFAULT_USER: Final = (65532, 65532)
@@ -37,18 +37,24 @@ READONLY_PATHS: Final = (
 
 
 def runtime_config(
-    spec: ContainerSpec, *, cgroups_path: str, swap_accounted: bool, seccomp: Mapping[str, object]
+    spec: ContainerSpec,
+    *,
+    listeners: Iterable[str],
+    cgroups_path: str,
+    swap_accounted: bool,
+    seccomp: Mapping[str, object],
 ) -> dict[str, object]:
     """Return ``config.json`` of a bundle whose root file system is ``rootfs`` beside it.
 
-    ``swap_accounted`` says whether the kernel can limit swap; without, only memory is limited.
+    ``listeners`` are the names of the sockets handed over, in order. ``swap_accounted`` says whether the
+    kernel can limit swap; without, only memory is limited.
     """
     user = user_ids(spec.user)
     return {
         "ociVersion": "1.0.2",
         "hostname": spec.id[:63],
         "root": {"path": "rootfs", "readonly": True},
-        "process": _process(spec, user),
+        "process": _process(spec, user, listeners),
         "mounts": [*_system_mounts(user), *(_bind(mount) for mount in spec.mounts)],
         "linux": {
             "namespaces": [{"type": kind} for kind in NAMESPACES],
@@ -70,9 +76,9 @@ def user_ids(user: str) -> tuple[int, int]:
     return int(uid), int(gid or uid)
 
 
-def _process(spec: ContainerSpec, user: tuple[int, int]) -> dict[str, object]:
+def _process(spec: ContainerSpec, user: tuple[int, int], listeners: Iterable[str]) -> dict[str, object]:
     # The container's first process has id 1 in its own namespace.
-    env = spec.env | {"LISTEN_FDS": "1", "LISTEN_PID": "1"}
+    env = spec.env | listening(listeners) | {"LISTEN_PID": "1"}
     sets = ("bounding", "effective", "inheritable", "permitted", "ambient")
     limits = {"RLIMIT_NOFILE": OPEN_FILES, "RLIMIT_CORE": 0}
     return {

@@ -5,7 +5,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -30,19 +30,19 @@ class Behaviour:
 
 @dataclass
 class FakeContainer:
-    """A container in memory; ``listener_fd`` is its own copy of the listening socket while it runs."""
+    """A container in memory; ``listeners`` are its own copies of the listening sockets while it runs."""
 
     spec: ContainerSpec
     behaviour: Behaviour
     pid: int
-    listener_fd: int | None
+    listeners: dict[str, int]
     exit_code: int | None = None
     signals: list[int] = field(default_factory=list)
 
     @property
     def running(self) -> bool:
-        """Whether it holds its listening socket still."""
-        return self.listener_fd is not None
+        """Whether it holds its listening sockets still."""
+        return bool(self.listeners)
 
 
 class FakeMachine:
@@ -53,22 +53,24 @@ class FakeMachine:
         self.containers: dict[str, FakeContainer] = {}
         self._next_pid = 1000
 
-    def start(self, spec: ContainerSpec, listener_fd: int) -> None:
+    def start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
         """Start a container, or raise `DriverError` if it is to refuse."""
         behaviour = self.behaviour(spec)
         if behaviour.refuses:
             raise DriverError(behaviour.refuses, where=f"container {spec.id}", fix="Change its behaviour.")
         self._next_pid += 1
-        self.containers[spec.id] = FakeContainer(spec, behaviour, self._next_pid, os.dup(listener_fd))
+        held = {name: os.dup(descriptor) for name, descriptor in listeners.items()}
+        self.containers[spec.id] = FakeContainer(spec, behaviour, self._next_pid, held)
         if behaviour.exits_with is not None:
             self.exit(spec.id, behaviour.exits_with)
 
     def exit(self, container_id: str, code: int) -> None:
         """Let a container end with ``code``."""
         container = self.containers[container_id]
-        if container.listener_fd is not None:
-            os.close(container.listener_fd)
-            container.listener_fd, container.exit_code = None, code
+        if container.running:
+            for descriptor in container.listeners.values():
+                os.close(descriptor)
+            container.listeners, container.exit_code = {}, code
 
 
 class FakeDriver(Driver):
@@ -79,7 +81,7 @@ class FakeDriver(Driver):
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
 
-    def _start(self, spec: ContainerSpec, listener_fd: int) -> None:
+    def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
         if spec.id in self._machine.containers:
             raise ContainerRunningError(
                 "it exists already", where=f"container {spec.id}", fix="Remove it, or use another id."
@@ -88,7 +90,7 @@ class FakeDriver(Driver):
             raise InvalidContainerError(
                 "its image has no such program", where=f"container {spec.id}", fix="Correct the entry point."
             )
-        self._machine.start(spec, listener_fd)
+        self._machine.start(spec, listeners)
 
     def _observe(self) -> tuple[ContainerStatus, ...]:
         return tuple(

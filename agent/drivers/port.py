@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +13,9 @@ from contract.desired import Limits
 
 CONTAINER_ID: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,127}")
 ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SOCKET_NAME: Final = "socket"  # of the first descriptor, among those in LISTEN_FDNAMES
+LISTENER_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+LISTENERS_MAX: Final = 32
 USER: Final = re.compile(r"(?:[0-9]{1,9}(?::[0-9]{1,9})?)?")
 
 
@@ -99,15 +102,18 @@ class Driver(ABC):
 
     name: ClassVar[str]
 
-    def start(self, spec: ContainerSpec, listener_fd: int) -> None:
+    def start(self, spec: ContainerSpec, listener_fd: int, ports: Mapping[str, int] | None = None) -> None:
         """Start a container whose descriptor 3 is the listening socket ``listener_fd``.
 
+        ``ports`` are further ones by name; they follow from descriptor 4 on, in their order. ``LISTEN_FDS``
+        has their number and ``LISTEN_FDNAMES`` their names, the first of which is ``socket``.
         Returns when its program runs (it may exit at once). After an error nothing of it is left.
         Raises `InvalidContainerError`, or another `DriverError`.
         """
         check_spec(spec)
+        listeners = _listeners(spec, listener_fd, ports or {})
         with _as_driver_error(f"container {spec.id}: start"):
-            self._start(spec, listener_fd)
+            self._start(spec, listeners)
 
     def observe(self) -> tuple[ContainerStatus, ...]:
         """Return every container that was started and not removed, by id, half-made ones too."""
@@ -133,7 +139,7 @@ class Driver(ABC):
             self._remove(container_id)
 
     @abstractmethod
-    def _start(self, spec: ContainerSpec, listener_fd: int) -> None: ...
+    def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None: ...
 
     @abstractmethod
     def _observe(self) -> tuple[ContainerStatus, ...]: ...
@@ -175,6 +181,26 @@ def check_spec(spec: ContainerSpec) -> None:
             raise InvalidContainerError(
                 problem, where=f"container {spec.id}", fix="Correct the image or the module's settings."
             )
+
+
+def listening(names: Iterable[str]) -> dict[str, str]:
+    """Return what the environment says of the descriptors handed over, as in sd_listen_fds(3).
+
+    ``LISTEN_PID`` is the driver's to add: it knows which process it will be.
+    """
+    found = tuple(names)
+    return {"LISTEN_FDS": str(len(found)), "LISTEN_FDNAMES": ":".join(found)}
+
+
+def _listeners(spec: ContainerSpec, listener_fd: int, ports: Mapping[str, int]) -> dict[str, int]:
+    wrong = SOCKET_NAME in ports or not all(LISTENER_NAME.fullmatch(name) for name in ports)
+    if wrong or len(ports) >= LISTENERS_MAX:
+        raise InvalidContainerError(
+            "its ports have other names than they may, or are too many",
+            where=f"container {spec.id}",
+            fix=f"Name at most {LISTENERS_MAX - 1} ports, of a-z, 0-9 and '-', none of them {SOCKET_NAME}.",
+        )
+    return {SOCKET_NAME: listener_fd, **ports}
 
 
 def _is_plain_path(path: str) -> bool:

@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -53,7 +54,7 @@ class ProcessDriver(Driver):
         self._children: dict[str, int] = {}
         self._exit_codes: dict[str, int] = {}
 
-    def _start(self, spec: ContainerSpec, listener_fd: int) -> None:
+    def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
         if self._register.home(spec.id) is not None:
             raise ContainerRunningError(
                 "it exists already", where=f"container {spec.id}", fix="Remove it, or use another id."
@@ -65,9 +66,9 @@ class ProcessDriver(Driver):
                 (own / "tmp").mkdir(parents=True, mode=0o700)
                 root = self._merged.merge(spec.layers)
                 (own / "rootfs").symlink_to(root)
-            command = command_of(spec, root, own)
+            command = command_of(spec, root, own, listeners)
             env = command.env | self._marks(spec.id)
-            pid = spawn(command.words, env, log=spec.log, listener_fd=listener_fd)
+            pid = spawn(command.words, env, log=spec.log, listeners=listeners.values())
             self._children[spec.id] = pid
             self._await_record(spec.id, pid, own)
         except BaseException:

@@ -2,12 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from agent.drivers.elf import elf_loader, script_interpreter
 from agent.drivers.image_paths import ImagePaths, resolve_inside
-from agent.drivers.port import ContainerSpec, InvalidContainerError, Mount
+from agent.drivers.port import ContainerSpec, InvalidContainerError, Mount, listening
 from agent.drivers.process_record import FILE, WRITER
 
 DATA_LIMIT_FACTOR = 4
@@ -23,17 +24,18 @@ class Command:
     env: dict[str, str]
 
 
-def command_of(spec: ContainerSpec, root: Path, own: Path) -> Command:
+def command_of(spec: ContainerSpec, root: Path, own: Path, listeners: Iterable[str]) -> Command:
     """Return the command of a container whose merged layers are at ``root``.
 
     ``own`` is the driver's folder of this container: it gets the record of the process, and is
-    where /tmp lies. Raises `InvalidContainerError` where the image has no such program.
+    where /tmp lies; ``listeners`` are the names of the sockets handed over. Raises
+    `InvalidContainerError` where the image has no such program.
     """
     mounts = tuple(Mount(m.source.absolute(), m.target, m.read_only) for m in spec.mounts)
     paths = ImagePaths(root, (*mounts, Mount(own / "tmp", "/tmp", read_only=False)))  # noqa: S108  the image's
     env = {"TMPDIR": str(own / "tmp")}
     env |= {name: paths.of_value(value) for name, value in spec.env.items() if not name.startswith("LD_")}
-    env |= {"LISTEN_FDS": "1"}
+    env |= listening(listeners)
     arguments = paths.of_arguments(spec.args[1:])
     program = _program(spec, paths)
     words = [*_loaded(program, root, paths, spec.env.get("LD_LIBRARY_PATH", "")), *arguments]

@@ -9,6 +9,7 @@ Exit codes are unknown: nobody stays behind to wait for a detached container.
 import hashlib
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -49,7 +50,7 @@ class RuncDriver(Driver):
         self._runc = RuncCommand(program, self._state / "runc", timeout_s=timeout_s)
         self._scope = hashlib.sha256(os.fsencode(self._state.resolve())).hexdigest()[:12]
 
-    def _start(self, spec: ContainerSpec, listener_fd: int) -> None:
+    def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
         if self._register.home(spec.id) is not None:
             raise ContainerRunningError(
                 "it exists already", where=f"container {spec.id}", fix="Remove it, or use another id."
@@ -59,13 +60,13 @@ class RuncDriver(Driver):
         try:
             bundle.mkdir(mode=0o700)
             mount_layers(bundle, spec.layers)
-            (bundle / "config.json").write_bytes(canonical(self._config(spec)))
-            self._runc.run(spec.id, bundle, log=spec.log, listener_fd=listener_fd)
+            (bundle / "config.json").write_bytes(canonical(self._config(spec, listeners)))
+            self._runc.run(spec.id, bundle, log=spec.log, listeners=listeners.values())
         except BaseException:
             self._clear(spec.id, spec.home, listed=None)
             raise
 
-    def _config(self, spec: ContainerSpec) -> dict[str, object]:
+    def _config(self, spec: ContainerSpec, listeners: Iterable[str]) -> dict[str, object]:
         machine = architecture_of(os.uname().machine)
         if machine not in SECCOMP_ARCHITECTURES:
             raise DriverUnavailableError(
@@ -73,6 +74,7 @@ class RuncDriver(Driver):
             )
         return runtime_config(
             spec,
+            listeners=listeners,
             cgroups_path=f"/headland/{self._scope}-{spec.id}",
             swap_accounted=swap_accounted(),
             seccomp=seccomp_profile(machine),

@@ -1,6 +1,7 @@
 """Calls of the ``runc`` command, each with a time limit."""
 
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -38,13 +39,13 @@ class RuncCommand:
         self._root = root
         self._timeout_s = timeout_s
 
-    def run(self, container_id: str, bundle: Path, *, log: Path, listener_fd: int) -> None:
+    def run(self, container_id: str, bundle: Path, *, log: Path, listeners: Collection[int]) -> None:
         """Create and start the bundle's container; raises `DriverError` with runc's own reason."""
         own_log = bundle / "runc.log"
         command = [self._program, "--root", str(self._root), "--log", str(own_log), "--log-format", "json"]
-        command += ["run", "--detach", "--preserve-fds", "1", "--bundle", str(bundle)]
+        command += ["run", "--detach", "--preserve-fds", str(len(listeners)), "--bundle", str(bundle)]
         command += ["--pid-file", str(bundle / "pid"), container_id]
-        pid = spawn(command, RUNC_ENVIRONMENT, log=log, listener_fd=listener_fd)
+        pid = spawn(command, RUNC_ENVIRONMENT, log=log, listeners=listeners)
         code = reap_within(pid, self._timeout_s)
         where = f"container {container_id}"
         if code is None:

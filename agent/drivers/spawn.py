@@ -1,10 +1,11 @@
 """Starts a process without forking Python: `os.posix_spawn` is safe beside other threads."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from contract.agent_api import LISTEN_FD
@@ -12,19 +13,22 @@ from contract.agent_api import LISTEN_FD
 POLL_S = 0.003
 
 
-def spawn(command: Sequence[str], env: Mapping[str, str], *, log: Path, listener_fd: int) -> int:
+def spawn(command: Sequence[str], env: Mapping[str, str], *, log: Path, listeners: Collection[int]) -> int:
     """Start ``command`` (an absolute path first) in a session of its own; return its process id.
 
-    Descriptors: 0 is /dev/null, 1 and 2 append to ``log``, 3 is ``listener_fd``, no others.
+    Descriptors: 0 is /dev/null, 1 and 2 append to ``log``, from 3 on ``listeners``, no others.
     """
-    spare = os.dup(listener_fd)  # the actions below must not overwrite it before it is copied
+    end = LISTEN_FD + len(listeners)
+    spares: list[int] = []
     try:
+        for listener in listeners:  # beyond those that the actions below overwrite
+            spares.append(fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, end))
         actions: list[tuple[object, ...]] = [
-            (os.POSIX_SPAWN_DUP2, spare, LISTEN_FD),
+            *((os.POSIX_SPAWN_DUP2, spare, LISTEN_FD + index) for index, spare in enumerate(spares)),
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640),
             (os.POSIX_SPAWN_DUP2, 1, 2),
-            *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _handed_down()),
+            *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _handed_down(end)),
         ]
         return os.posix_spawn(
             command[0],
@@ -36,16 +40,17 @@ def spawn(command: Sequence[str], env: Mapping[str, str], *, log: Path, listener
             setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
         )
     finally:
-        os.close(spare)
+        for spare in spares:
+            os.close(spare)
 
 
-def _handed_down() -> list[int]:
-    """Return the descriptors that whoever started the agent left open for its children."""
+def _handed_down(end: int) -> list[int]:
+    """Return the descriptors from ``end`` on that whoever started the agent left open for its children."""
     found = []
     for entry in Path("/proc/self/fd").iterdir():
         descriptor = int(entry.name)
         with contextlib.suppress(OSError):  # closed since, by another thread or as the listing's own
-            if descriptor > LISTEN_FD and os.get_inheritable(descriptor):
+            if descriptor >= end and os.get_inheritable(descriptor):
                 found.append(descriptor)
     return found
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -41,14 +42,16 @@ def is_up(flags: Path) -> bool:
 def serve() -> None:
     """Answer each connection of descriptor 3 with the facts; SIGTERM ends it with code 7."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
-    listener = socket.socket(fileno=3)
-    listener.setblocking(True)
+    names = os.environ["LISTEN_FDNAMES"].split(":")
+    listeners = {socket.socket(fileno=3 + index): name for index, name in enumerate(names)}
     print("serving", flush=True)
     print("a word on stderr", file=sys.stderr, flush=True)
     while True:
-        connection, _ = listener.accept()
-        with connection:
-            connection.sendall(json.dumps(facts()).encode())
+        for listener in select.select(listeners, [], [])[0]:
+            listener.setblocking(True)
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(json.dumps({"listener": listeners[listener], **facts()}).encode())
 
 
 def stubborn() -> None:

@@ -86,17 +86,20 @@ class Rig:
             log=self.folder / f"{name}.log",
         )
 
-    def start(self, spec: ContainerSpec, driver: Driver | None = None) -> Driver:
-        """Start ``spec`` on the rig's socket."""
+    def start(
+        self, spec: ContainerSpec, driver: Driver | None = None, ports: dict[str, int] | None = None
+    ) -> Driver:
+        """Start ``spec`` on the rig's socket, and on ``ports`` by name."""
         driver = driver or self.driver()
-        driver.start(spec, self.listener.fileno())
+        driver.start(spec, self.listener.fileno(), ports)
         return driver
 
-    def ask(self) -> dict[str, Any]:
+    def ask(self, listener: socket.socket | None = None) -> dict[str, Any]:
         """Return the facts that some container answers a connection with."""
-        with socket.socket(socket.AF_UNIX) as client:
+        listener = listener or self.listener
+        with socket.socket(listener.family) as client:
             client.settimeout(TIMEOUT_S)
-            client.connect(self.listener.getsockname())
+            client.connect(listener.getsockname())
             with client.makefile("rb") as answer:
                 found: dict[str, Any] = json.loads(answer.read())
         return found

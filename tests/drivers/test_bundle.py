@@ -28,7 +28,9 @@ SPEC = ContainerSpec(
 
 def config(*, swap_accounted: bool = True, **limits: Any) -> dict[str, Any]:
     spec = SPEC if not limits else ContainerSpec(**{**vars(SPEC), "limits": Limits(**limits)})
-    made = runtime_config(spec, cgroups_path="/headland/x", swap_accounted=swap_accounted, seccomp={})
+    made = runtime_config(
+        spec, listeners=["socket"], cgroups_path="/headland/x", swap_accounted=swap_accounted, seccomp={}
+    )
     found: dict[str, Any] = json.loads(json.dumps(made))
     return found
 
@@ -51,7 +53,7 @@ def test_walls() -> None:
     assert process["noNewPrivileges"] is True
     assert all(names == [] for names in process["capabilities"].values())
     assert len(process["capabilities"]) == 5
-    assert process["env"] == ["A=b=c", "LISTEN_FDS=1", "LISTEN_PID=1"]
+    assert process["env"] == ["A=b=c", "LISTEN_FDS=1", "LISTEN_FDNAMES=socket", "LISTEN_PID=1"]
     kinds = {namespace["type"] for namespace in made["linux"]["namespaces"]}
     assert kinds == {"pid", "network", "ipc", "uts", "mount", "cgroup"}
     assert all("path" not in namespace for namespace in made["linux"]["namespaces"])

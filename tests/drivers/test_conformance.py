@@ -148,6 +148,32 @@ def test_it_serves_on_descriptor_3_with_its_environment_and_log(rig: Rig) -> Non
     assert log.startswith("serving\n")
 
 
+@every
+def test_more_listeners_are_handed_over_by_name(rig: Rig) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as http, socket.create_server(("127.0.0.1", 0)) as grpc:
+        spec = rig.spec("serve")
+        rig.start(spec, ports={"http": http.fileno(), "grpc": grpc.fileno()})
+        if rig.kind == "fake":
+            held = rig.machine.containers["one"].listeners
+            assert list(held) == ["socket", "http", "grpc"]
+            assert os.path.samestat(os.fstat(held["grpc"]), os.fstat(grpc.fileno()))
+            return
+        for listener, name in ((rig.listener, "socket"), (http, "http"), (grpc, "grpc")):
+            facts = rig.ask(listener)
+            assert facts["listener"] == name
+            assert facts["env"]["LISTEN_FDS"] == "3"
+            assert facts["env"]["LISTEN_FDNAMES"] == "socket:http:grpc"
+            assert facts["fds"] == [str(number) for number in range(8)]  # 6 the connection, 7 the listing
+
+
+@every
+@pytest.mark.parametrize("name", ["socket", "a:b", "", "A", "a\nb"])
+def test_a_listener_with_another_name_than_it_may_have_is_refused(rig: Rig, name: str) -> None:
+    with pytest.raises(InvalidContainerError):
+        rig.start(rig.spec("serve"), ports={name: rig.listener.fileno()})
+    assert rig.driver().observe() == ()
+
+
 @every_real
 def test_what_a_layer_whites_out_is_not_there_and_what_stands_above_is(rig: Rig, tmp_path: Path) -> None:
     below = ("kept", "gone", "folder/gone", "shut/gone", "back")

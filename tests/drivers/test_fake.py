@@ -40,8 +40,7 @@ def test_it_refuses_exits_and_hangs_as_told(rig: Rig) -> None:
 @fake
 def test_it_holds_the_listener_until_it_ends(rig: Rig) -> None:
     rig.start(rig.spec("serve"))
-    held = rig.machine.containers["one"].listener_fd
-    assert held is not None
+    held = rig.machine.containers["one"].listeners["socket"]
     assert os.path.samestat(os.fstat(held), os.fstat(rig.listener.fileno()))
     rig.machine.exit("one", 1)
     with pytest.raises(OSError, match="Bad file descriptor"):

@@ -127,7 +127,14 @@ def test_core_files_are_off_and_the_environment_is_only_its_own(rig: Rig) -> Non
     facts = rig.ask()
     (core,) = [line for line in facts["core"].splitlines() if line.startswith("Max core file size")]
     assert core.split()[4:6] == ["0", "0"]
-    own = {"HEADLAND_CONTAINER", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "LISTEN_FDS", "LISTEN_PID"}
+    own = {
+        "HEADLAND_CONTAINER",
+        "LD_LIBRARY_PATH",
+        "PYTHONDONTWRITEBYTECODE",
+        "LISTEN_FDS",
+        "LISTEN_FDNAMES",
+        "LISTEN_PID",
+    }
     assert set(facts["env"]) - {"HOME", "LC_CTYPE"} == own
 
 
