@@ -10,7 +10,7 @@ PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 # Tests and demos start hundreds of Python processes: none of them is to compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: deb demo test check bench bench-hub bench-registry bench-images bench-outbox bench-updates fix soak lock clean
+.PHONY: deb demo recording test check bench bench-hub bench-registry bench-images bench-outbox bench-updates fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -18,6 +18,9 @@ help: ## show this list
 
 demo: $(STAMP) ## the main job, end to end, on real parts (ARGS="--driver process" for another driver)
 	$(BIN)/python -m simulators.demo $(ARGS)
+
+recording: $(STAMP) ## an update, a bad update, a week offline, as text (ARGS=--write for docs/transcript.md)
+	$(BIN)/python -m simulators.recording $(ARGS)
 
 test: $(STAMP) ## all tests, side by side (ARGS="-k name" for some, JOBS=0 for one after the other)
 	$(BIN)/python -m pytest -m "not soak" -n $(JOBS) $(ARGS)
