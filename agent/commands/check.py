@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 
-from agent.checks.all import findings
 from agent.checks.finding import Finding
 from agent.commands.command import Command, show
 from agent.settings import Settings
@@ -21,6 +20,9 @@ def table(found: tuple[Finding, ...]) -> str:
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+    # Here: the daemon, which is a command too, would hold it in memory for ever.
+    from agent.checks.all import findings  # noqa: PLC0415
+
     found = findings(settings)
     count = sum(finding.verdict == "failed" for finding in found)
     show(

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from agent.commands.command import Command, show
 from agent.settings import Settings
-from agent.support.bundle import write_bundle
 
 WITHOUT_LOGS = "It has no key, token, sample, environment or line that a module printed."
 WITH_LOGS = "What modules printed is in it as they printed it: read logs/ before you pass it on."
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+    # Here: the daemon, which is a command too, would hold it in memory for ever.
+    from agent.support.bundle import write_bundle  # noqa: PLC0415
+
     path = arguments.file or Path(f"headland-agent-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
     names = write_bundle(settings, path, with_logs=arguments.with_logs)
     show(
