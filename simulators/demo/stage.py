@@ -53,12 +53,16 @@ class Stage:
 
     def enrol_device(self, name: str, driver: str) -> "Device":
         """Invite a device, enrol it, and start its agent."""
-        invitation = self.folder / f"{name}.invitation.json"
-        self.headland("device", "invite", name, "--file", str(invitation))
-        device = Device(name, self.folder, driver)
+        device = self.enrol(Device(name, self.folder, driver))
+        device.daemon.start("connected to the hub")
+        return device
+
+    def enrol(self, device: "Device") -> "Device":
+        """Invite a device and enrol it."""
+        invitation = self.folder / f"{device.name}.invitation.json"
+        self.headland("device", "invite", device.name, "--file", str(invitation))
         self.devices.append(device)
         device.agent("enroll", "--invitation", str(invitation))
-        device.daemon.start("connected to the hub")
         return device
 
     def close(self, *, keep: bool = False) -> list[int]:
@@ -76,17 +80,23 @@ class Stage:
 
 
 class Device:
-    """A device on this machine: its agent as a process of its own, with ``options`` for each command."""
+    """A device on this machine: its agent as a process of its own, with ``options`` for each command.
 
-    def __init__(self, name: str, folder: Path, driver: str, *options: str) -> None:
+    ``program``: another installation's command, by its path.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, driver: str, *options: str, program: str = "headland-agent"
+    ) -> None:
         self.name = name
         self.state_dir = folder / name
+        self._program = program
         self._shared = ("--state-dir", str(self.state_dir), "--driver", driver, *options)
-        self.daemon = Daemon(f"agent-{name}", folder, ("headland-agent", "run", *self._shared))
+        self.daemon = Daemon(f"agent-{name}", folder, (program, "run", *self._shared))
 
     def agent(self, *arguments: str) -> Any:  # noqa: ANN401  whatever the command answers
         """Run a command of the device's own CLI and return its JSON answer."""
-        return run_command("headland-agent", *arguments, *self._shared, "--output", "json")
+        return run_command(self._program, *arguments, *self._shared, "--output", "json")
 
     def endpoint(self) -> Path:
         """The socket of the device's first module."""
