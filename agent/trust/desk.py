@@ -29,15 +29,17 @@ class Desk:
         self._accept = accept
         self._keys = {keyid: bytes.fromhex(key) for keyid, key in facts.desired_keys.items()}
         self._lock = threading.Lock()
+        self._unsettled = False
 
     def offer(self, envelope: bytes) -> Desired | Refused:
         """Judge an envelope; an accepted document is in force when this returns.
 
-        Raises `StateWriteError` where it is acceptable and cannot be written: then nothing changed.
+        Raises `StateWriteError` where it is acceptable and cannot be written: then nobody acts on it, and the
+        same document may be given again.
         """
         # One at a time: between the look at the floor and the write nobody may raise the floor.
         with self._lock:
-            held = self._held()
+            held = self._settled()
             expected = Expected(
                 device=self._facts.device,
                 workspace=self._facts.workspace,
@@ -47,13 +49,36 @@ class Desk:
             )
             verdict = judge(envelope, expected, verify)
             if isinstance(verdict, Desired):
-                try:
-                    self._accept(verdict)
-                except OSError as error:
-                    raise StateWriteError(
-                        f"the document is acceptable and cannot be written ({error.strerror})",
-                        where="state_dir",
-                        fix="Make room on the disk, and give the document again.",
-                    ) from error
+                self._put_in_force(verdict)
                 log.info("accepted generation %d (%s)", verdict.generation, verdict.rollout)
             return verdict
+
+    def _settled(self) -> Desired | None:
+        """Return what is in force, once that is sure.
+
+        A write can fail after the new document took the old one's place: then it is there to be read, and
+        may be gone after a power cut. Without another write it would count as held, and nobody acts on it.
+        """
+        try:
+            held = self._held()
+        except OSError as error:
+            raise _unwritten("cannot be compared with the one in force", error) from error
+        if self._unsettled and held is not None:
+            self._put_in_force(held)
+        self._unsettled = False
+        return held
+
+    def _put_in_force(self, desired: Desired) -> None:
+        try:
+            self._accept(desired)
+        except OSError as error:
+            self._unsettled = True
+            raise _unwritten("is acceptable and cannot be written", error) from error
+
+
+def _unwritten(what: str, error: OSError) -> StateWriteError:
+    return StateWriteError(
+        f"the document {what} ({error.strerror})",
+        where="state_dir",
+        fix="Make room on the disk, and give the document again.",
+    )
