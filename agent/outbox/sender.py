@@ -102,6 +102,7 @@ class Sender:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
+        self._trouble = ""
         self._thread = threading.Thread(target=self._run, name="outbox-sender", daemon=True)
 
     def start(self) -> None:
@@ -168,8 +169,12 @@ class Sender:
                 self._expire()
                 if self._transport.is_connected():
                     wait_s = self.send_some()
+                self._trouble = ""
             except OutboxError as error:
-                log.warning("nothing can be sent for now: %s", error)
+                # Once: it is looked at each second, and the log may be on the same full disk.
+                if str(error) != self._trouble:
+                    log.warning("nothing can be sent for now: %s", error)
+                self._trouble = str(error)
 
     def _expire(self) -> None:
         now = self._now()

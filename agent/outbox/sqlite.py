@@ -5,12 +5,13 @@ Bounded in bytes, a row's own cost included; beyond it `agent.outbox.policy` say
 so that a full disk cannot dead-lock the database.
 """
 
+import logging
 import sqlite3
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,8 @@ from agent.outbox.policy import Policies
 from agent.outbox.port import MAX_BATCH_BYTES, OutboxError, OutboxFullError
 from agent.outbox.room import INCOMING, REASONS, REFUSED, ROW_BYTES, count_drops, expire, forget, make_room
 from contract.messages import Batch, OutboxReport, StreamDrops
+
+log = logging.getLogger(__name__)
 
 PAGE_BYTES = 4096
 REPORTED_STREAMS = 32
@@ -50,29 +53,24 @@ class SqliteOutbox:
         policies: Policies | None = None,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
+        self._path = path
         self._max_bytes = max_bytes
         self._policies = policies or Policies()
         self._now_us = now_us
         self._refused: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        self._epoch = ""
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            self._db.executescript(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=64;"
-                # Bodies, their rows and indexes: three times the bound is never reached.
-                f"PRAGMA max_page_count={max(256, 3 * max_bytes // PAGE_BYTES)};" + SCHEMA + room.SCHEMA
-                # A file of an earlier release gets the tables that it lacks, and keeps the others.
-            )
-            self._db.execute("INSERT OR IGNORE INTO outbox VALUES (1, ?, 0, 0, 0)", (uuid.uuid4().hex,))
-            self._epoch: str = self._db.execute("SELECT epoch FROM outbox").fetchone()[0]
-        except sqlite3.Error as error:
-            raise OutboxError(
-                f"cannot open the outbox ({error})", where=str(path), fix="Check the disk and the file."
-            ) from error
+            with self._reading():
+                pass
+        except OutboxError as error:
+            # A full disk takes no new file. That is no reason for the modules to stand still too.
+            log.warning("%s; samples are not taken, and it is tried again with each", error)
 
     @property
     def epoch(self) -> str:
-        """Random name made with the file."""
+        """Random name made with the file; empty as long as that cannot be opened."""
         return self._epoch
 
     def put(
@@ -173,7 +171,24 @@ class SqliteOutbox:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._db.close()
+            if self._db is not None:
+                self._db.close()
+
+    def _opened(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+        try:
+            db.executescript(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=64;"
+                # Bodies, their rows and indexes: three times the bound is never reached.
+                f"PRAGMA max_page_count={max(256, 3 * self._max_bytes // PAGE_BYTES)};" + SCHEMA + room.SCHEMA
+                # A file of an earlier release gets the tables that it lacks, and keeps the others.
+            )
+            db.execute("INSERT OR IGNORE INTO outbox VALUES (1, ?, 0, 0, 0)", (uuid.uuid4().hex,))
+            self._epoch = db.execute("SELECT epoch FROM outbox").fetchone()[0]
+        except BaseException:
+            db.close()
+            raise
+        return db
 
     def _store(
         self,
@@ -259,10 +274,18 @@ class SqliteOutbox:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
+                self._db = self._db or self._opened()
                 yield self._db
             except sqlite3.Error as error:
+                if self._db is None:
+                    raise OutboxError(
+                        f"cannot open the outbox ({error})",
+                        where=str(self._path),
+                        fix="Check the disk and the file.",
+                    ) from error
                 if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                    with suppress(sqlite3.Error):
+                        self._db.execute("ROLLBACK")
                 raise OutboxError(
                     f"the outbox failed ({error})", fix="Check the disk's free space."
                 ) from error

@@ -144,8 +144,16 @@ def test_a_batch_stays_below_what_the_broker_takes(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "o.db").write_bytes(b"not a database" * 1000)
+    outbox = SqliteOutbox(tmp_path / "o.db", max_bytes=BIG)
     with pytest.raises(OutboxError, match="cannot open the outbox"):
-        SqliteOutbox(tmp_path / "o.db", max_bytes=BIG)
+        put(outbox, 1, 1)
+    with pytest.raises(OutboxError, match="cannot open the outbox"):
+        outbox.report()
+    assert outbox.epoch == ""
+    (tmp_path / "o.db").unlink()
+    assert put(outbox, 1, 1) == 1, "it is opened when it can be"
+    assert outbox.epoch
+    outbox.close()
 
 
 def test_a_hand_over_with_one_time_missing_stores_nothing(outbox: SqliteOutbox) -> None:
