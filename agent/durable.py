@@ -1,7 +1,20 @@
 """Files that survive a power cut: write beside, fsync, rename, fsync the folder."""
 
+import errno
 import os
 from pathlib import Path
+from typing import Final
+
+DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
+
+
+def is_of_disk(error: BaseException | None) -> bool:
+    """Did the disk fail or fill up, by what is at the bottom of ``error``? Then nothing else is to blame."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            return True
+        error = error.__cause__
+    return False
 
 
 def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:

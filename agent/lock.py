@@ -1,5 +1,6 @@
 """One agent for one state folder: an exclusive `flock`, which ends with the process."""
 
+import contextlib
 import fcntl
 import os
 import time
@@ -36,6 +37,7 @@ def _lock(state_dir: Path) -> int:
             where=str(state_dir),
             fix="Stop it first, or choose another state_dir.",
         ) from error
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
+    with contextlib.suppress(OSError):  # for people alone: a disk that is full must not keep the agent away
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
     return descriptor

@@ -5,7 +5,7 @@ A disk that is full to its last byte stops more than pulls: the outbox, records 
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from agent.artifacts.errors import DiskTooSmallError, StorageError
 UNPACKED_RATIO: Final = 2
 """A compressed layer is taken to unpack to twice its size. Models and wheels stay below it; what goes beyond
 is met by the watch while it is unpacked."""
-DISK_ERRORS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Room:
 
 
 @contextmanager
-def storing(folder: Path, *, only: set[int] | None = None) -> Iterator[None]:
+def storing(folder: Path, *, only: Collection[int] | None = None) -> Iterator[None]:
     """Turn what the disk says into `StorageError`; ``only``: of these numbers, others pass as they are."""
     try:
         yield

@@ -9,8 +9,9 @@ from typing import Any
 
 from agent.artifacts.errors import ArtifactError
 from agent.artifacts.recipe import RecipeWriter, layer_tar
-from agent.artifacts.room import DISK_ERRORS, Reserve, Room, storing
+from agent.artifacts.room import Reserve, Room, storing
 from agent.artifacts.unpack import MAX_BYTES, unpack, unpack_tar
+from agent.durable import DISK_ERRORS
 from contract.delta import container
 from contract.delta.applying import pieces
 from contract.errors import HeadlandError

@@ -20,34 +20,37 @@ USER: Final = re.compile(r"(?:[0-9]{1,9}(?::[0-9]{1,9})?)?")
 
 
 class DriverError(AgentError):
-    """A driver could not do what it was asked to."""
+    """A driver could not do what it was asked to; another try may do better, unless a subclass says no."""
 
     code = "driver-failed"
+    retriable = True
 
 
 class InvalidContainerError(DriverError):
     """A container's specification breaks a rule; it will never start as it is."""
 
     code = "container-invalid"
+    retriable = False
 
 
 class ContainerRunningError(DriverError):
     """The container runs, so it cannot be removed, or not be started again."""
 
     code = "container-running"
+    retriable = False
 
 
 class DriverTimeoutError(DriverError):
     """The machine did not do in time what it was asked to."""
 
     code = "driver-timeout"
-    retriable = True
 
 
 class DriverUnavailableError(DriverError):
     """The machine cannot run containers the way that was asked for."""
 
     code = "driver-unavailable"
+    retriable = False
 
 
 @dataclass(frozen=True)

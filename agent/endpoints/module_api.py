@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.endpoints.listeners import bind
 from agent.endpoints.unix_server import UnixHandler, UnixServer
+from agent.errors import StateWriteError
 from agent.outbox.port import Outbox, OutboxError, OutboxFullError
 from contract.agent_api import (
     DEFER_PATH,
@@ -72,7 +73,7 @@ class _Handler(UnixHandler):
             if body is None:
                 return
             if self.path == READY_PATH:
-                self.server.hooks.ready(self.server.container_id)
+                self._note_ready()
                 self._answer(HTTPStatus.OK, b"{}")
             elif self.path == DEFER_PATH:
                 self._take_deferral(decode(body, Deferral, what="deferral"))
@@ -84,8 +85,18 @@ class _Handler(UnixHandler):
             self._refuse(HTTPStatus.BAD_REQUEST, error)
         except OutboxFullError as error:
             self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, error)
-        except OutboxError as error:
+        except (OutboxError, StateWriteError) as error:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, error)
+
+    def _note_ready(self) -> None:
+        try:
+            self.server.hooks.ready(self.server.container_id)
+        except OSError as error:
+            raise StateWriteError(
+                f"that the module is ready cannot be kept ({error.strerror})",
+                where="state_dir",
+                fix="Say it again later.",
+            ) from error
 
     def _take_deferral(self, asked: Deferral) -> None:
         if not 0 <= asked.seconds <= MAX_DEFERRAL_S:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 FIRST_S = 1.0
 LONGEST_S = 60.0
+DISK_WAIT_S = 2.0
+"""A disk that is full costs nothing to look at, and may have room again at any moment."""
 
 
 class Backoff:

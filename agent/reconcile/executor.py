@@ -12,8 +12,9 @@ from msgspec import UNSET
 
 from agent.artifacts.pull import StagedImage
 from agent.drivers.port import ContainerSpec, Mount
+from agent.durable import is_of_disk
 from agent.endpoints.module_api import Hooks
-from agent.reconcile.backoff import Backoff
+from agent.reconcile.backoff import DISK_WAIT_S, Backoff
 from agent.reconcile.device import Device
 from agent.reconcile.pulls import Pulls
 from agent.reconcile.records import Record
@@ -67,6 +68,7 @@ class Executor:
     ) -> None:
         self._device = device
         self._failed_starts: dict[str, int] = {}
+        self._start_troubles: dict[str, str] = {}
         self._backoff = Backoff(monotonic)
         self._watch = Watch(device, hooks, self._backoff, monotonic=monotonic, wake=wake, clock=clock)
         self.crashes: Counter[str] = Counter()
@@ -96,6 +98,7 @@ class Executor:
             unhealthy=self._watch.unhealthy(),
             held=self._watch.held,
             pull_troubles=self._pulls.troubles(),
+            start_troubles=self._start_troubles.copy(),
         )
 
     def pull_report(self) -> PullReport:
@@ -111,14 +114,16 @@ class Executor:
             if wanted.get(module.name) == module.image
         ]
 
-    def carry_out(self, step: Step) -> None:
-        """Do one step. An error is logged and leads to a wait: the next round plans anew."""
+    def carry_out(self, step: Step) -> bool:
+        """Do one step; return whether it was done. An error is logged: a later round plans anew."""
         try:
             self._carry_out(step)
         except (HeadlandError, OSError) as error:
             log.warning("%s failed: %s", type(step).__name__.lower(), error)
             if isinstance(step, Start):
                 self._start_failed(step.module, error)
+            return False
+        return True
 
     def _carry_out(self, step: Step) -> None:
         match step:
@@ -150,6 +155,7 @@ class Executor:
                 self._remove(container_id, crashed=crashed)
             case Forget(name):
                 self._device.listeners.drop(name)
+                self._start_troubles.pop(name, None)
                 self._remember(remembering(self.memory, step))
                 self._collect_garbage()
             case _:
@@ -168,11 +174,19 @@ class Executor:
         self._device.driver.start(self._spec(record, staged), listener.fileno())
         containers.mark(record.id, "started")
         self._failed_starts.pop(spec_digest(module), None)
+        self._start_troubles.pop(module.name, None)
         log.info("module %s: started %s as %s", module.name, module.image.name, record.id)
 
     def _start_failed(self, module: Module, error: HeadlandError | OSError) -> None:
-        """Wait before the next try; a version on trial that cannot be started has failed."""
+        """Wait before the next try; a version on trial that cannot be started has failed.
+
+        Where it is the disk's fault, it is not the version's: it is looked at again soon, as often as needed.
+        """
         spec = spec_digest(module)
+        self._start_troubles[module.name] = f"cannot be started: {error}"
+        if is_of_disk(error):
+            self._backoff.hold(spec, DISK_WAIT_S)
+            return
         self._backoff.failed(spec)
         self._failed_starts[spec] = self._failed_starts.get(spec, 0) + 1
         for_good = isinstance(error, HeadlandError) and not error.retriable

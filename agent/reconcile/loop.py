@@ -108,7 +108,7 @@ class Reconciler:
         self.report_again()
 
     def round(self) -> bool:
-        """Observe, plan, act once, report; return whether anything was done."""
+        """Observe, plan, act once, report; return whether anything was done (what failed was not)."""
         desired, executor = self._desired, self._executor
         observed = executor.observe(desired)
         context = executor.context()
@@ -117,10 +117,11 @@ class Reconciler:
             steps = tuple(step for step in steps if not isinstance(step, Forget))
         failures = executor.pull_failures(desired) if desired else []
         self._say(observed, context)
+        done = False
         for step in (*failures, *steps):
-            executor.carry_out(step)
+            done |= executor.carry_out(step)
             self._busy_since = time.monotonic()
-        return bool(steps or failures)
+        return done
 
     def _run(self) -> None:
         while not self._stopping:

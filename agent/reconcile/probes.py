@@ -97,7 +97,11 @@ class Probes:
             for container, standing in due:
                 if self._stopping.is_set():
                     return
-                self._judge(container, standing, standing.answers())
+                try:
+                    self._judge(container, standing, standing.answers())
+                except OSError as error:
+                    # The disk did not take that it is ready: asked again, as long as it takes.
+                    log.warning("container %s: what it answered is lost (%s)", container, error.strerror)
 
     def _judge(self, container: str, standing: Standing, well: bool) -> None:
         with self._lock:

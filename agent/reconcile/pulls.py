@@ -6,12 +6,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from agent.artifacts.delta import Savings
-from agent.artifacts.errors import FetchSlowError, PullWaitsError
+from agent.artifacts.errors import DiskTooSmallError, FetchSlowError, PullWaitsError
 from agent.artifacts.fetch import Registry
 from agent.artifacts.flow import Flow
 from agent.artifacts.pull import StagedImage, digests_of, pull_image, staged_image, sweep
+from agent.artifacts.room import storing
 from agent.artifacts.store import ContentStore
-from agent.reconcile.backoff import Backoff
+from agent.durable import DISK_ERRORS
+from agent.reconcile.backoff import DISK_WAIT_S, Backoff
 from contract.desired import ImageRef, Module
 from contract.errors import HeadlandError
 
@@ -116,7 +118,8 @@ class Pulls:
     def _run(self, module: Module) -> None:
         try:
             registry = self._registry.watched(self._flow.watch(module.image.digest))
-            pull_image(module.image, registry, self._store, self.savings, self._make_room)
+            with storing(self._store.work_dir, only=DISK_ERRORS):
+                pull_image(module.image, registry, self._store, self.savings, self._make_room)
             self._backoff.healthy(module.image.digest)
             self._flow.forget(module.image.digest)
             with self._lock:
@@ -127,6 +130,8 @@ class Pulls:
             self._failed(module, f"{error} [{error.code}]", for_good=False)
         except PullWaitsError as error:
             self._wait(module, f"{error} [{error.code}]", 0.0)
+        except DiskTooSmallError as error:
+            self._wait(module, f"tried again: {error} [{error.code}]", DISK_WAIT_S)
         except HeadlandError as error:
             log.warning("module %s: pull failed: %s", module.name, error)
             self._failed(module, f"{error} [{error.code}]", for_good=not error.retriable)
@@ -156,7 +161,7 @@ class Pulls:
             known = self._troubles.get(digest)
             self._troubles[digest] = why
         if known != why:
-            log.info("module %s: the pull %s", module.name, why)
+            log.info("module %s: its pull %s", module.name, why)
 
     def _make_room(self) -> None:
         """Delete what is not needed now, while pulls go on."""

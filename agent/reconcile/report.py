@@ -57,7 +57,7 @@ def _wanted_line(
     waits = unmet(module, observed)
     if waits and not any(c.spec == spec for c in containers):
         return _line(module, "waiting", f"for {', '.join(waits)}")
-    return _line(module, "starting")
+    return _line(module, "starting", context.start_troubles.get(module.name, ""))
 
 
 def _line(module: Module, state: ModuleState, reason: str = "") -> ModuleReport:

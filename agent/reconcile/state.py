@@ -92,7 +92,8 @@ class Context:
 
     ``broken`` are specifications that wait as long as any has to; ``unhealthy`` are ids of containers that
     do not live; ``held`` says by module why it may not be changed now.
-    ``pull_troubles``: by digest of an image, why its pull is not through yet.
+    ``pull_troubles``: by digest of an image, why its pull is not through yet; ``start_troubles``: by module,
+    why it could not be started the last time.
     """
 
     pulling: frozenset[str] = frozenset()
@@ -101,6 +102,7 @@ class Context:
     unhealthy: frozenset[str] = frozenset()
     held: Mapping[str, str] = field(default_factory=dict)
     pull_troubles: Mapping[str, str] = field(default_factory=dict)
+    start_troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

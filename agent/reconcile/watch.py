@@ -1,5 +1,6 @@
 """Looks at the containers of a device, listens to them, and asks them how they are."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -7,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from agent.drivers.port import ContainerStatus
+from agent.endpoints.listeners import EndpointError
 from agent.endpoints.module_api import Hooks, ModuleApi
 from agent.reconcile.backoff import Backoff
 from agent.reconcile.device import Device
@@ -15,6 +17,8 @@ from agent.reconcile.probes import Asked, Probes, Question
 from agent.reconcile.records import Record
 from agent.reconcile.state import ContainerSeen, Memory, Phase, spec_digest, wanted_modules
 from contract.desired import Desired, Module
+
+log = logging.getLogger(__name__)
 
 HEALTHY_AFTER_S = 60.0
 CONDEMNED = "condemned"
@@ -41,6 +45,7 @@ class Watch:
         self._monotonic, self._wake = monotonic, wake
         self._hooks = replace(hooks, ready=self._on_word, defer=self._on_deferral)
         self._apis: dict[str, ModuleApi] = {}
+        self._unserved: set[str] = set()
         self._since: dict[tuple[str, Phase], float] = {}
         self._probes = Probes(self._on_ready, wake, monotonic=monotonic)
         self._holding = Holding(monotonic=monotonic, clock=clock)
@@ -62,7 +67,7 @@ class Watch:
         self.serving = frozenset(c.module.name for c in seen if c.phase == "ready")
         for container in seen:
             if container.phase in {"starting", "ready", "draining"}:
-                self.serve(container.id)
+                self._serve_if_it_goes(container.id)
         self._probes.watch(self._asked(seen))
         self.held = self._holding.held(wanted, memory.committed, seen, self._device.containers.run_folder)
         return seen
@@ -73,6 +78,7 @@ class Watch:
 
     def forget(self, container_id: str) -> None:
         """A container is gone."""
+        self._unserved.discard(container_id)
         api = self._apis.pop(container_id, None)
         if api is not None:
             api.close()
@@ -107,6 +113,17 @@ class Watch:
         if container_id not in self._apis:
             path = self._device.containers.run_folder(container_id) / "agent.sock"
             self._apis[container_id] = ModuleApi(container_id, path, self._hooks)
+
+    def _serve_if_it_goes(self, container_id: str) -> None:
+        """Serve it now, or in a later round: a disk that takes no socket must not stop this one."""
+        try:
+            self.serve(container_id)
+        except EndpointError as error:
+            if container_id not in self._unserved:
+                log.warning("container %s cannot speak to its agent for now: %s", container_id, error)
+            self._unserved.add(container_id)
+        else:
+            self._unserved.discard(container_id)
 
     def _asked(self, seen: Iterable[ContainerSeen]) -> dict[str, Asked]:
         """Return what to ask of which container."""
