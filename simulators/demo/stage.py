@@ -153,6 +153,10 @@ class Daemon:
                 raise StageError(f"{self.name} never logged '{words}':\n{self.log[-2000:]}")
             time.sleep(0.02)
 
+    def is_alive(self) -> bool:
+        """Does its process run?"""
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """End it as a crash would (SIGKILL)."""
         if self._process is not None:

@@ -71,6 +71,8 @@ class Registry:
         architecture: str,
         *,
         diff_ids: tuple[str, ...] = (),
+        args: tuple[str, ...] = ("/bin/x",),
+        name: str = "digits:1",
         pack: Callable[[bytes], bytes] = lambda plain: gzip.compress(plain, mtime=0),
     ) -> ImageRef:
         """Serve an image of these plain tars, by an index; return its reference."""
@@ -82,7 +84,7 @@ class Registry:
             oci.ImageConfig(
                 architecture=architecture,
                 os="linux",
-                config=oci.RunConfig(Entrypoint=("/bin/x",)),
+                config=oci.RunConfig(Entrypoint=args),
                 rootfs=oci.RootFs(type="layers", diff_ids=diff_ids or tuple(map(sha256, layers))),
             )
         )
@@ -101,7 +103,7 @@ class Registry:
             platform=oci.Platform(architecture=architecture),
         )
         index = oci.Index(schemaVersion=2, mediaType=oci.INDEX, manifests=(entry,))
-        return ImageRef(repository="ws/digits", digest=self.add(msgspec.json.encode(index)), name="digits:1")
+        return ImageRef(repository="ws/digits", digest=self.add(msgspec.json.encode(index)), name=name)
 
 
 def _descriptor(media_type: str, digest: str, size: int) -> oci.Descriptor:
@@ -109,13 +111,19 @@ def _descriptor(media_type: str, digest: str, size: int) -> oci.Descriptor:
 
 
 def serve(
-    registry: Registry, folder: Path, *, ask_for: Path | None = None, plain: bool = False
+    registry: Registry,
+    folder: Path,
+    *,
+    ask_for: Path | None = None,
+    plain: bool = False,
+    own: tuple[Path, Path] | None = None,
 ) -> tuple[ThreadingHTTPServer, ssl.SSLContext]:
     """Serve over TLS on a free port; return the server and a context that trusts only its CA.
 
     ``ask_for``: the CA whose certificates clients are asked for, and need not have. ``plain``: without TLS.
+    ``own``: a certificate with its key, and the CA, in place of new ones.
     """
-    certificate, ca = _certificate(folder)
+    certificate, ca = own or _certificate(folder)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(registry))
     server.daemon_threads = True
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
