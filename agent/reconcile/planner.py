@@ -74,14 +74,19 @@ class _Change:
         steps: list[Step] = [*self._condemn(), *self._clear_away()]
         target = self._target()
         if target is None:
-            steps += _stop(c for c in self._containers if c.alive)
-            if not self._containers and self._wanted is None:
+            leaving = [c for c in self._containers if c.alive]
+            steps += _stop(leaving)
+            # At once: what was taken away is not to be gone back to, should another version be wanted soon.
+            if self._wanted is None and (leaving or self._is_remembered()):
                 steps.append(Forget(self._name))
             return steps
         if target is not self._wanted and self._is_held() and self._wanted is not None:
             # It may be fetched while it waits: that disturbs nobody.
             steps += self._pull(self._wanted) if self._wanted.life.update != "delete-first" else []
         return steps + self._approach(target)
+
+    def _is_remembered(self) -> bool:
+        return bool(self._committed or self._failure or self._finished)
 
     def _condemn(self) -> list[Step]:
         sick = [

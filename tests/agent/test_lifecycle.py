@@ -15,6 +15,7 @@ from agent.reconcile.state import (
     Fail,
     Failure,
     Finish,
+    Forget,
     Memory,
     Pull,
     Remove,
@@ -169,7 +170,7 @@ def test_what_runs_is_mended_while_its_change_waits() -> None:
 def test_a_removal_waits_too() -> None:
     old = seen(V1, "ready")
     assert next_steps(desire(), observed(old), context=HELD) == ()
-    assert next_steps(desire(), observed(old)) == (Drain(old.id),)
+    assert next_steps(desire(), observed(old)) == (Drain(old.id), Forget("digits"))
 
 
 def test_a_change_that_has_begun_goes_on() -> None:

@@ -209,7 +209,11 @@ def test_two_containers_of_one_version_become_one() -> None:
 
 def test_a_module_that_is_no_longer_desired_is_drained_then_forgotten() -> None:
     running = seen(V1, "ready")
-    assert next_steps(desire(), observed(running)) == (Drain(running.id),)
+    assert next_steps(desire(), observed(running)) == (Drain(running.id), Forget("digits"))
+    # Forgotten at once: wanted again in another version, it does not begin with the one that was taken away.
+    leaving = observed(seen(V1, "draining"), staged=(V1,))
+    assert next_steps(desire(V2), leaving, Memory()) == (Pull(V2),)
+    assert next_steps(desire(V2), leaving, Memory({"digits": V1})) == (Pull(V2), Start(V1))
     assert next_steps(desire(), observed()) == (Forget("digits"),)
     assert next_steps(desire(), observed(), FRESH) == ()
 

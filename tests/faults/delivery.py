@@ -9,7 +9,7 @@ import random
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -56,11 +56,11 @@ class MortalMachine(FakeMachine):
         self._started = started
         self.kill = ""
 
-    def start(self, spec: ContainerSpec, listener_fd: int) -> None:
+    def start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
         """Start one, and tell."""
         self._may_die("before a start")
         self._started(spec)
-        super().start(spec, listener_fd)
+        super().start(spec, listeners)
         self._may_die("after a start")
 
     def exit(self, container_id: str, code: int) -> None:
@@ -246,9 +246,9 @@ class Delivery(RuleBasedStateMachine):
             self.registry.cut()
             self.executor.close()
             self.outbox.close()
-            for container in self.machine.containers.values():
-                if container.running and container.listener_fd is not None:
-                    os.close(container.listener_fd)
+            for name, container in self.machine.containers.items():
+                if container.running:
+                    self.machine.exit(name, 0)
             shutil.rmtree(self.folder)
 
     def converge(self) -> None:
