@@ -283,8 +283,8 @@ class SqliteOutbox:
                         where=str(self._path),
                         fix="Check the disk and the file.",
                     ) from error
-                if self._db.in_transaction:
-                    with suppress(sqlite3.Error):
+                with suppress(sqlite3.Error):
+                    if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                 raise OutboxError(
                     f"the outbox failed ({error})", fix="Check the disk's free space."

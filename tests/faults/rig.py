@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from agent.drivers.port import Driver, DriverError
-from agent.drivers.process import ProcessDriver
+from agent.drivers.process import STATE_ENV, ProcessDriver
 from agent.drivers.runc import RuncDriver
 from agent.endpoints.control import Applied, ask, hand_over
 from agent.errors import ControlUnavailableError, StateWriteError
 from agent.reconcile.records import AgentRecords
+from contract.agent_api import CONTAINER_ENV
 from contract.desired import Desired, Limits, Module
 from contract.encoding import decode
 from contract.messages import Reported
@@ -89,7 +88,7 @@ class Rig:
         self._words = ("run", "--state-dir", str(self.state), "--driver", driver, "--config", str(settings))
         self.daemon = Daemon("agent", folder, (PROGRAM, *self._words))
         self.accepted = self.seen = 0
-        self.restarts = 0
+        self._lives = 0
 
     @property
     def state(self) -> Path:
@@ -98,7 +97,8 @@ class Rig:
 
     def with_prefix(self, *prefix: str) -> None:
         """Start the agent by another program from now on."""
-        self.daemon = Daemon("agent", self.folder, (*prefix, PROGRAM, *self._words))
+        self._lives += 1
+        self.daemon = Daemon(f"agent-{self._lives}", self.folder, (*prefix, PROGRAM, *self._words))
 
     def document(self, generation: int, version: int, *, modules: Sequence[str] = MODULES) -> bytes:
         """Return the signed document of a generation whose modules have one version."""
@@ -131,13 +131,25 @@ class Rig:
         """Return a driver that has seen nothing yet."""
         return ProcessDriver(self.state) if self.kind == "process" else RuncDriver(self.state)
 
+    def processes(self) -> dict[int, str]:
+        """Return the containers that run here, by their process."""
+        if self.kind == "runc":
+            seen = self.driver().observe()
+            return {each.pid: each.id for each in seen if each.running and each.pid is not None}
+        mark, found = f"{STATE_ENV}={self.state.absolute()}", {}
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                environment = (entry / "environ").read_text(errors="replace") if entry.name.isdigit() else ""
+                if mark in (words := environment.split("\0")):
+                    name = next(word for word in words if word.startswith(f"{CONTAINER_ENV}="))
+                    found[int(entry.name)] = name.partition("=")[2]
+        return found
+
     def running(self) -> dict[str, list[int]]:
         """Return by module the versions that processes run, as they lie in the images that they run from."""
         found: dict[str, list[int]] = {}
-        for container in self.driver().observe():
-            if container.running and container.pid is not None:
-                version = self._version_in(container.pid)
-                found.setdefault(container.id.rpartition("-")[0], []).append(version)
+        for pid, name in self.processes().items():
+            found.setdefault(name.rpartition("-")[0], []).append(self._version_in(pid))
         return found
 
     def _version_in(self, pid: int) -> int:
@@ -166,6 +178,11 @@ class Rig:
         except ControlUnavailableError:
             return None
         return decode(body, Reported, what="report") if status == 200 else None
+
+    def reported_states(self) -> set[str]:
+        """Return the states that the agent reports of its modules."""
+        report = self.reported()
+        return {module.state for module in report.modules} if report is not None else set()
 
     def start(self) -> None:
         """Start the agent and wait for its first line."""
@@ -237,27 +254,23 @@ class Rig:
     def kill_everything(self) -> None:
         """End the agent and all containers at once, as a loss of power does."""
         self.daemon.kill()
-        for container in self.driver().observe():
-            if container.pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(container.pid, signal.SIGKILL)
-                _reap(container.pid)
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            _reap(pid)
 
     def kill_one(self, module: str) -> None:
         """End a module's containers."""
-        for container in self.driver().observe():
-            if container.pid is not None and container.id.startswith(f"{module}-"):
-                os.kill(container.pid, signal.SIGKILL)
-                _reap(container.pid)
+        for pid, name in self.processes().items():
+            if name.startswith(f"{module}-"):
+                os.kill(pid, signal.SIGKILL)
+                _reap(pid)
 
     def close(self) -> None:
         """Leave nothing running."""
-        self.daemon.kill()
+        self.kill_everything()
         driver = self.driver()
         for container in driver.observe():
-            driver.signal(container.id, signal.SIGKILL)
-            if container.pid is not None:
-                _reap(container.pid)
             deadline = time.monotonic() + 10
             while any(c.id == container.id and c.running for c in driver.observe()):
                 assert time.monotonic() < deadline, f"{container.id} does not end"
@@ -271,8 +284,3 @@ def _reap(pid: int) -> None:
     """Wait for an orphan that this process adopted; others have their own parents."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
-
-
-def encoded(value: object) -> str:
-    """Return a value as a line of JSON."""
-    return msgspec.json.encode(value).decode()

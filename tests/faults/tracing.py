@@ -56,7 +56,8 @@ def killing(point: Point) -> tuple[str, ...]:
 
 def failing(point: Point, error: str) -> tuple[str, ...]:
     """Return the options by which the call fails, once."""
-    return ("-e", f"trace={point.call}", "-e", f"inject={point.call}:error={error}:when={point.number}")
+    inject = f"inject={point.call}:error={error}:when={point.number}"
+    return ("-e", f"trace=execve,{point.call}", "-e", inject)
 
 
 def counted(log: Path) -> Counter[str]:

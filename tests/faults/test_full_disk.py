@@ -1,0 +1,112 @@
+"""FAULTS 9: a disk of 8 MiB is full to its last byte, while the agent runs and at its start."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.disks import small_disk
+from tests.faults.handover import Hand
+from tests.faults.rig import Rig
+from tests.faults.summary import Summary
+
+pytestmark = pytest.mark.system
+REPORT_S = 0.4
+FULL_S, SOAK_FULL_S = 2.5, 100.0
+GENEROUS_S = 40.0
+KIB = 1024
+
+
+@pytest.fixture
+def rig(folder: Path) -> Iterator[Rig]:
+    """A device on a small disk that runs its first document."""
+    (folder / "d").mkdir()
+    with small_disk(folder / "d/state", "8m"):
+        rig = Rig(folder, report_s=REPORT_S, outbox_bytes=KIB * KIB)
+        yield rig
+        rig.close()
+
+
+def fill(rig: Rig, *, leaving: int = 0) -> Path:
+    """Fill the disk to its last page, but for ``leaving`` bytes."""
+    filler = rig.state / "filler"
+    chunk = 4096
+    with filler.open("ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(chunk))
+        except OSError:
+            file.truncate(max(0, filler.stat().st_size - leaving) // chunk * chunk)
+    return filler
+
+
+def watch(rig: Rig, hand: Hand, seconds: float, *, version: int) -> int:
+    """Look at the device for a while: the old set runs, whole, and reports come; return how many came."""
+    seen = set()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        hand.give()
+        assert rig.alive(), f"the agent ended:\n{rig.daemon.log[-3000:]}"
+        assert rig.running() == {"a": [version], "b": [version]}
+        assert (rig.served("a"), rig.served("b")) == (version, version)
+        report = rig.reported()
+        if report is not None:
+            seen.add(report.at)
+        time.sleep(0.1)
+    return len(seen)
+
+
+def until(what: Callable[[], bool]) -> float:
+    """Wait until something is so; return the seconds that took."""
+    began = time.monotonic()
+    while not what():
+        assert time.monotonic() - began < GENEROUS_S
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def through(rig: Rig, seconds: float, summary: Summary) -> None:
+    """Fill the disk, judge, make room, judge: while it runs, in the middle of a pull, and at a start."""
+    rig.first()
+    hand = Hand(rig.state)
+    assert hand.give() == 200
+    # To the last byte: the document itself does not fit.
+    filler = fill(rig)
+    assert rig.apply(*rig.next()) is None
+    assert watch(rig, hand, seconds, version=1) > 2
+    filler.unlink()
+    summary.add("full while it ran: hand-overs go on", until(lambda: hand.give() == 200))
+    # The document fits, its image does not.
+    filler = fill(rig, leaving=96 * KIB)
+    assert rig.apply(*rig.next()) is not None
+    assert watch(rig, hand, seconds, version=1) > 2
+    assert rig.reported_states() == {"pulling"}
+    filler.unlink()
+    summary.add("full during a pull: the new set runs", rig.settled(GENEROUS_S).seconds)
+    # A start, after a clean stop, which takes the files away that SQLite needs.
+    rig.daemon.stop()
+    filler = fill(rig)
+    with pytest.raises(sqlite3.OperationalError):  # the control: the disk is as full as that
+        sqlite3.connect(rig.state / "outbox.db").execute("CREATE TABLE more (one)")
+    rig.start()
+    assert watch(rig, hand, seconds, version=2) > 2
+    filler.unlink()
+    summary.add("full at its start: hand-overs go on", until(lambda: hand.give() == 200))
+    rig.daemon.kill()
+    assert hand.faults() == []
+    summary.notes.append(f"restarts: 0; answers to hand-overs: {dict(hand.answers)}")
+
+
+def test_a_full_disk_is_a_state_and_no_end(rig: Rig) -> None:
+    through(rig, FULL_S, Summary("full disks"))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_a_disk_that_is_full_for_long(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """So long that each wait between two tries would have grown to its bound."""
+    summary = Summary("full disks")
+    through(rig, SOAK_FULL_S, summary)
+    summary.show(capsys)
