@@ -11,6 +11,7 @@ from agent.artifacts.flow import Flow
 from agent.artifacts.places import registry_of
 from agent.artifacts.room import Reserve
 from agent.artifacts.store import ContentStore
+from agent.clock import WallClock, microseconds
 from agent.container_logs.rotation import Rotation
 from agent.drivers.choose import choose_driver
 from agent.drivers.port import Driver
@@ -35,7 +36,7 @@ from agent.settings import Settings
 from agent.transport.mqtt import MqttTransport
 from agent.transport.port import Transport
 from agent.trust.acceptance import ALREADY_HELD
-from agent.trust.desk import Desk
+from agent.trust.desk import Desk, open_floor
 from agent.version import VERSION
 from contract.desired import Desired
 from contract.messages import Ack, Hello, Refusal, Reported
@@ -61,9 +62,11 @@ class Agent:
         self._driver, self.driver_choice = choose_driver(settings.driver, state)
         tls, network = self._identity.tls_context(), open_network(settings.proxy)
         self._transport: Transport = MqttTransport(
-            facts.device, facts.mqtt_host, facts.mqtt_port, tls, network
+            facts.device, facts.mqtt_host, facts.mqtt_port, tls, network, keepalive_s=settings.keepalive_s
         )
-        self._outbox, self._sender = _outbox(settings, self._transport)
+        self._clock = WallClock(known_us=microseconds(self._identity.begins_at))
+        self._clock_set_by_s = 0.0
+        self._outbox, self._sender = _outbox(settings, self._transport, self._clock)
         savings = Savings()
         hub = HttpsRegistry(facts.hub, tls, network=network)
         registry = registry_of(hub, settings.sources, savings, network)
@@ -84,7 +87,8 @@ class Agent:
             report_interval_s=settings.report_interval_s,
             report=self._send_report,
         )
-        self._desk = Desk(facts, records.load_desired, self._reconciler.accept)
+        self._time_floor = open_floor(state / "desired", self._identity, records.load_desired())
+        self._desk = Desk(facts, records.load_desired, self._reconciler.accept, self._time_floor)
         self._reported: Reported | None = None
         self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
         self._state_dir = state
@@ -105,7 +109,7 @@ class Agent:
         facts = self._identity.facts
         service.ready(f"{facts.device}, {self.driver_choice}", lambda: self._reconciler.stalled_s)
         while not stopping.wait(LOOK_S):
-            pass
+            self._look_at_clock()
         service.stopping()
         scrapes.close()
         control.close()
@@ -140,6 +144,19 @@ class Agent:
         self._executor.close()
         self._outbox.close()
         os.close(self._lock)
+
+    def _look_at_clock(self) -> None:
+        """Where the clock was set, what was refused for its time may be accepted now."""
+        self._time_floor.keep()
+        set_by_s = self._clock.set_by_s()
+        jump_s, self._clock_set_by_s = set_by_s - self._clock_set_by_s, set_by_s
+        if not jump_s:
+            return
+        log.warning("the clock was set by %+.0f s", jump_s)
+        self._transport.retry_now()
+        self._reconciler.wake()
+        if self._transport.is_connected():
+            self.connected()
 
     def connected(self) -> None:
         """Say hello with the generation held, report, and send what waits."""
@@ -197,11 +214,16 @@ class Agent:
         self._reconciler.wake()
 
 
-def _outbox(settings: Settings, transport: Transport) -> tuple[SqliteOutbox, Sender]:
+def _outbox(settings: Settings, transport: Transport, clock: WallClock) -> tuple[SqliteOutbox, Sender]:
     """Return the samples on disk, and what sends them."""
     bounds = settings.outbox
     policies = Policies(bounds.default, bounds.streams)
-    outbox = SqliteOutbox(settings.state_dir / "outbox.db", max_bytes=bounds.max_bytes, policies=policies)
+    outbox = SqliteOutbox(
+        settings.state_dir / "outbox.db",
+        max_bytes=bounds.max_bytes,
+        policies=policies,
+        age_us=clock.age_us,
+    )
     sender = Sender(
         outbox,
         transport,

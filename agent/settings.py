@@ -80,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     driver: Literal["auto", "runc", "process"] = "auto"
     report_interval_s: Seconds = 60.0
     reconcile_interval_s: Seconds = 2.0
+    keepalive_s: Annotated[int, Meta(ge=5, le=3600)] = 10
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     outbox: Outbox = Outbox()
     logs: Logs = Logs()

@@ -19,7 +19,7 @@ from agent.identity import store as identity_store
 from agent.lock import lock_state
 from agent.reconcile.records import AgentRecords
 from agent.settings import Settings
-from agent.trust.desk import Desk
+from agent.trust.desk import Desk, open_floor
 
 PATIENCE_S = 10.0  # an agent that starts or ends holds its folder and does not answer yet, or any more
 RETRY_S = 0.1
@@ -27,7 +27,7 @@ RETRY_S = 0.1
 
 def apply_document(settings: Settings, envelope: bytes) -> tuple[Applied, bool]:
     """Put a document in force; return what is, and whether a running daemon took it."""
-    facts = identity_store.load(settings.identity_dir).facts
+    identity = identity_store.load(settings.identity_dir)
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -42,7 +42,8 @@ def apply_document(settings: Settings, envelope: bytes) -> tuple[Applied, bool]:
                 continue
         try:
             records = AgentRecords(settings.state_dir / "desired")
-            desk = Desk(facts, records.load_desired, records.save_desired)
+            time_floor = open_floor(settings.state_dir / "desired", identity, records.load_desired())
+            desk = Desk(identity.facts, records.load_desired, records.save_desired, time_floor)
             return applied(envelope, desk.offer, records.load_desired), False
         finally:
             os.close(lock)

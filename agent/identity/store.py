@@ -1,14 +1,20 @@
 """The identity on disk: `device.json` (public), `key.pem` (0600), `cert.pem`, `hub-ca.pem`."""
 
+import logging
 import ssl
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
+from agent.clock import EPOCH
 from agent.durable import write_durably
 from agent.errors import NotEnrolledError
+from agent.identity.validity import begins_at
 from contract.encoding import decode, encode
+
+log = logging.getLogger(__name__)
 
 
 class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +49,15 @@ class Identity:
     def ca_file(self) -> Path:
         """The hub's CA certificate, PEM: the only one this device trusts."""
         return self.folder / "hub-ca.pem"
+
+    @property
+    def begins_at(self) -> datetime:
+        """From when the certificate holds, in UTC; where it does not say, 1970."""
+        try:
+            return begins_at(self.certificate_file.read_text())
+        except (OSError, ValueError) as error:
+            log.warning("the certificate does not say from when it holds: %s", error)
+            return EPOCH
 
     def tls_context(self) -> ssl.SSLContext:
         """TLS towards the hub: it must show a certificate of its CA; we show ours."""

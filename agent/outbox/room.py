@@ -10,6 +10,7 @@ What was dropped is counted by stream and reason in the transaction that drops i
 """
 
 import sqlite3
+from collections.abc import Callable
 from typing import Final
 
 from agent.outbox.policy import Head, Policies, victim
@@ -21,19 +22,21 @@ EVICTED: Final = "evicted"
 INCOMING: Final = "incoming"
 REFUSED: Final = "refused"
 REASONS: Final = frozenset({EXPIRED, EVICTED, INCOMING, REFUSED})
+AgeUs = Callable[[int], int]
+"""How many microseconds ago was a sample taken that says this time?"""
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS drops (stream TEXT NOT NULL, reason TEXT NOT NULL, samples INTEGER NOT NULL,
     PRIMARY KEY (stream, reason)) WITHOUT ROWID;
 """
 
 
-def make_room(db: sqlite3.Connection, over_bytes: int, stream: str, policies: Policies, now_us: int) -> int:
+def make_room(db: sqlite3.Connection, over_bytes: int, stream: str, policies: Policies, age_us: AgeUs) -> int:
     """Free ``over_bytes`` for ``stream`` as far as its policy lets; return how many are still missing.
 
     What has expired goes first, and nothing goes beyond what is needed.
     """
     while over_bytes > 0:
-        freed = _drop_expired(db, over_bytes, policies, now_us)
+        freed = _drop_expired(db, over_bytes, policies, age_us)
         if not freed:
             break
         over_bytes -= freed
@@ -45,9 +48,9 @@ def make_room(db: sqlite3.Connection, over_bytes: int, stream: str, policies: Po
     return 0
 
 
-def expire(db: sqlite3.Connection, policies: Policies, now_us: int) -> bool:
+def expire(db: sqlite3.Connection, policies: Policies, age_us: AgeUs) -> bool:
     """Drop some of what has expired; return whether there may be more."""
-    return _drop_expired(db, None, policies, now_us) > 0
+    return _drop_expired(db, None, policies, age_us) > 0
 
 
 def forget(db: sqlite3.Connection, stream: str, first: int, last: int) -> tuple[int, int]:
@@ -101,7 +104,7 @@ def _drop(db: sqlite3.Connection, stream: str, over_bytes: int, *, newest: bool)
     return _drop_span(db, stream, min(ends), max(ends), EVICTED)
 
 
-def _drop_expired(db: sqlite3.Connection, over_bytes: int | None, policies: Policies, now_us: int) -> int:
+def _drop_expired(db: sqlite3.Connection, over_bytes: int | None, policies: Policies, age_us: AgeUs) -> int:
     """Drop a run of expired samples from the head of one stream; return its bytes."""
     for (stream,) in db.execute("SELECT stream FROM streams").fetchall():
         ttl_s = policies.of(stream).ttl_s
@@ -112,7 +115,7 @@ def _drop_expired(db: sqlite3.Connection, over_bytes: int | None, policies: Poli
             "SELECT seq, at_us, LENGTH(body) FROM samples WHERE stream = ? ORDER BY seq LIMIT ?",
             (stream, DROPPED_AT_ONCE),
         ):
-            if at_us >= now_us - ttl_s * 1e6 or (over_bytes is not None and freed >= over_bytes):
+            if age_us(at_us) <= ttl_s * 1e6 or (over_bytes is not None and freed >= over_bytes):
                 break
             ends.append(seq)
             freed += size + ROW_BYTES

@@ -51,12 +51,12 @@ class SqliteOutbox:
         *,
         max_bytes: int,
         policies: Policies | None = None,
-        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        age_us: Callable[[int], int] = lambda at_us: time.time_ns() // 1000 - at_us,
     ) -> None:
         self._path = path
         self._max_bytes = max_bytes
         self._policies = policies or Policies()
-        self._now_us = now_us
+        self._age_us = age_us
         self._refused: dict[str, int] = {}
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
@@ -166,7 +166,7 @@ class SqliteOutbox:
         more = True
         while more:
             with self._transaction() as db:
-                more = expire(db, self._policies, self._now_us())
+                more = expire(db, self._policies, self._age_us)
 
     def close(self) -> None:
         """Close the file."""
@@ -236,7 +236,7 @@ class SqliteOutbox:
     def _make_room(self, db: sqlite3.Connection, stream: str, incoming_bytes: int) -> int:
         (pending_bytes,) = db.execute("SELECT pending_bytes FROM outbox").fetchone()
         over = pending_bytes + incoming_bytes - self._max_bytes
-        return make_room(db, over, stream, self._policies, self._now_us())
+        return make_room(db, over, stream, self._policies, self._age_us)
 
     def _count_refused(self, stream: str, producer: str, number: int, samples: int) -> None:
         """Count a refused hand-over once, however often it comes again."""

@@ -99,6 +99,7 @@ def settings_facts(settings: Settings) -> dict[str, object]:
         "driver": settings.driver,
         "report_interval_s": settings.report_interval_s,
         "reconcile_interval_s": settings.reconcile_interval_s,
+        "keepalive_s": settings.keepalive_s,
         "log_level": settings.log_level,
         "outbox": {
             "max_bytes": settings.outbox.max_bytes,

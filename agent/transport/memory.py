@@ -30,6 +30,9 @@ class MemoryTransport:
         if self.events is not None:
             self.events.connected()
 
+    def retry_now(self) -> None:
+        """It connects when it is told to."""
+
     def is_connected(self) -> bool:
         """Is it online?"""
         return self.online

@@ -6,8 +6,6 @@ other failure: the identity is kept and the connection tried again.
 """
 
 import logging
-import random
-import socket
 import ssl
 from collections.abc import Callable
 from typing import ParamSpec
@@ -18,6 +16,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.network.line import DIRECT, Network
+from agent.transport.paho_client import PahoClient
 from agent.transport.port import Events
 from contract import topics
 from contract.batches import pack
@@ -28,10 +27,7 @@ from contract.messages import Ack, Batch, Hello, Reported
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
-KEEPALIVE_S = 30
-CONNECT_TIMEOUT_S = 10.0
-RECONNECT_MIN_S = (1, 3)
-RECONNECT_MAX_S = (40, 60)
+KEEPALIVE_S = 10
 MAX_QUEUED = 200
 
 
@@ -39,18 +35,25 @@ class MqttTransport:
     """`Transport` to a Headland hub."""
 
     def __init__(
-        self, device: str, host: str, port: int, context: ssl.SSLContext, network: Network = DIRECT
+        self,
+        device: str,
+        host: str,
+        port: int,
+        context: ssl.SSLContext,
+        network: Network = DIRECT,
+        *,
+        keepalive_s: int = KEEPALIVE_S,
     ) -> None:
         self._device = device
         self._address = (host, port)
+        self._keepalive_s = keepalive_s
+        self._stands = False
         self._events: Events | None = None
-        client = _Client(
+        client = PahoClient(
             CallbackAPIVersion.VERSION2, client_id=device, clean_session=True, protocol=paho.MQTTv311
         )
         client.network = network
         client.tls_set_context(context)
-        # Not all devices at once: each draws its own bounds of the exponential back-off.
-        client.reconnect_delay_set(random.randint(*RECONNECT_MIN_S), random.randint(*RECONNECT_MAX_S))  # noqa: S311  not a secret
         client.max_queued_messages_set(MAX_QUEUED)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -60,13 +63,16 @@ class MqttTransport:
     def start(self, events: Events) -> None:
         """Connect in a thread of paho's, and keep connecting."""
         self._events = events
-        self._client.connect_async(*self._address, keepalive=KEEPALIVE_S)
+        self._client.connect_async(*self._address, keepalive=self._keepalive_s)
         self._client.loop_start()
 
     def stop(self) -> None:
         """Disconnect and end paho's thread."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._client.end()
+
+    def retry_now(self) -> None:
+        """Try to connect without waiting."""
+        self._client.hurry()
 
     def is_connected(self) -> bool:
         """Is there a connection now?"""
@@ -102,6 +108,8 @@ class MqttTransport:
         if reason.is_failure:
             log.warning("the broker refused the connection for now: %s", reason)
             return
+        self._stands = True
+        self._client.came()
         client.subscribe([(topic, 0) for topic in topics.device_reads(self._device)])
         log.info("connected to the hub at %s:%d", *self._address)
         if self._events is not None:
@@ -115,6 +123,9 @@ class MqttTransport:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        if self._stands:
+            self._client.went()
+        self._stands = False
         log.info("disconnected from the hub: %s", reason)
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
@@ -129,15 +140,6 @@ class MqttTransport:
                 log.warning("the hub sent an acknowledgement that cannot be read", exc_info=True)
             else:
                 _guarded(self._events.ack_arrived, ack)
-
-
-class _Client(paho.Client):
-    """paho over a connection of ours: its own way through a proxy needs another package."""
-
-    network = DIRECT
-
-    def _create_socket_connection(self) -> socket.socket:
-        return self.network.tcp(self.host, self.port, CONNECT_TIMEOUT_S)
 
 
 def _guarded(handle: Callable[P, None], *arguments: P.args, **named: P.kwargs) -> None:

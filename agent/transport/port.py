@@ -31,6 +31,9 @@ class Transport(Protocol):
     def stop(self) -> None:
         """Say goodbye and free all resources."""
 
+    def retry_now(self) -> None:
+        """What kept it from connecting may be over: do not wait for the next try."""
+
     def is_connected(self) -> bool:
         """Is there a connection now?"""
 

@@ -3,11 +3,15 @@
 A document is accepted only if a known key signed exactly these bytes, it names this device and
 workspace, its generation is above the floor, and its time is not over. Order matters: nothing of
 the payload is read before its signature is known to be good.
+
+Its time is over by the clock, or by what the hub signed before: a clock that was set back helps nobody. A
+hub whose own clock was ahead would lock its devices out: where a later generation was signed more than
+``SKEW`` before the one held, the hub took its word back, and the clock alone counts.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from contract.desired import Desired
 from contract.dsse import (
@@ -21,6 +25,7 @@ from contract.encoding import decode
 from contract.errors import ContractError
 
 ALREADY_HELD = "already-held"
+SKEW = timedelta(days=1)
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 """``verify(public_key, signature, signed_bytes)``: is it a signature of that key?"""
@@ -36,13 +41,24 @@ class Refused:
 
 @dataclass(frozen=True)
 class Expected:
-    """What an acceptable document must match; ``floor`` is the generation held now."""
+    """What an acceptable document must match; ``floor`` is the generation held now.
+
+    ``now`` is the clock; ``reached`` is surely past, and ``held_issued_at`` is when the generation held was
+    signed; all aware.
+    """
 
     device: str
     workspace: str
     floor: int
     keys: Mapping[str, bytes]
     now: datetime
+    reached: datetime | None = None
+    held_issued_at: datetime | None = None
+
+    def disowned_by(self, desired: Desired) -> bool:
+        """Does a document say that the hub's clock was ahead when it signed the one that is held?"""
+        held = self.held_issued_at
+        return held is not None and desired.issued_at < held - SKEW
 
 
 def judge(data: bytes, expected: Expected, verify: Verify) -> Desired | Refused:
@@ -78,8 +94,13 @@ def _judge_content(desired: Desired, expected: Expected) -> Desired | Refused:
         return Refused(ALREADY_HELD, "this generation is in force already")
     if desired.generation < expected.floor:
         return Refused("old-generation", f"generation {desired.generation} is below {expected.floor}")
+    if desired.issued_at.tzinfo is None:
+        return Refused("malformed", "issued_at says no time zone")
     if desired.not_after.tzinfo is None or desired.not_after <= expected.now:
         return Refused("expired", "the document's time is over")
+    reached = expected.reached
+    if reached is not None and desired.not_after <= reached and not expected.disowned_by(desired):
+        return Refused("expired", "the document's time is over by what the hub signed; the clock is behind")
     names = [module.name for module in desired.modules]
     if len(set(names)) != len(names):
         return Refused("malformed", "two modules have the same name")

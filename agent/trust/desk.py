@@ -4,11 +4,14 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
+from agent.clock import EPOCH
 from agent.errors import StateWriteError
-from agent.identity.store import DeviceFacts
+from agent.identity.store import DeviceFacts, Identity
 from agent.trust.acceptance import Expected, Refused, judge
 from agent.trust.ed25519 import verify
+from agent.trust.floor import TimeFloor
 from contract.desired import Desired
 
 log = logging.getLogger(__name__)
@@ -18,15 +21,20 @@ class Desk:
     """Judges documents for one device.
 
     ``held`` returns the document in force, as it is on disk; ``accept`` puts another in force, on disk
-    before anything else.
+    before anything else. ``time_floor`` says how late it is at the least.
     """
 
     def __init__(
-        self, facts: DeviceFacts, held: Callable[[], Desired | None], accept: Callable[[Desired], None]
+        self,
+        facts: DeviceFacts,
+        held: Callable[[], Desired | None],
+        accept: Callable[[Desired], None],
+        time_floor: TimeFloor,
     ) -> None:
         self._facts = facts
         self._held = held
         self._accept = accept
+        self._time = time_floor
         self._keys = {keyid: bytes.fromhex(key) for keyid, key in facts.desired_keys.items()}
         self._lock = threading.Lock()
         self._unsettled = False
@@ -46,11 +54,21 @@ class Desk:
                 floor=held.generation if held else 0,
                 keys=self._keys,
                 now=datetime.now(UTC),
+                reached=self._time.now(),
+                held_issued_at=_aware(held),
             )
             verdict = judge(envelope, expected, verify)
             if isinstance(verdict, Desired):
                 self._put_in_force(verdict)
                 log.info("accepted generation %d (%s)", verdict.generation, verdict.rollout)
+                if expected.disowned_by(verdict):
+                    log.warning(
+                        "the hub's clock was ahead: generation %d is newer and was signed before",
+                        verdict.generation,
+                    )
+                    self._time.lower_to(verdict.issued_at)
+                else:
+                    self._time.raise_to(verdict.issued_at)
             return verdict
 
     def _settled(self) -> Desired | None:
@@ -82,3 +100,13 @@ def _unwritten(what: str, error: OSError) -> StateWriteError:
         where="state_dir",
         fix="Make room on the disk, and give the document again.",
     )
+
+
+def _aware(held: Desired | None) -> datetime | None:
+    return held.issued_at if held is not None and held.issued_at.tzinfo is not None else None
+
+
+def open_floor(folder: Path, identity: Identity, held: Desired | None) -> TimeFloor:
+    """Return the floor that is kept in ``folder``: not below certificate and document in force."""
+    known = [identity.begins_at, _aware(held) or EPOCH]
+    return TimeFloor(folder / "time.json", max(known))

@@ -104,10 +104,11 @@ class Device:
 
 
 class Daemon:
-    """A long-running command; each start has a log of its own."""
+    """A long-running command; each start has a log of its own. ``before``: a command that starts it."""
 
     def __init__(self, name: str, folder: Path, command: tuple[str, ...]) -> None:
         self.name = name
+        self.before: tuple[str, ...] = ()
         self._folder = folder
         self._command = command
         self._starts = 0
@@ -136,7 +137,7 @@ class Daemon:
         self._starts += 1
         with (self._folder / f"{self.name}-{self._starts}.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [_bin(self._command[0]), *self._command[1:]],
+                [*self.before, _bin(self._command[0]), *self._command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

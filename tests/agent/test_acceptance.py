@@ -1,5 +1,6 @@
 """The acceptance rule: exactly what the hub signed for this device and this time gets in."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -89,6 +90,31 @@ def test_no_flipped_bit_gets_in(data: st.DataObject) -> None:
 @given(st.binary(max_size=300))
 def test_garbage_is_refused_and_never_raises(data: bytes) -> None:
     assert refusal(data) in {"malformed", "bad-signature", "wrong-payload-type"}
+
+
+def by(hub: datetime, held: datetime | None = None) -> Expected:
+    """Return what is expected where the clock is in 1970, and the hub's word is this."""
+    clock = datetime(1970, 1, 1, tzinfo=UTC)
+    return dataclasses.replace(EXPECTED, now=clock, reached=hub, held_issued_at=held)
+
+
+def test_a_clock_that_was_set_back_does_not_make_an_expired_document_acceptable() -> None:
+    assert judge(sign(encode(GOOD)), by(GOOD.not_after - timedelta(seconds=1)), verify) == GOOD
+    assert refusal(sign(encode(GOOD)), by(GOOD.not_after)) == "expired"
+    assert refusal(changed(issued_at=datetime(2026, 1, 1)), by(NOW)) == "malformed"  # noqa: DTZ001
+
+
+def test_negative_control_by_the_clock_alone_it_is_taken() -> None:
+    clock_alone = dataclasses.replace(by(GOOD.not_after), reached=None)
+    assert judge(sign(encode(GOOD)), clock_alone, verify) == GOOD
+
+
+def test_a_hub_whose_clock_was_ahead_does_not_lock_its_devices_out() -> None:
+    ahead = NOW + timedelta(days=365)
+    assert judge(sign(encode(GOOD)), by(ahead, held=ahead), verify) == GOOD
+    assert refusal(sign(encode(GOOD)), by(ahead, held=NOW)) == "expired", "it took nothing back"
+    clock_ahead = dataclasses.replace(by(ahead, held=ahead), now=ahead)
+    assert refusal(sign(encode(GOOD)), clock_ahead) == "expired"
 
 
 def test_negative_control_a_verifier_that_says_yes_lets_a_forgery_in() -> None:

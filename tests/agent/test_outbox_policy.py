@@ -33,7 +33,7 @@ class Box:
             path,
             max_bytes=samples * SAMPLE_BYTES,
             policies=Policies(streams=streams),
-            now_us=lambda: self.now_us,
+            age_us=lambda at_us: self.now_us - at_us,
         )
 
     def put(self, stream: str, samples: int = 1, *, number: int | None = None) -> int:

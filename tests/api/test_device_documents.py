@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from agent.identity.enrol import enrol
 from agent.reconcile.records import AgentRecords
 from agent.trust.acceptance import Refused
-from agent.trust.desk import Desk
+from agent.trust.desk import Desk, open_floor
 from cloud_hub.cli.app import app
 from cloud_hub.sdk import Context, HubRefusedError, Workspace
 from cloud_hub.sdk.context import save_context
@@ -30,7 +30,9 @@ def desk_of(world: World, name: str, folder: Path) -> Desk:
         token=invitation.token,
     )
     records = AgentRecords(folder / "desired")
-    return Desk(enrol(invitation, folder / "identity").facts, records.load_desired, records.save_desired)
+    identity = enrol(invitation, folder / "identity")
+    floor = open_floor(folder / "desired", identity, records.load_desired())
+    return Desk(identity.facts, records.load_desired, records.save_desired, floor)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agent.artifacts.store import ContentStore
+from agent.clock import EPOCH
 from agent.drivers.fake import FakeDriver, FakeMachine
 from agent.drivers.port import ContainerSpec
 from agent.endpoints.listeners import Listeners
@@ -30,6 +31,7 @@ from agent.reconcile.executor import Executor
 from agent.reconcile.loop import Reconciler
 from agent.reconcile.records import AgentRecords, ContainerRecords
 from agent.trust.desk import Desk
+from agent.trust.floor import TimeFloor
 from cloud_hub.pki.signer import DesiredSigner
 from contract.agent_api import IMAGE_ENV, MODULE_ENV, READY_PATH
 from contract.desired import Desired, Module
@@ -121,7 +123,11 @@ class Delivery(RuleBasedStateMachine):
 
     def desk_of(self, records: AgentRecords) -> Desk:
         """Return the agent's desk; a negative control has another."""
-        return Desk(self.facts, records.load_desired, self.reconciler.accept)
+        return Desk(self.facts, records.load_desired, self.reconciler.accept, self.time_floor())
+
+    def time_floor(self) -> TimeFloor:
+        """Return how late it is at the least, as it is on the disk."""
+        return TimeFloor(self.folder / "desired" / "time.json", EPOCH)
 
     @property
     def facts(self) -> DeviceFacts:
@@ -338,7 +344,7 @@ class LowDelivery(Delivery):
 
     def desk_of(self, records: AgentRecords) -> Desk:
         """Return a desk without a floor."""
-        return Desk(self.facts, lambda: None, self.reconciler.accept)
+        return Desk(self.facts, lambda: None, self.reconciler.accept, self.time_floor())
 
     def offer(self, generation: int) -> None:
         """A document of the hub comes to the desk; what it says is not judged, only what is done."""

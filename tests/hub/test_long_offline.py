@@ -76,7 +76,9 @@ class Device:
     def __init__(self, path: Path, policies: Policies) -> None:
         self.now_us = 1_767_323_045_000_000
         self.path = path
-        self.outbox = SqliteOutbox(path, max_bytes=MAX_BYTES, policies=policies, now_us=lambda: self.now_us)
+        self.outbox = SqliteOutbox(
+            path, max_bytes=MAX_BYTES, policies=policies, age_us=lambda at_us: self.now_us - at_us
+        )
         self.transport = MemoryTransport()
         self.sender = Sender(
             self.outbox,

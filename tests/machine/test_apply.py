@@ -16,7 +16,7 @@ from agent.errors import ControlUnavailableError, StateWriteError
 from agent.identity import store
 from agent.lock import lock_state
 from agent.reconcile.records import AgentRecords
-from agent.trust.desk import Desk
+from agent.trust.desk import Desk, open_floor
 from cloud_hub.pki.signer import DesiredSigner
 from contract.desired import Desired
 from simulators.demo.stage import Daemon
@@ -114,8 +114,9 @@ def test_an_agent_that_begins_while_a_document_is_written_waits(device: Enrolled
 
 
 def desk_of(device: Enrolled, records: AgentRecords) -> Desk:
-    facts = store.load(device.state / "identity").facts
-    return Desk(facts, records.load_desired, records.save_desired)
+    identity = store.load(device.state / "identity")
+    floor = open_floor(device.state / "desired", identity, records.load_desired())
+    return Desk(identity.facts, records.load_desired, records.save_desired, floor)
 
 
 def test_of_many_at_once_the_highest_generation_stays(device: Enrolled) -> None:

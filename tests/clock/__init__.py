@@ -1,0 +1,1 @@
+"""Wrong clocks and bad links."""
