@@ -22,6 +22,7 @@ from agent.identity.store import Identity, load
 from agent.lock import lock_state
 from agent.metrics.collect import Facts
 from agent.metrics.server import MetricsSocket, resident_bytes
+from agent.neighbours.opening import contexts, open_serving
 from agent.network.line import open_network
 from agent.outbox.policy import Policies
 from agent.outbox.sender import Sender
@@ -69,8 +70,18 @@ class Agent:
         self._outbox, self._sender = _outbox(settings, self._transport, self._clock)
         savings = Savings()
         hub = HttpsRegistry(facts.hub, tls, network=network)
-        registry = registry_of(hub, settings.sources, savings, network)
+        registry = registry_of(
+            hub,
+            settings.sources,
+            savings,
+            network,
+            context_for=contexts(self._identity),
+            wait_s=settings.neighbours.wait_s,
+        )
         device = _device(settings, self._driver, registry, savings)
+        self._serving = open_serving(
+            settings.neighbours, self._identity, device.store, state / "content", savings
+        )
         records = device.records
         hooks = Hooks(
             outbox=self._outbox,
@@ -106,6 +117,7 @@ class Agent:
         self._reconciler.start()
         self._sender.start()
         self._transport.start(self)
+        self._serving.start()
         facts = self._identity.facts
         service.ready(f"{facts.device}, {self.driver_choice}", lambda: self._reconciler.stalled_s)
         while not stopping.wait(LOOK_S):
@@ -138,6 +150,7 @@ class Agent:
 
     def close(self) -> None:
         """Stop all threads and free all resources."""
+        self._serving.close()
         self._reconciler.stop()
         self._sender.stop()
         self._transport.stop()
@@ -200,6 +213,7 @@ class Agent:
             crashes=self._executor.crashes.copy(),
             outbox=self._reconciler.outbox_report(),
             pulls=self._executor.pull_report(),
+            kept_bytes=self._serving.kept_bytes(),
             outbox_bytes=sum(path.stat().st_size for path in self._state_dir.glob("outbox.db*")),
             outbox_max_bytes=self._settings.outbox.max_bytes,
             stalled_s=self._reconciler.stalled_s,

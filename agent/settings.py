@@ -11,6 +11,7 @@ from agent.artifacts.flow import FlowRules
 from agent.artifacts.places import Source
 from agent.artifacts.windows import PATTERN, read_window
 from agent.errors import SettingsError
+from agent.neighbours.settings import Neighbours
 from agent.network.proxies import Proxy
 from agent.outbox.policy import StreamPolicy
 from contract.ids import STREAM
@@ -87,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     disk: Disk = Disk()
     pull: Pull = Pull()
     sources: tuple[Source, ...] = ()
+    neighbours: Neighbours = Neighbours()
     proxy: Proxy = Proxy()
 
     @property

@@ -66,7 +66,8 @@ class PullReport(msgspec.Struct, frozen=True, kw_only=True):
 
     ``saved_bytes`` is what the whole layers would have been beyond the deltas that came instead;
     ``fallbacks`` counts deltas that were of no use, so that the whole layer came after all. A device with
-    other sources than the hub also says how much they gave, and how often one was skipped.
+    other sources than the hub also says how much they gave, and how often one was skipped; one that serves
+    its neighbours, how much it gave them.
     """
 
     received_bytes: int
@@ -75,6 +76,7 @@ class PullReport(msgspec.Struct, frozen=True, kw_only=True):
     fallbacks: int
     elsewhere_bytes: int | msgspec.UnsetType = msgspec.UNSET
     skipped_sources: int | msgspec.UnsetType = msgspec.UNSET
+    served_bytes: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,6 +48,11 @@ class Savings:
         self._lock = threading.Lock()
         self._report = PullReport(received_bytes=0, saved_bytes=0, deltas=0, fallbacks=0)
 
+    def count_served(self) -> None:
+        """Tell from now on what neighbours were given."""
+        with self._lock:
+            self._report = replace(self._report, served_bytes=0)
+
     def count_sources(self) -> None:
         """Tell from now on what came from other places than the hub."""
         with self._lock:
@@ -62,6 +67,7 @@ class Savings:
         fallbacks: int = 0,
         elsewhere: int = 0,
         skipped: int = 0,
+        served: int = 0,
     ) -> None:
         """Count."""
         with self._lock:
@@ -74,6 +80,7 @@ class Savings:
                 fallbacks=was.fallbacks + fallbacks,
                 elsewhere_bytes=_plus(was.elsewhere_bytes, elsewhere),
                 skipped_sources=_plus(was.skipped_sources, skipped),
+                served_bytes=_plus(was.served_bytes, served),
             )
 
     def report(self) -> PullReport:
@@ -136,13 +143,14 @@ def pull_layer(
     A line that breaks is no reason to give a delta up: it is gone on with at the next try.
     """
     partial = store.partial_file(descriptor.digest)
-    received = registry.blob_nearby(repository, descriptor, partial)
+    # Nobody waits for a layer of which the hub has a small delta, nor for one that is half here.
+    alone = _bytes_of(partial) == 0 and choose(offers, diff_id, descriptor.size, store) is None
+    received = registry.blob_nearby(repository, descriptor, partial, patient=alone)
     if received is not None:
         savings.add(received=received, elsewhere=received)
         _unpack_whole(partial, diff_id, store)
         return
-    have = partial.stat().st_size if partial.exists() else 0
-    offer = choose(offers, diff_id, descriptor.size - have, store)
+    offer = choose(offers, diff_id, descriptor.size - _bytes_of(partial), store)
     if offer is not None:
         try:
             received = _by_delta(repository, offer, registry.hub, store)
@@ -155,8 +163,13 @@ def pull_layer(
         except HeadlandError as error:
             savings.add(fallbacks=1)
             log.warning("layer %s: the delta is of no use, the whole layer is pulled: %s", diff_id, error)
-    savings.add(received=registry.blob(repository, descriptor, partial))
-    _unpack_whole(partial, diff_id, store)
+    with store.shelf.coming(descriptor.digest, descriptor.size):
+        savings.add(received=registry.blob(repository, descriptor, partial))
+        _unpack_whole(partial, diff_id, store)
+
+
+def _bytes_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _unpack_whole(partial: Path, diff_id: str, store: ContentStore) -> None:
@@ -166,7 +179,7 @@ def _unpack_whole(partial: Path, diff_id: str, store: ContentStore) -> None:
             raise DigestMismatchError(
                 "the unpacked layer is another than the configuration says", where=diff_id
             )
-    partial.unlink()
+    store.shelf.put(partial)
 
 
 def _by_delta(repository: str, offer: Offer, registry: Registry, store: ContentStore) -> int:

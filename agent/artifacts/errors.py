@@ -22,6 +22,12 @@ class FetchSlowError(FetchError):
     code = "fetch-slow"
 
 
+class FetchBusyError(FetchError):
+    """It is not to be had there now, and will be soon."""
+
+    code = "fetch-busy"
+
+
 class FetchDamagedError(FetchError):
     """A download that was gone on with has not its digest; it was deleted, and is pulled anew."""
 
@@ -32,6 +38,12 @@ class FetchRefusedError(ArtifactError):
     """The registry does not have it, or does not give it to this device."""
 
     code = "fetch-refused"
+
+
+class FetchForbiddenError(FetchRefusedError):
+    """It is not given to this device."""
+
+    code = "fetch-forbidden"
 
 
 class DigestMismatchError(ArtifactError):

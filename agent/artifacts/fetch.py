@@ -4,10 +4,13 @@ No redirect is followed: the certificate and the request are for the hub alone. 
 broken off, what it brought is kept, and the next one, which may meet a better line, goes on from there.
 """
 
+import contextlib
 import copy
 import hashlib
 import http.client
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +21,10 @@ from urllib.parse import urlsplit
 
 from agent.artifacts.errors import (
     DigestMismatchError,
+    FetchBusyError,
     FetchDamagedError,
     FetchError,
+    FetchForbiddenError,
     FetchRefusedError,
     FetchSlowError,
 )
@@ -32,6 +37,8 @@ from contract.digests import sha256
 TIMEOUT_S = 30.0
 SLOWEST_BYTES_S = 2_000
 SLOW_S = 30.0
+DOCUMENT_S = 300.0
+HEAD_TIMEOUTS = 3  # to connect, to shake hands, and to be answered
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 ACCEPT = f"{oci.INDEX}, {oci.MANIFEST}"
 
@@ -51,8 +58,13 @@ class Registry(Protocol):
         Size and digest were checked when this returns; where they are wrong ``target`` is deleted.
         """
 
-    def blob_nearby(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int | None:
-        """Do as `blob` from a place nearer than the hub; none where none has it, and what came is kept."""
+    def blob_nearby(
+        self, repository: str, descriptor: oci.Descriptor, target: Path, *, patient: bool = False
+    ) -> int | None:
+        """Do as `blob` from a place nearer than the hub; none where none has it, and what came is kept.
+
+        ``patient``: wait, within bounds, for neighbours that may have it soon.
+        """
 
     @property
     def hub(self) -> "Registry":
@@ -74,14 +86,19 @@ class HttpsRegistry:
         timeout_s: float = TIMEOUT_S,
         slowest_bytes_s: float = SLOWEST_BYTES_S,
         slow_s: float = SLOW_S,
+        document_s: float = DOCUMENT_S,
     ) -> None:
-        """Give up a request that is silent for ``timeout_s``, or slower than that rate over ``slow_s``."""
+        """Give up a request that is silent for ``timeout_s``, or slower than that rate over ``slow_s``.
+
+        A manifest, which cannot be gone on with, has ``document_s`` instead.
+        """
         self._pace = (slowest_bytes_s, slow_s)
         self._watch: Watch = Unwatched()
         self._address = urlsplit(base_url)
         self._context = context
         self._network = network
         self._timeout_s = timeout_s
+        self._document_s = document_s
 
     def watched(self, watch: Watch) -> Self:
         """See `Registry`."""
@@ -92,9 +109,7 @@ class HttpsRegistry:
     def manifest(self, repository: str, digest: str) -> bytes:
         """GET ``/v2/{repository}/manifests/{digest}``."""
         path = f"/v2/{repository}/manifests/{digest}"
-        with self._get(path, {"Accept": ACCEPT}) as response:
-            _expect(response, {HTTPStatus.OK}, path)
-            data = response.read(MAX_MANIFEST_BYTES)
+        data = self._document(path, ACCEPT)
         if sha256(data) != digest:
             raise DigestMismatchError("the registry sent another manifest", where=digest)
         return data
@@ -102,9 +117,7 @@ class HttpsRegistry:
     def referrers(self, repository: str, digest: str) -> bytes:
         """GET ``/v2/{repository}/referrers/{digest}``; what it says is proved by nothing, and only offers."""
         path = f"/v2/{repository}/referrers/{digest}"
-        with self._get(path, {"Accept": oci.INDEX}) as response:
-            _expect(response, {HTTPStatus.OK}, path)
-            return response.read(MAX_MANIFEST_BYTES)
+        return self._document(path, oci.INDEX)
 
     def blob(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int:
         """GET ``/v2/{repository}/blobs/{digest}``, from where an earlier try broke off."""
@@ -122,41 +135,78 @@ class HttpsRegistry:
         check_blob(target, descriptor, resumed=have > 0)
         return received
 
-    def blob_nearby(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int | None:  # noqa: ARG002
+    def blob_nearby(
+        self,
+        repository: str,
+        descriptor: oci.Descriptor,
+        target: Path,
+        *,
+        patient: bool = False,
+    ) -> None:
         """Return none: this is one place."""
-        return None
 
     @property
     def hub(self) -> Self:
         """See `Registry`."""
         return self
 
+    def _document(self, path: str, accept: str) -> bytes:
+        """Return a small body whole: one that was cut off is no other one, and is asked for again."""
+        data, until = bytearray(), time.monotonic() + self._document_s
+        with self._get(path, {"Accept": accept}) as response:
+            _expect(response, {HTTPStatus.OK}, path)
+            while chunk := _read(response, MAX_MANIFEST_BYTES):
+                data += chunk
+                if len(data) > MAX_MANIFEST_BYTES:
+                    raise DigestMismatchError("the registry sent more than a manifest may have", where=path)
+                if time.monotonic() > until:
+                    raise FetchSlowError("the registry is too slow", where=path, fix="It is tried again.")
+            if response.length:
+                raise FetchError(f"{response.length} bytes are missing", where=path, fix="It is tried again.")
+        return bytes(data)
+
     @contextmanager
     def _get(self, path: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
         exchange = self._network.exchange(self._address, self._context, self._timeout_s)
+        connection = exchange.connection
+        # The time-out is for each wait alone: who sends a head letter by letter would hold us for ever.
+        hang_up = threading.Timer(HEAD_TIMEOUTS * self._timeout_s, _hang_up, (connection,))
+        hang_up.daemon = True
+        hang_up.start()
         try:
-            exchange.connection.request(
-                "GET", exchange.prefix + path, headers={**headers, **exchange.headers}
-            )
-            with exchange.connection.getresponse() as response:
+            connection.request("GET", exchange.prefix + path, headers={**headers, **exchange.headers})
+            with connection.getresponse() as response:
+                hang_up.cancel()
                 yield response
         except (OSError, http.client.HTTPException) as error:
             raise FetchError(
                 f"the registry broke off ({error})", where=path, fix="It is tried again."
             ) from error
         finally:
-            exchange.connection.close()
+            hang_up.cancel()
+            connection.close()
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    """End a connection in use: its reader then sees an end."""
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
 
 def _expect(response: http.client.HTTPResponse, good: set[HTTPStatus], path: str) -> None:
     if response.status in good:
         return
     words = f"the registry answered {response.status}"
+    if response.status == HTTPStatus.SERVICE_UNAVAILABLE and response.headers.get("Retry-After"):
+        raise FetchBusyError(words, where=path, fix="It is tried again.")
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status in {
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.REQUEST_TIMEOUT,
     }:
         raise FetchError(words, where=path, fix="It is tried again.")
+    if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise FetchForbiddenError(words, where=path, fix="Is this device allowed to read there?")
     raise FetchRefusedError(words, where=path, fix="Is the image still registered in the hub?")
 
 

@@ -1,7 +1,7 @@
 """The places that the settings name, opened: the hub's registry, and those that are asked before it."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,9 +11,11 @@ import msgspec
 from agent.artifacts.delta import Savings
 from agent.artifacts.fetch import HttpsRegistry, Registry
 from agent.artifacts.folder import FolderSource
+from agent.artifacts.patience import Bounds
 from agent.artifacts.sources import Nearby, Sources
 from agent.network.line import DIRECT, Network, load_ca
 from agent.network.proxies import plain_address
+from contract.ids import DEVICE_ID
 
 MIRROR_TIMEOUT_S: Final = 10.0
 FOLDER: Final = "folder:"
@@ -22,18 +24,24 @@ FOLDER: Final = "folder:"
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A place that images may come from besides the hub: a folder, or ``https://`` or ``http://host[:port]``.
 
-    ``ca_file``: the certificates (PEM) of its CA; none: those that the system trusts.
+    ``ca_file``: the certificates (PEM) of its CA; none: those that the system trusts. ``neighbour``: the id
+    of the device that serves there, which shows the hub's certificate for it.
     """
 
     at: str
     ca_file: str = ""
+    neighbour: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError for an address that is none; it is not repeated, as it may hold a password."""
         if self.folder is not None:
-            if not self.folder.is_absolute() or self.ca_file:
-                raise ValueError("a folder is folder:/absolute/path, and has no ca_file")
+            if not self.folder.is_absolute() or self.ca_file or self.neighbour:
+                raise ValueError("a folder is folder:/absolute/path, and has no ca_file and no neighbour")
             return
+        if self.neighbour and (
+            self.ca_file or self.at.startswith("http:") or not DEVICE_ID.fullmatch(self.neighbour)
+        ):
+            raise ValueError("neighbour is a device's id, for https, and has no ca_file")
         if not plain_address(self.at, {"https", "http"}) or (self.ca_file and self.at.startswith("http:")):
             raise ValueError(
                 "at is folder:/absolute/path, https://host[:port] or http://host[:port], without user and "
@@ -47,13 +55,31 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def registry_of(
-    hub: HttpsRegistry, sources: Sequence[Source], savings: Savings, network: Network = DIRECT
+    hub: HttpsRegistry,
+    sources: Sequence[Source],
+    savings: Savings,
+    network: Network = DIRECT,
+    *,
+    context_for: Callable[[str], ssl.SSLContext | None] = lambda _device: None,
+    wait_s: float = 0.0,
 ) -> Registry:
-    """Return the hub's registry, behind ``sources`` where there are some; raises `SettingsError`."""
-    if not sources:
+    """Return the hub's registry, behind ``sources`` where there are some; raises `SettingsError`.
+
+    ``context_for`` a neighbour's id makes its TLS; none: that neighbour is this device, and is not asked.
+    ``wait_s``: how long a pull waits for what neighbours may have soon.
+    """
+    nearby = []
+    for each in sources:
+        if not each.neighbour:
+            nearby.append(Nearby(each.at, _opened(each, network)))
+        elif (context := context_for(each.neighbour)) is not None:
+            # Never by a proxy: a neighbour is on this side of it.
+            registry = HttpsRegistry(each.at, context, timeout_s=MIRROR_TIMEOUT_S)
+            nearby.append(Nearby(f"{each.neighbour} ({each.at})", registry, neighbour=True))
+    if not nearby:
         return hub
     savings.count_sources()
-    return Sources(hub, [Nearby(each.at, _opened(each, network)) for each in sources], savings)
+    return Sources(hub, nearby, savings, bounds=Bounds(wait_s))
 
 
 def _opened(source: Source, network: Network) -> FolderSource | HttpsRegistry:

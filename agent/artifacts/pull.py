@@ -61,10 +61,13 @@ def pull_image(
     layers = list(zip(manifest.layers, config.rootfs.diff_ids, strict=True))
     offers: list[Offer] | None = None
     with store.claimed(digest for each, diff_id in layers for digest in (each.digest, diff_id)):
-        store.room.ensure(room_needed(layers, store), f"image {ref.name}", make_room)
-        for descriptor, diff_id in layers:
+        needed = room_needed(layers, store)
+        store.shelf.make_way(needed)
+        store.room.ensure(needed, f"image {ref.name}", make_room)
+        for number, (descriptor, diff_id) in enumerate(layers):
             with store.exclusive(descriptor.digest):
                 if store.layer(diff_id) is None:
+                    store.shelf.make_way(room_needed(layers[number:], store))
                     if offers is None:
                         offers = offers_for(ref.repository, digest or ref.digest, registry, store)
                     pull_layer(ref.repository, descriptor, diff_id, offers, registry, store, counted)

@@ -14,8 +14,10 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from agent.artifacts.room import Reserve, Room
+from agent.artifacts.shelf import NoShelf, Shelf
 from agent.durable import sync_folder, write_durably
 from contract.digests import hex_of
 
@@ -39,6 +41,7 @@ class ContentStore:
         for folder in (self._blobs, self._partial, self._layers, self._recipes):
             folder.mkdir(parents=True, exist_ok=True)
         self.room = Room(root, reserve)
+        self.shelf: Shelf = NoShelf()
         for left in self._layers.glob(f"{UNPACKING}*"):
             _clear(left)
         for left in self._recipes.glob(f"{UNPACKING}*"):
@@ -48,6 +51,13 @@ class ContentStore:
         """Return a manifest or configuration, or none where it is not here."""
         try:
             return (self._blobs / hex_of(digest)).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def open_blob(self, digest: str) -> IO[bytes] | None:
+        """Open what `read_blob` reads."""
+        try:
+            return (self._blobs / hex_of(digest)).open("rb")
         except FileNotFoundError:
             return None
 

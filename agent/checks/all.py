@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from agent.checks import identity, machine, network
+from agent.checks import identity, machine, neighbours, network
 from agent.checks.finding import Finding, failed, looked
 from agent.errors import NotEnrolledError
 from agent.identity import store
@@ -46,6 +46,10 @@ def findings(settings: Settings) -> tuple[Finding, ...]:
         "hub": lambda: network.hub(found, way()),
         "broker": lambda: network.broker(found, way()),
     }
+    if settings.neighbours.listen:
+        looks["neighbours"] = lambda: neighbours.serving(found, settings.neighbours)
+    if any(each.neighbour for each in settings.sources):
+        looks["sources"] = lambda: neighbours.asking(found, settings.sources)
     return tuple(looked(name, look) for name, look in looks.items())
 
 

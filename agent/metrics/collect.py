@@ -24,6 +24,7 @@ class Facts:
     crashes: Mapping[str, int]
     outbox: OutboxReport
     pulls: PullReport
+    kept_bytes: int
     outbox_bytes: int
     outbox_max_bytes: int
     stalled_s: float
@@ -116,4 +117,10 @@ def _pulls(facts: Facts) -> list[Metric]:
         counter("headland_pull_saved_bytes_total", "What deltas saved.", pulls.saved_bytes),
         counter("headland_pull_deltas_total", "Deltas that came instead of layers.", pulls.deltas),
         counter("headland_pull_fallbacks_total", "Deltas that were of no use.", pulls.fallbacks),
+        counter(
+            "headland_neighbour_served_bytes_total",
+            "Bytes of layers given to neighbours.",
+            pulls.served_bytes or 0,
+        ),
+        gauge("headland_neighbour_cache_bytes", "What is kept for neighbours.", facts.kept_bytes),
     ]

@@ -31,7 +31,9 @@ class FailingRegistry:
     def watched(self, watch: Watch) -> Registry:
         return self
 
-    def blob_nearby(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int | None:
+    def blob_nearby(
+        self, repository: str, descriptor: oci.Descriptor, target: Path, *, patient: bool = False
+    ) -> int | None:
         return None
 
     @property

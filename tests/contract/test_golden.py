@@ -97,6 +97,16 @@ MESSAGES: dict[str, msgspec.Struct] = {
             received_bytes=9, saved_bytes=0, deltas=0, fallbacks=0, elsewhere_bytes=7, skipped_sources=1
         ),
     ),
+    "reported-5": messages.Reported(
+        generation=3,
+        at=AT,
+        converged=True,
+        modules=(),
+        outbox=messages.OutboxReport(pending=0, dropped=0),
+        pulls=messages.PullReport(
+            received_bytes=9, saved_bytes=0, deltas=0, fallbacks=0, served_bytes=18
+        ),
+    ),
     "batch-1": messages.Batch(
         epoch="e" * 32, after=4, first=5, sampled_at_us=(1, 2),
         bodies=(msgspec.Raw(b'{"a":1}'), msgspec.Raw(b"2.5")),

@@ -88,6 +88,8 @@ class MemoryRegistry:
         target.write_bytes(self._content[descriptor.digest])
         return descriptor.size
 
-    def blob_nearby(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int | None:
+    def blob_nearby(
+        self, repository: str, descriptor: oci.Descriptor, target: Path, *, patient: bool = False
+    ) -> int | None:
         """Nothing is nearer."""
         return None

@@ -67,7 +67,8 @@ def facts(**changed: object) -> Facts:
         "desired": Desired(device="d", workspace="w", generation=9, issued_at=NOW, not_after=NOW,
                            rollout="r:1", modules=(MODULE,)),
         "reported": Reported(generation=9, at=NOW, converged=False, modules=(module,), outbox=outbox),
-        "pulls": PullReport(received_bytes=8, saved_bytes=9, deltas=10, fallbacks=11),
+        "pulls": PullReport(received_bytes=8, saved_bytes=9, deltas=10, fallbacks=11, served_bytes=13),
+        "kept_bytes": 14,
         "outbox_max_bytes": 12, "stalled_s": 0.25, "free_bytes": 13,
     }  # fmt: skip
     return Facts(**(fields | changed))  # type: ignore[arg-type]
@@ -84,7 +85,8 @@ def test_each_fact_has_its_metric() -> None:
         "headland_outbox_dropped_samples_total": 4, "headland_outbox_disk_bytes": 7,
         "headland_outbox_max_bytes": 12, "headland_pull_received_bytes_total": 8,
         "headland_pull_saved_bytes_total": 9, "headland_pull_deltas_total": 10,
-        "headland_pull_fallbacks_total": 11,
+        "headland_pull_fallbacks_total": 11, "headland_neighbour_served_bytes_total": 13,
+        "headland_neighbour_cache_bytes": 14,
     }  # fmt: skip
     assert found["headland_module_state"].value(module="m", image="m:1", state="rolled_back") == 1
     assert found["headland_module_state"].value(module="m", state="running") == 0

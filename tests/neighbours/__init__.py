@@ -1,0 +1,1 @@
+"""Devices that give each other layers."""
