@@ -7,6 +7,7 @@ stores by sequence, so what goes twice is stored once.
 All streams together have at most `WINDOW_BATCHES` on their way: what was sent can no longer be overtaken, and
 only what is not yet sent goes by priority (`agent.outbox.schedule`). A stream that was not acknowledged in
 time is stalled until it is: it sends one batch at a time, which is not counted, so that it holds up no other.
+How many bytes that may be, and how long "in time" is, follows what the line does (`agent.outbox.pace`).
 """
 
 import logging
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from agent.outbox.pace import Pace
 from agent.outbox.policy import Policies
 from agent.outbox.port import MAX_BATCH_BYTES, Outbox, OutboxError
 from agent.outbox.schedule import TokenBucket, Turns
@@ -37,34 +39,54 @@ TURN_S = 2.0
 MIN_TURN_BYTES = 4096
 
 
+@dataclass(frozen=True)
+class Flight:
+    """A batch on its way: its last sequence, its bytes, and since when; ``again``: not for the first time."""
+
+    last: int
+    size_bytes: int
+    since: float
+    again: bool
+
+
 @dataclass
 class Cursor:
     """How far a stream was sent (``sent``) and stored (``mark``), and when it last moved.
 
-    ``in_flight`` has the last sequence of each batch on its way.
+    ``farthest`` is how far it was ever sent, and ``hoped`` how far when nothing came in time: that may still
+    be on its way.
     """
 
     mark: int
     sent: int
     moved_at: float
-    in_flight: deque[int] = field(default_factory=deque)
+    in_flight: deque[Flight] = field(default_factory=deque)
+    farthest: int = 0
+    hoped: int = 0
     gap_at: float = float("-inf")
     stalled: bool = False
 
     def rewind(self, mark: int, now: float) -> None:
-        """Start again behind ``mark``."""
+        """Start again behind ``mark``: what was on its way is lost."""
+        self.hoped = 0
         self.mark = self.sent = mark
         self.in_flight.clear()
         self.moved_at = now
 
-    def advance(self, mark: int, now: float) -> None:
-        """Everything up to ``mark`` is stored."""
+    def advance(self, mark: int, now: float) -> list[Flight]:
+        """Everything up to ``mark`` is stored; return what arrived."""
         self.mark = mark
         self.sent = max(self.sent, mark)
         self.moved_at = now
         self.stalled = False
-        while self.in_flight and self.in_flight[0] <= mark:
-            self.in_flight.popleft()
+        arrived = []
+        if self.hoped > mark == self.sent and not (self.in_flight and self.in_flight[-1].last >= mark):
+            # It goes beyond what was sent again: the rest is on its way too, or the hub tells of a gap.
+            self.sent, self.hoped = self.hoped, 0
+            self.in_flight.append(Flight(self.sent, 0, now, again=True))
+        while self.in_flight and self.in_flight[0].last <= mark:
+            arrived.append(self.in_flight.popleft())
+        return arrived
 
 
 class Sender:
@@ -83,11 +105,12 @@ class Sender:
         policies: Policies | None = None,
         max_bytes_per_s: int = 0,
         monotonic: Callable[[], float] = time.monotonic,
+        pace: Pace | None = None,
     ) -> None:
         self._outbox = outbox
         self._transport = transport
         self._batch_samples = batch_samples
-        self._resend_after_s = resend_after_s
+        self._pace = pace or Pace(resend_after_s)
         self._policies = policies or Policies()
         self._now = monotonic
         self._turns = Turns()
@@ -98,6 +121,7 @@ class Sender:
         # Told by each acknowledgement anew: after a connect, or silence, it may be an older hub.
         self._compress = False
         self._expired_at = float("-inf")
+        self._answered_at = float("-inf")
         self._cursors: dict[str, Cursor] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -124,6 +148,8 @@ class Sender:
         with self._lock:
             self._compress = False
             now = self._now()
+            if self._flying_bytes():
+                self._pace.broke(now)
             for cursor in self._cursors.values():
                 cursor.rewind(cursor.mark, now)
                 cursor.stalled = False
@@ -144,7 +170,11 @@ class Sender:
             cursor = self._cursor(ack.stream)
             now = self._now()
             if ack.mark > cursor.mark:
-                cursor.advance(ack.mark, now)
+                flying_bytes, self._answered_at = self._flying_bytes(), now
+                for flight in cursor.advance(ack.mark, now):
+                    if not flight.again:
+                        waited_s = now - flight.since
+                        self._pace.acknowledged(waited_s, flight.size_bytes, flying_bytes, now)
             if ack.gap and (ack.mark != cursor.mark or now - cursor.gap_at > SAME_GAP_S):
                 # Its mark may even be below ours: a hub restored from a backup.
                 cursor.rewind(ack.mark, now)
@@ -190,9 +220,12 @@ class Sender:
         with self._lock:
             for stream in waiting:
                 cursor, now = self._cursor(stream), self._now()
-                if cursor.in_flight and now - cursor.moved_at > self._resend_after_s:
+                if cursor.in_flight and now - cursor.moved_at > self._pace.resend_after_s:
+                    if self._answered_at <= cursor.moved_at:
+                        self._pace.unanswered(now)  # it is the line, not the stream
+                    hoped = max(cursor.hoped, cursor.sent)
                     cursor.rewind(cursor.mark, now)
-                    cursor.stalled = True
+                    cursor.hoped, cursor.stalled = hoped, True
                     self._compress = False
         while waiting and not self._stopping:
             if self._bucket and (wait_s := self._bucket.wait_s(self._now())):
@@ -215,15 +248,24 @@ class Sender:
             full = bool(cursor.in_flight)
         else:
             moving = (each for each in self._cursors.values() if not each.stalled)
-            full = sum(len(each.in_flight) for each in moving) >= WINDOW_BATCHES
+            batches = sum(len(each.in_flight) for each in moving)
+            full = batches >= WINDOW_BATCHES or self._flying_bytes() >= self._pace.window_bytes
         if full:
             return None
-        batch = self._outbox.batch(stream, cursor.sent, self._batch_samples, self._batch_bytes)
+        most_bytes = min(self._batch_bytes, self._pace.batch_bytes)
+        batch = self._outbox.batch(stream, cursor.sent, self._batch_samples, most_bytes)
         if batch is None:
             return None
+        now = self._now()
         if not cursor.in_flight:
-            cursor.moved_at = self._now()
+            cursor.moved_at = now
         sent_bytes = self._transport.send_batch(stream, batch, compress=self._compress)
         cursor.sent = batch.last
-        cursor.in_flight.append(batch.last)
+        cursor.in_flight.append(Flight(batch.last, sent_bytes, now, again=batch.first <= cursor.farthest))
+        cursor.farthest = max(cursor.farthest, batch.last)
         return sent_bytes
+
+    def _flying_bytes(self) -> int:
+        """Return what is on its way, without the stalled streams'."""
+        moving = (each for each in self._cursors.values() if not each.stalled)
+        return sum(flight.size_bytes for each in moving for flight in each.in_flight)
