@@ -10,7 +10,7 @@ PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 # Tests and demos start hundreds of Python processes: none of them is to compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: deb demo recording test check bench bench-hub bench-registry bench-images bench-outbox bench-agent bench-updates fix soak lock clean
+.PHONY: deb demo recording test check bench bench-hub bench-registry bench-images bench-outbox bench-agent bench-agent-start bench-updates fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -54,6 +54,9 @@ bench-outbox: $(STAMP) ## telemetry on a device: bytes on the wire and written t
 
 bench-agent: $(STAMP) ## memory, processor time and start of the agent; 25 minutes (ARGS="--minutes 60 --write" for the page)
 	$(BIN)/python -m benchmarks.agent $(ARGS)
+
+bench-agent-start: $(STAMP) ## how soon a device scores, without a network and in 1970 too (ARGS="--write" for the page)
+	$(BIN)/python -m benchmarks.agent_start $(ARGS)
 
 bench-updates: $(STAMP) ## bytes on the wire of updates beside other ways; trains a model once (ARGS="--only Adam")
 	$(BIN)/python -m benchmarks.updates $(ARGS)
