@@ -92,7 +92,7 @@ def stored(world: World, device: Device) -> list[int]:
         return []
     rows = world.workspace.query(
         f"SELECT CAST(body->>'n' AS INTEGER) FROM {STREAM} WHERE device = '{device.name}' ORDER BY seq",
-        1_000_000,
+        100_000,
     ).rows
     return [int(number) for (number,) in rows]
 
