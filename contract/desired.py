@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from contract.lifecycle import Lifecycle
+from contract.secrets import SecretRef
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,11 +38,17 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     stop_grace_s: float = 10.0
     command: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     lifecycle: Lifecycle | msgspec.UnsetType = msgspec.UNSET
+    secrets: tuple[SecretRef, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def life(self) -> Lifecycle:
         """How it lives; as ever where nothing is said."""
         return self.lifecycle if self.lifecycle is not msgspec.UNSET else Lifecycle()
+
+    @property
+    def given(self) -> tuple[SecretRef, ...]:
+        """The secrets that it is given; their values are never in here."""
+        return self.secrets if self.secrets is not msgspec.UNSET else ()
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """How often credentials may be wrong: counted in the database, so for all processes of the hub.
 
-After `MOST` failures of one key in a window, further tries of that key wait for the window's end.
+After `MOST` failures of one key in a window, further tries of that key wait for the window's end. Of
+`device-secret`, a device that reads a secret, every try counts: each leaves an entry in the audit log.
 """
 
 import hashlib
@@ -15,11 +16,11 @@ from cloud_hub.access.rows import AttemptRow
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import CredentialError, TooManyAttemptsError
 
-Kind = Literal["password", "token", "enrolment", "address"]
+Kind = Literal["password", "token", "enrolment", "address", "device-secret"]
 Key = tuple[Kind, str]
 
 WINDOW = timedelta(minutes=15)
-MOST: dict[Kind, int] = {"password": 10, "token": 60, "enrolment": 30, "address": 100}
+MOST: dict[Kind, int] = {"password": 10, "token": 60, "enrolment": 30, "address": 100, "device-secret": 600}
 
 
 class AttemptLimits:
@@ -41,6 +42,10 @@ class AttemptLimits:
         except CredentialError:
             self.failed(*keys)
             raise
+
+    def tried(self, key: Key) -> None:
+        """Count a try of which each counts; raises `TooManyAttemptsError` where it was one too many."""
+        self.failed(key)
 
     def failed(self, *keys: Key) -> None:
         """Count a failure; raises `TooManyAttemptsError` where it was one too many."""
@@ -68,8 +73,9 @@ class AttemptLimits:
                     continue
                 if row.failures >= MOST[kind] + beyond:
                     wait_s = int((row.window_started_at + WINDOW - now).total_seconds()) + 1
+                    what = "reads of secrets" if kind == "device-secret" else "wrong credentials"
                     raise TooManyAttemptsError(
-                        "too many wrong credentials", retry_after_s=wait_s, fix=f"Wait {wait_s} s."
+                        f"too many {what}", retry_after_s=wait_s, fix=f"Wait {wait_s} s."
                     )
 
 

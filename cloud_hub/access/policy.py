@@ -7,11 +7,13 @@ not there. ``shown`` routes check a credential of their own in the body.
 from typing import Literal
 
 from cloud_hub.access.roles import Role
+from contract.secrets import DEVICE_SECRETS_PATH
 
-Rule = Role | Literal["anyone", "shown", "signed-in", "puller", "pusher"]
-"""``puller``: a device by its certificate within its workspace, or a Reader; ``pusher``: a Contributor.
+Rule = Role | Literal["anyone", "shown", "signed-in", "puller", "pusher", "device"]
+"""``puller``: a device by its certificate within its workspace, or a Reader; ``pusher``: a Contributor;
+``device``: a device by its certificate, and nobody else.
 
-Both may also show a token of the registry, which is for some repositories and actions.
+Pullers and pushers may also show a token of the registry, which is for some repositories and actions.
 """
 
 API = "/api/v1"
@@ -38,6 +40,7 @@ HUB: dict[str, Rule] = {
     f"GET {API}/audit/verify": "Admin",
     "GET /.well-known/est/cacerts": "anyone",
     "POST /.well-known/est/simpleenroll": "shown",
+    f"GET {DEVICE_SECRETS_PATH}/{{secret}}": "device",
     "GET /v2/": "puller",
     "GET /v2/{workspace}/{image}/manifests/{reference}": "puller",
     "HEAD /v2/{workspace}/{image}/manifests/{reference}": "puller",

@@ -26,6 +26,7 @@ from cloud_hub.models.routes import router as models
 from cloud_hub.registry.push_routes import router as registry_pushes
 from cloud_hub.registry.routes import router as registry
 from cloud_hub.registry.token_routes import router as registry_tokens
+from cloud_hub.rollouts.device_routes import router as device_secrets
 from cloud_hub.rollouts.routes import router as rollouts
 from cloud_hub.secrets.routes import router as secrets
 from cloud_hub.services import Services
@@ -46,6 +47,7 @@ ROUTERS = (
     image_stores,
     devices,
     rollouts,
+    device_secrets,
     telemetry,
     activities,
     datastores,

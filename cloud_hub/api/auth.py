@@ -77,7 +77,9 @@ class Grant:
 
     @property
     def by(self) -> Actor:
-        """Who changes something, for the audit log."""
+        """Who changes or reads something, for the audit log."""
+        if self.device is not None:
+            return Actor(f"device:{self.device.id}", self.address, self.request_id)
         return Actor(self.caller.principal, self.address, self.request_id)
 
 
@@ -116,6 +118,8 @@ def authorise(request: Request, rule: Rule) -> Grant:
     if rule in {"anyone", "shown"}:
         return asked
     workspace = str(request.path_params.get("workspace", ""))
+    if rule == "device":
+        return _of_device(request, hub, asked)
     if rule in {"puller", "pusher"}:
         return _of_registry(request, hub, asked, workspace)
     signed_in = replace(asked, signed_in=_caller(request, hub, asked.address))
@@ -181,6 +185,15 @@ def _of_registry(request: Request, hub: Services, asked: Grant, workspace: str) 
     if workspace:
         _require_action(found, repository_of(workspace, request.path_params["image"]), action_of(request))
     return found
+
+
+def _of_device(request: Request, hub: Services, asked: Grant) -> Grant:
+    device = _device(request, hub)
+    if device is None:
+        raise UnauthenticatedError(
+            "no certificate of a device was shown", fix="Only an enrolled device may ask."
+        )
+    return replace(asked, workspace=device.workspace, device=device)
 
 
 def action_of(request: Request) -> Action:

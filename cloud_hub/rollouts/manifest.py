@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from cloud_hub.errors import ManifestError
 from cloud_hub.rollouts.fields import DeviceId, Name, Strict, matches
 from cloud_hub.rollouts.lifecycle import Argument, LifecycleSpec, wrong_dependency
+from cloud_hub.rollouts.secret_refs import MOST_OF_A_MODULE, FileName, SecretName
 from cloud_hub.rollouts.yaml_source import Source, read_yaml
 from contract.ids import DIGEST, NAME
 
@@ -60,6 +61,7 @@ class ModuleSpec(Strict):
     stop_grace_seconds: Annotated[float, Field(strict=False, gt=0, le=3600)] = 10.0
     command: Annotated[list[Argument], Field(min_length=1, max_length=100)] | None = None
     lifecycle: LifecycleSpec = LifecycleSpec()
+    secrets: Annotated[dict[FileName, SecretName], Field(max_length=MOST_OF_A_MODULE)] = {}  # noqa: RUF012
 
 
 class Target(Strict):

@@ -22,6 +22,7 @@ from cloud_hub.registry.names import repository_of
 from cloud_hub.rollouts.current import newest_generations
 from cloud_hub.rollouts.manifest import Manifest, ModuleSpec, read_manifest
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
+from cloud_hub.rollouts.secret_refs import resolve_secrets
 from cloud_hub.rollouts.yaml_source import Source
 from contract.desired import Desired, ImageRef, Limits, Module
 from contract.encoding import encode
@@ -29,6 +30,7 @@ from contract.errors import FieldProblem
 from contract.ids import split_versioned
 from contract.lifecycle import Lifecycle
 from contract.messages import Reported
+from contract.secrets import SecretRef
 
 AT_ONCE = 500
 LIFETIME = timedelta(days=30)
@@ -185,16 +187,18 @@ def _resolve(session: Session, workspace: str, manifest: Manifest, source: Sourc
         image = _find_image(session, workspace, spec.image)
         path = ("spec", "modules", name, "image")
         wanted_digest = spec.image.partition("@")[2]
+        given, missing = resolve_secrets(session, workspace, name, spec.secrets, source)
+        problems += missing
         if image is None:
             problems.append(source.problem(path, "no such image in this workspace"))
         elif wanted_digest and wanted_digest != image.digest:
             problems.append(source.problem(path, "the registered image has another digest"))
         else:
-            modules.append(_module(workspace, name, spec, image))
+            modules.append(_module(workspace, name, spec, image, given))
     if problems:
         raise ManifestError(
             "the manifest names what is not there",
-            fix="`headland image list` and `headland device list` show what is.",
+            fix="`headland image list`, `headland device list` and `headland secret list` show what is.",
             errors=tuple(problems),
         )
     return modules
@@ -223,7 +227,9 @@ def _find_image(session: Session, workspace: str, image: str) -> ImageRow | None
     return session.scalars(query.with_for_update(read=True)).first()
 
 
-def _module(workspace: str, name: str, spec: ModuleSpec, image: ImageRow) -> Module:
+def _module(
+    workspace: str, name: str, spec: ModuleSpec, image: ImageRow, secrets: tuple[SecretRef, ...]
+) -> Module:
     life = spec.lifecycle.life()
     return Module(
         name=name,
@@ -238,4 +244,5 @@ def _module(workspace: str, name: str, spec: ModuleSpec, image: ImageRow) -> Mod
         stop_grace_s=spec.stop_grace_seconds,
         command=tuple(spec.command) if spec.command is not None else UNSET,
         lifecycle=life if life != Lifecycle() else UNSET,
+        secrets=secrets or UNSET,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contract import agent_api, desired, dsse, enrolment, errors, lifecycle, messages, topics
+from contract import agent_api, desired, dsse, enrolment, errors, lifecycle, messages, secrets, topics
 from contract.encoding import decode, encode
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -36,6 +36,9 @@ LIVELY = msgspec.structs.replace(
         longest_deferral_s=3600.0,
     ),
 )
+GIVEN = msgspec.structs.replace(
+    MODULE, secrets=(secrets.SecretRef(file="db-password", name="db-password", version=2),)
+)
 MESSAGES: dict[str, msgspec.Struct] = {
     "hello-1": messages.Hello(generation=3, agent_version="0.1.0", driver="runc"),
     "desired-1": desired.Desired(
@@ -46,6 +49,11 @@ MESSAGES: dict[str, msgspec.Struct] = {
         device="cam-1", workspace="shop", generation=4, issued_at=AT, not_after=AT, rollout="digits:2",
         modules=(LIVELY,),
     ),
+    "desired-3": desired.Desired(
+        device="cam-1", workspace="shop", generation=5, issued_at=AT, not_after=AT, rollout="digits:3",
+        modules=(GIVEN,),
+    ),
+    "secret-value-1": secrets.SecretValue(name="db-password", version=2, value="a\nb"),
     "deferral-1": agent_api.Deferral(seconds=600.0),
     "deferral-answer-1": agent_api.DeferralAnswer(seconds=300.0),
     "reported-1": messages.Reported(
