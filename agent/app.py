@@ -2,6 +2,7 @@
 
 import logging
 import os
+import ssl
 import threading
 import time
 
@@ -23,15 +24,19 @@ from agent.lock import lock_state
 from agent.metrics.collect import Facts
 from agent.metrics.server import MetricsSocket, resident_bytes
 from agent.neighbours.opening import contexts, open_serving
-from agent.network.line import open_network
+from agent.network.line import Network, open_network
 from agent.outbox.policy import Policies
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
 from agent.private import make_private
 from agent.reconcile.device import Device
 from agent.reconcile.executor import Executor
+from agent.reconcile.giving import SecretPlaces
 from agent.reconcile.loop import Reconciler
 from agent.reconcile.records import AgentRecords, ContainerRecords
+from agent.secrets.memory import SecretMemory
+from agent.secrets.sealed import SealedSecrets
+from agent.secrets.source import HubSecrets
 from agent.service import ServiceManager
 from agent.settings import Settings
 from agent.transport.mqtt import MqttTransport
@@ -78,7 +83,7 @@ class Agent:
             context_for=contexts(self._identity),
             wait_s=settings.neighbours.wait_s,
         )
-        device = _device(settings, self._driver, registry, savings)
+        device = _device(settings, self._driver, registry, savings, self._secrets(tls, network))
         self._serving = open_serving(
             settings.neighbours, self._identity, device.store, state / "content", savings
         )
@@ -106,6 +111,14 @@ class Agent:
         self._settings = settings
         self._started_at_s = time.time()
         self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
+
+    def _secrets(self, tls: ssl.SSLContext, network: Network) -> SecretPlaces:
+        facts, state = self._identity.facts, self._identity.folder.parent
+        return SecretPlaces(
+            HubSecrets(facts.hub, tls, network=network),
+            SealedSecrets(state / "secrets", self._identity.key_file, facts.device, facts.workspace),
+            SecretMemory(state),
+        )
 
     def run(self, stopping: threading.Event, service: ServiceManager) -> None:
         """Work until ``stopping`` is set, and let ``service`` know. Containers run on afterwards."""
@@ -249,7 +262,9 @@ def _outbox(settings: Settings, transport: Transport, clock: WallClock) -> tuple
     return outbox, sender
 
 
-def _device(settings: Settings, driver: Driver, registry: Registry, savings: Savings) -> Device:
+def _device(
+    settings: Settings, driver: Driver, registry: Registry, savings: Savings, secrets: SecretPlaces
+) -> Device:
     """Return the adapters that the reconciler works with."""
     state, disk = settings.state_dir, settings.disk
     return Device(
@@ -259,6 +274,7 @@ def _device(settings: Settings, driver: Driver, registry: Registry, savings: Sav
         listeners=Listeners(state / "run"),
         containers=ContainerRecords(state / "containers"),
         records=AgentRecords(state / "desired"),
+        secrets=secrets,
         flow=Flow(settings.pull.rules()),
         savings=savings,
     )

@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-FOLDERS = ("identity", "desired", "containers", "content", "logs")
+FOLDERS = ("identity", "desired", "containers", "content", "logs", "secrets")
 MADE_HERE = ("desired", "containers", "content")
 OUTBOX = "outbox.db"
 OTHERS = 0o077

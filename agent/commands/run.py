@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import resource
 import signal
 import threading
 
@@ -17,6 +18,8 @@ def _run(_: argparse.Namespace, settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # What the agent has in memory for a moment, keys and secrets of modules, goes into no core file.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     service = ServiceManager(os.environ)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

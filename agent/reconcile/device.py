@@ -8,6 +8,7 @@ from agent.artifacts.flow import Flow
 from agent.artifacts.store import ContentStore
 from agent.drivers.port import Driver
 from agent.endpoints.listeners import Listeners
+from agent.reconcile.giving import SecretPlaces
 from agent.reconcile.records import AgentRecords, ContainerRecords
 
 
@@ -23,3 +24,4 @@ class Device:
     records: AgentRecords
     flow: Flow = field(default_factory=Flow)
     savings: Savings = field(default_factory=Savings)
+    secrets: SecretPlaces = field(default_factory=SecretPlaces)

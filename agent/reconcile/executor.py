@@ -16,6 +16,7 @@ from agent.durable import is_of_disk
 from agent.endpoints.module_api import Hooks
 from agent.reconcile.backoff import DISK_WAIT_S, Backoff
 from agent.reconcile.device import Device
+from agent.reconcile.giving import Giving
 from agent.reconcile.pulls import Pulls
 from agent.reconcile.records import Record
 from agent.reconcile.remembering import remembering
@@ -26,6 +27,7 @@ from agent.reconcile.state import (
     Drain,
     Fail,
     Failure,
+    Fetch,
     Finish,
     Forget,
     Kill,
@@ -37,9 +39,10 @@ from agent.reconcile.state import (
     Start,
     Step,
     spec_digest,
+    wanted_modules,
 )
 from agent.reconcile.watch import CONDEMNED, Watch
-from contract.agent_api import CONTAINER_ENV, IMAGE_ENV, MODULE_ENV, SOCKET_ENV
+from contract.agent_api import CONTAINER_ENV, IMAGE_ENV, MODULE_ENV, SECRETS_ENV, SECRETS_FOLDER, SOCKET_ENV
 from contract.desired import Desired, Module
 from contract.errors import HeadlandError
 from contract.messages import PullReport
@@ -73,21 +76,25 @@ class Executor:
         self._watch = Watch(device, hooks, self._backoff, monotonic=monotonic, wake=wake, clock=clock)
         self.crashes: Counter[str] = Counter()
         self._pulls = Pulls(device.registry, device.store, self._backoff, wake, device.flow, device.savings)
+        self._giving = Giving(device.secrets, self._backoff, wake)
         self.memory = device.records.load_memory()
 
     def close(self) -> None:
         """Let go of everything; containers run on."""
         self._watch.close()
         self._pulls.close()
+        self._giving.close()
         self._device.listeners.close()
 
     def observe(self, desired: Desired | None) -> Observed:
         """Return what is on the device now, and serve each living container's agent socket."""
         seen = self._watch.containers(desired, self.memory)
         modules = [*self.memory.committed.values(), *(desired.modules if desired else ())]
-        self._pulls.keep([*modules, *(container.module for container in seen)])
+        needed = [*modules, *(container.module for container in seen)]
+        self._pulls.keep(needed)
+        self._giving.keep(needed, [container.id for container in seen])
         staged = {m.image.digest for m in modules if self._pulls.staged(m) is not None}
-        return Observed(seen, frozenset(staged))
+        return Observed(seen, frozenset(staged), self._giving.lacking(modules))
 
     def context(self) -> Context:
         """Return what is in flight."""
@@ -99,20 +106,37 @@ class Executor:
             held=self._watch.held,
             pull_troubles=self._pulls.troubles(),
             start_troubles=self._start_troubles.copy(),
+            fetching=self._giving.busy(),
+            secret_troubles=self._giving.troubles(),
         )
 
     def pull_report(self) -> PullReport:
         """Return what pulls received, and what deltas saved."""
         return self._pulls.savings.report()
 
-    def pull_failures(self, desired: Desired) -> list[Fail]:
-        """Return, once each, the pulls that failed for good and are still desired."""
-        wanted = {module.name: module.image for module in desired.modules}
-        return [
-            Fail(module.name, Failure(desired.generation, reason))
+    def failures(self, desired: Desired) -> list[Fail]:
+        """Return, once each, what could not be brought here for good and is still desired.
+
+        A version that passed needs its secrets only for its next start: it has not failed.
+        """
+        wanted = wanted_modules(desired)
+        pulls = [
+            (module, reason)
             for module, reason in self._pulls.take_failures()
-            if wanted.get(module.name) == module.image
+            if module.name in wanted and wanted[module.name].image == module.image
         ]
+        secrets = [
+            (module, reason)
+            for module, reason in self._giving.take_failures()
+            if wanted.get(module.name) == module and not self._has_passed(module)
+        ]
+        return [
+            Fail(module.name, Failure(desired.generation, reason)) for module, reason in [*pulls, *secrets]
+        ]
+
+    def _has_passed(self, module: Module) -> bool:
+        committed = self.memory.committed.get(module.name)
+        return committed is not None and spec_digest(committed) == spec_digest(module)
 
     def carry_out(self, step: Step) -> bool:
         """Do one step; return whether it was done. An error is logged: a later round plans anew."""
@@ -127,10 +151,8 @@ class Executor:
 
     def _carry_out(self, step: Step) -> None:
         match step:
-            case Pull(module):
-                if module.life.update == "delete-first":
-                    self._collect_garbage(without=module.name)
-                self._pulls.start(module)
+            case Pull() | Fetch():
+                self._bring(step)
             case Start(module):
                 self._start(module)
             case Publish(container_id):
@@ -161,6 +183,14 @@ class Executor:
             case _:
                 assert_never(step)
 
+    def _bring(self, step: Pull | Fetch) -> None:
+        if isinstance(step, Fetch):
+            self._giving.start(step.module)
+            return
+        if step.module.life.update == "delete-first":
+            self._collect_garbage(without=step.module.name)
+        self._pulls.start(step.module)
+
     def _start(self, module: Module) -> None:
         staged = self._pulls.staged(module)
         if staged is None:
@@ -171,7 +201,8 @@ class Executor:
         containers = self._device.containers
         record = containers.create(module, name)
         self._watch.serve(record.id)
-        self._device.driver.start(self._spec(record, staged), listener.fileno())
+        secrets = self._giving.hand_over(record.id, module, staged.config.config.User)
+        self._device.driver.start(self._spec(record, staged, secrets), listener.fileno())
         containers.mark(record.id, "started")
         self._failed_starts.pop(spec_digest(module), None)
         self._start_troubles.pop(module.name, None)
@@ -196,7 +227,7 @@ class Executor:
         if for_good or self._failed_starts[spec] >= MAX_FAILED_STARTS:
             self._carry_out(Fail(module.name, Failure(desired.generation, f"could not be started: {error}")))
 
-    def _spec(self, record: Record, staged: StagedImage) -> ContainerSpec:
+    def _spec(self, record: Record, staged: StagedImage, secrets: tuple[Mount, ...]) -> ContainerSpec:
         module, config, containers = record.module, staged.config.config, self._device.containers
         env = dict(entry.partition("=")[::2] for entry in config.Env)
         env |= module.env
@@ -207,6 +238,7 @@ class Executor:
             CONTAINER_ENV: record.id,
             "HEADLAND_STOP_GRACE_S": f"{module.stop_grace_s:g}",
         }
+        env |= {SECRETS_ENV: SECRETS_FOLDER} if secrets else {}
         return ContainerSpec(
             id=record.id,
             layers=staged.layers,
@@ -214,7 +246,7 @@ class Executor:
             env=env,
             cwd=config.WorkingDir,
             user=config.User,
-            mounts=(Mount(containers.run_folder(record.id), RUN_TARGET, read_only=False),),
+            mounts=(Mount(containers.run_folder(record.id), RUN_TARGET, read_only=False), *secrets),
             limits=module.limits,
             home=containers.driver_folder(record.id),
             log=containers.log_file(record.id),
@@ -227,6 +259,7 @@ class Executor:
             self._backoff.failed(spec_digest(record.module))
             self.crashes[record.module.name] += 1
         self._device.driver.remove(container_id)
+        self._giving.take_back(container_id)
         self._watch.forget(container_id)
         self._device.containers.remove(container_id)
         name = record.module.name

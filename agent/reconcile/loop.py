@@ -115,7 +115,7 @@ class Reconciler:
         steps = plan(desired, observed, executor.memory, context)
         if self._retiring:
             steps = tuple(step for step in steps if not isinstance(step, Forget))
-        failures = executor.pull_failures(desired) if desired else []
+        failures = executor.failures(desired) if desired else []
         self._say(observed, context)
         done = False
         for step in (*failures, *steps):

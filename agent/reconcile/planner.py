@@ -1,8 +1,9 @@
 """The planner: a pure function from what is desired and observed to the next steps.
 
 The order of a change is fixed by what each step waits for: an image is pulled before anything
-starts, the new container is ready before the old one is asked to stop (unless the module is to be
-stopped first), and a version that does not become ready is left in favour of the one that last passed.
+starts, a module's secrets are here before anything stops for it, the new container is ready before the
+old one is asked to stop (unless the module is to be stopped first), and a version that does not become
+ready is left in favour of the one that last passed.
 """
 
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from agent.reconcile.state import (
     Drain,
     Fail,
     Failure,
+    Fetch,
     Finish,
     Forget,
     Kill,
@@ -80,6 +82,7 @@ class _Change:
             if self._wanted is None and (leaving or self._is_remembered()):
                 steps.append(Forget(self._name))
             return steps
+        steps += self._fetch(target)
         if target is not self._wanted and self._is_held() and self._wanted is not None:
             # It may be fetched while it waits: that disturbs nobody.
             steps += self._pull(self._wanted) if self._wanted.life.update != "delete-first" else []
@@ -170,6 +173,9 @@ class _Change:
 
     def _begin(self, target: Module, spec: str, on_target: list[ContainerSeen]) -> list[Step]:
         """Lead to a start: pull, wait, stop what has to stop before."""
+        if spec in self._observed.lacking:
+            pull = [] if target.life.update == "delete-first" else self._pull(target)
+            return pull + self._keep_last_good(target, begun=False)
         others = [
             c for c in self._containers if c.spec != spec and c.phase in {"starting", "ready", "draining"}
         ]
@@ -192,19 +198,28 @@ class _Change:
         there = digest in self._observed.staged
         return [] if there or digest in self._context.pulling | self._context.backing_off else [Pull(module)]
 
+    def _fetch(self, target: Module) -> list[Step]:
+        """Get what is lacking of the desired version, also while another runs, and of the one to run."""
+        modules = {spec_digest(target): target}
+        if self._wanted is not None and not self._failed():
+            modules[spec_digest(self._wanted)] = self._wanted
+        missing = self._observed.lacking - self._context.fetching
+        return [Fetch(module) for spec, module in modules.items() if spec in missing]
+
     def _start(self, module: Module) -> list[Step]:
         return [] if unmet(module, self._observed) else [Start(module)]
 
-    def _keep_last_good(self, target: Module) -> list[Step]:
+    def _keep_last_good(self, target: Module, *, begun: bool = True) -> list[Step]:
         """While the next version is not there yet, a crash of the running one is mended as ever."""
         committed = self._committed
         if committed is None or committed.image.digest not in self._observed.staged:
             return []
         spec = spec_digest(committed)
-        if spec in self._context.backing_off or self._finished == spec:
+        lacking = spec in self._observed.lacking
+        if lacking or spec in self._context.backing_off or self._finished == spec:
             return []
         beside = any(c.phase != "draining" and c.spec == spec for c in self._containers)
-        if beside or (target.life.update != "hand-over" and self._on_its_way(target)):
+        if beside or (begun and target.life.update != "hand-over" and self._on_its_way(target)):
             return []
         return self._start(committed)
 

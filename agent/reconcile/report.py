@@ -50,6 +50,9 @@ def _wanted_line(
     trouble = context.pull_troubles.get(module.image.digest, "")
     if module.image.digest in context.pulling or trouble:
         return _line(module, "pulling", trouble)
+    if spec in observed.lacking:
+        why = context.secret_troubles.get(spec, "")
+        return _line(module, "waiting", f"for its secrets: {why}" if why else "for its secrets")
     if module.name in context.held:
         return _line(module, "waiting", context.held[module.name])
     if spec in context.broken:

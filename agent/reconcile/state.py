@@ -51,10 +51,14 @@ class ContainerSeen:
 
 @dataclass(frozen=True)
 class Observed:
-    """What is on the device: containers, and the digests of images that are whole on its disk."""
+    """What is on the device: containers, and the digests of images that are whole on its disk.
+
+    ``lacking``: specifications, desired or that passed, whose secrets are not all on the device.
+    """
 
     containers: tuple[ContainerSeen, ...] = ()
     staged: frozenset[str] = frozenset()
+    lacking: frozenset[str] = frozenset()
 
     @property
     def ready(self) -> frozenset[str]:
@@ -93,7 +97,8 @@ class Context:
     ``broken`` are specifications that wait as long as any has to; ``unhealthy`` are ids of containers that
     do not live; ``held`` says by module why it may not be changed now.
     ``pull_troubles``: by digest of an image, why its pull is not through yet; ``start_troubles``: by module,
-    why it could not be started the last time.
+    why it could not be started the last time. ``fetching`` are specifications whose secrets are being
+    fetched or wait before the next try, ``secret_troubles`` says why.
     """
 
     pulling: frozenset[str] = frozenset()
@@ -103,11 +108,20 @@ class Context:
     held: Mapping[str, str] = field(default_factory=dict)
     pull_troubles: Mapping[str, str] = field(default_factory=dict)
     start_troubles: Mapping[str, str] = field(default_factory=dict)
+    fetching: frozenset[str] = frozenset()
+    secret_troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Pull:
     """Download and check the module's image; nothing that runs is touched."""
+
+    module: Module
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Get the secrets that the module lacks; nothing that runs is touched."""
 
     module: Module
 
@@ -184,7 +198,7 @@ class Forget:
     module: str
 
 
-Step = Pull | Start | Publish | Commit | Fail | Drain | Condemn | Finish | Kill | Remove | Forget
+Step = Pull | Fetch | Start | Publish | Commit | Fail | Drain | Condemn | Finish | Kill | Remove | Forget
 
 
 def wanted_modules(desired: Desired | None) -> dict[str, Module]:
