@@ -9,7 +9,8 @@ import threading
 
 from agent.app import Agent
 from agent.commands.command import Command, show
-from agent.errors import AgentError
+from agent.durable import is_of_disk
+from agent.errors import AgentError, StateWriteError
 from agent.service import ServiceManager
 from agent.settings import Settings
 
@@ -24,8 +25,21 @@ def _run(_: argparse.Namespace, settings: Settings) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    Agent(settings).run(stopping, service)
+    _agent(settings).run(stopping, service)
     return 0
+
+
+def _agent(settings: Settings) -> Agent:
+    try:
+        return Agent(settings)
+    except OSError as error:
+        if not is_of_disk(error):
+            raise
+        raise StateWriteError(
+            f"the state folder cannot be worked with ({error.strerror})",
+            where=str(error.filename or settings.state_dir),
+            fix="Check the disk: is it full or read-only, or does it fail?",
+        ) from error
 
 
 def _timeout(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +48,7 @@ def _timeout(parser: argparse.ArgumentParser) -> None:
 
 def _down(arguments: argparse.Namespace, settings: Settings) -> int:
     logging.basicConfig(level="WARNING", format="%(levelname)s %(name)s: %(message)s")
-    if not Agent(settings).retire(timeout_s=arguments.timeout_s):
+    if not _agent(settings).retire(timeout_s=arguments.timeout_s):
         raise AgentError(
             f"containers are left after {arguments.timeout_s:g} s", fix="Run `headland-agent down` again."
         )

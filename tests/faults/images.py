@@ -34,13 +34,15 @@ static int said(const char *path) {
   static const char words[] = "POST /v1/ready HTTP/1.1\r\nHost: agent\r\nContent-Length: 2\r\n\r\n{}";
   struct sockaddr_un to = {.sun_family = AF_UNIX};
   struct timeval patience = {.tv_sec = 2};
-  char answer[64] = "";
+  char answer[64] = "", rest[256];
   strncpy(to.sun_path, path, sizeof to.sun_path - 1);
   int line = socket(AF_UNIX, SOCK_STREAM, 0);
   setsockopt(line, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   int good = connect(line, (struct sockaddr *)&to, sizeof to) == 0
              && write(line, words, sizeof words - 1) == (ssize_t)sizeof words - 1
              && read(line, answer, sizeof answer - 1) > 0 && strstr(answer, " 200 ");
+  shutdown(line, SHUT_WR);
+  while (read(line, rest, sizeof rest) > 0) continue;
   close(line);
   return good;
 }

@@ -17,7 +17,7 @@ from agent.outbox.sqlite import SqliteOutbox
 from tests.faults.handover import Hand
 from tests.faults.rig import FaultFoundError, Rig
 from tests.faults.summary import Summary
-from tests.faults.tracing import Point, counted, failing, points_of, spread, traced, why_not
+from tests.faults.tracing import Point, by_kind, counted, failing, points_of, spread, traced, why_not
 
 pytestmark = pytest.mark.system
 FAILING = (
@@ -25,7 +25,7 @@ FAILING = (
     "unlink", "unlinkat", "rmdir", "mkdir", "link", "linkat", "symlink", "chmod", "bind",
 )  # fmt: skip
 ERRORS = ("EIO", "ENOSPC")
-POINTS, SOAK_POINTS = 5, 220
+POINTS, SOAK_POINTS_OF_A_CALL = 5, 60
 TRIES, TRY_WAIT_S, WITHIN_S = 6, 0.1, 12.0
 INJECTED = re.compile(r"^(\d+)\s.*\(INJECTED\)", re.MULTILINE)
 OF_A_CONTAINER = re.compile(r'^(\d+)\s+execve\("(?:/bin/sh|[^"]*/bin/x)"', re.MULTILINE)
@@ -114,7 +114,7 @@ def run(rig: Rig, chosen: list[Point], summary: Summary) -> Hand:
 def test_when_a_call_fails_it_is_tried_again_or_the_agent_stops(rig: Rig) -> None:
     rig.first()
     summary = Summary("calls that failed")
-    run(rig, spread(points(rig, Hand(rig.state)), POINTS), summary)
+    run(rig, spread(by_kind(points(rig, Hand(rig.state)), 2), POINTS), summary)
     assert summary.total == POINTS
 
 
@@ -124,7 +124,7 @@ def test_each_kind_of_call_fails_at_many_points(rig: Rig, capsys: pytest.Capture
     rig.first()
     found = points(rig, Hand(rig.state))
     summary = Summary(f"calls of an update that failed, of {len(found)}")
-    hand = run(rig, spread(found, SOAK_POINTS), summary)
+    hand = run(rig, by_kind(found, SOAK_POINTS_OF_A_CALL), summary)
     summary.notes.append(f"samples taken and on the disk: {hand.taken}; answers: {dict(hand.answers)}")
     summary.show(capsys)
 

@@ -1,6 +1,7 @@
 """FAULTS 9: a disk of 8 MiB is full to its last byte, while the agent runs and at its start."""
 
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,6 +102,15 @@ def through(rig: Rig, seconds: float, summary: Summary) -> None:
 
 def test_a_full_disk_is_a_state_and_no_end(rig: Rig) -> None:
     through(rig, FULL_S, Summary("full disks"))
+
+
+def test_a_disk_that_takes_nothing_at_the_start_is_one_clear_error(rig: Rig) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(rig.state)], check=True)
+    done = rig.device.run("run")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "Read-only file system" in done.stderr
+    assert "[state-write-failed]" in done.stderr
+    subprocess.run(["mount", "-o", "remount,rw", str(rig.state)], check=True)
 
 
 @pytest.mark.soak

@@ -16,7 +16,7 @@ from agent.reconcile.records import AgentRecords
 from tests.drivers.rig import runc_is_missing
 from tests.faults.rig import FaultFoundError, Rig
 from tests.faults.summary import Summary
-from tests.faults.tracing import KILLED, Point, counted, killing, points_of, spread, traced, why_not
+from tests.faults.tracing import KILLED, Point, by_kind, counted, killing, points_of, spread, traced, why_not
 
 pytestmark = pytest.mark.system
 CHANGING = (
@@ -24,7 +24,8 @@ CHANGING = (
     "unlink", "unlinkat", "rmdir", "mkdir", "link", "linkat", "symlink", "chmod", "clone3", "vfork", "clone",
     "socket", "bind", "connect", "sendto", "pidfd_send_signal", "kill", "wait4", "mount", "umount2",
 )  # fmt: skip
-POINTS, SOAK_POINTS, SOAK_RANDOM = 5, 200, 40
+POINTS, SOAK_RANDOM = 5, 40
+SOAK_POINTS_OF_A_CALL = {"process": 40, "runc": 4}
 QUIET_S = 0.4
 DIES_WITHIN_S = 8.0
 
@@ -122,7 +123,7 @@ def test_killed_at_points_of_an_update_it_runs_the_old_or_the_new_set(
 ) -> None:
     rig.first()
     summary = Summary("points of an update at which the agent was killed")
-    chosen = spread(points(rig), POINTS)
+    chosen = spread(by_kind(points(rig), 2), POINTS)
     run(rig, chosen, summary)
     run_at_random(rig, 1, summary)
     assert summary.total == POINTS + 1
@@ -136,11 +137,9 @@ def test_killed_at_200_points_of_an_update(
 ) -> None:
     rig.first()
     found = points(rig)
-    # Listing folders, and starting children, takes most of the calls; each kind is met all the same.
     summary = Summary(f"{rig.kind}: points of an update at which the agent was killed, of {len(found)}")
-    chosen = spread(found, SOAK_POINTS if rig.kind == "process" else SOAK_POINTS // 4)
-    run(rig, chosen, summary)
-    run_at_random(rig, SOAK_RANDOM if rig.kind == "process" else SOAK_RANDOM // 4, summary)
+    run(rig, by_kind(found, SOAK_POINTS_OF_A_CALL[rig.kind]), summary)
+    run_at_random(rig, SOAK_RANDOM, summary)
     summary.show(capsys)
 
 

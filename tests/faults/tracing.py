@@ -81,6 +81,13 @@ def points_of(counts: Counter[str]) -> list[Point]:
     return [Point(call, number) for call in sorted(counts) for number in range(1, counts[call] + 1)]
 
 
+def by_kind(points: list[Point], most: int) -> list[Point]:
+    """Return at most so many points of each call, evenly chosen: those that open files are most of all."""
+    calls = sorted({point.call for point in points})
+    kinds = ([point for point in points if point.call == call] for call in calls)
+    return [point for kind in kinds for point in spread(kind, most)]
+
+
 def spread(points: list[Point], most: int) -> list[Point]:
     """Return at most so many points, evenly chosen."""
     if len(points) <= most:
