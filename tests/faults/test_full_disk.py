@@ -21,10 +21,11 @@ KIB = 1024
 
 
 @pytest.fixture
-def rig(folder: Path) -> Iterator[Rig]:
+def rig(folder: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
     """A device on a small disk that runs its first document."""
     (folder / "d").mkdir()
-    with small_disk(folder / "d/state", "8m"):
+    image = folder / "disk.img" if getattr(request, "param", "") == "ext4" else None
+    with small_disk(folder / "d/state", "8m", image):
         rig = Rig(folder, report_s=REPORT_S, outbox_bytes=KIB * KIB)
         yield rig
         rig.close()
@@ -115,8 +116,9 @@ def test_a_disk_that_takes_nothing_at_the_start_is_one_clear_error(rig: Rig) -> 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("rig", ["tmpfs", "ext4"], indirect=True)
 def test_a_disk_that_is_full_for_long(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
     """So long that each wait between two tries would have grown to its bound."""
-    summary = Summary("full disks")
+    summary = Summary(f"times that a disk was full, for {SOAK_FULL_S:g} s each")
     through(rig, SOAK_FULL_S, summary)
     summary.show(capsys)
