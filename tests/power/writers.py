@@ -15,22 +15,33 @@ from pathlib import Path
 import psutil
 
 STOPPED = {"T", "t", "Z", "X"}
-TIMEOUT_S = 30.0
+TIMEOUT_S, PATIENCE_S = 30.0, 1.0
 
 
 @contextmanager
 def standing_still(pid: int) -> Iterator[None]:
     """Stop a process and all that it started until the block ends; nothing happens where it has ended."""
-    found = _with_children(pid)
-    _signal(found, signal.SIGSTOP)
+    deadline = time.monotonic() + TIMEOUT_S
+    while not _all_stand(found := _with_children(pid)):
+        # One that starts a program waits in the kernel for its child, which was stopped before that began.
+        _signal(found, signal.SIGCONT)
+        assert time.monotonic() < deadline, "a writer does not stand still"
+        time.sleep(0.005)
     try:
-        deadline = time.monotonic() + TIMEOUT_S
-        while not all(_stands(one) for one in found):
-            assert time.monotonic() < deadline, "a writer does not stand still"
-            time.sleep(0.001)
         yield
     finally:
         _signal(found, signal.SIGCONT)
+
+
+def _all_stand(pids: list[int]) -> bool:
+    """Stop them; return whether they stand soon."""
+    _signal(pids, signal.SIGSTOP)
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(_stands(one) for one in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def _with_children(pid: int) -> list[int]:
