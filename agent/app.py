@@ -42,6 +42,7 @@ from agent.settings import Settings
 from agent.transport.mqtt import MqttTransport
 from agent.transport.port import Transport
 from agent.trust.acceptance import ALREADY_HELD
+from agent.trust.again import Again
 from agent.trust.desk import Desk, open_floor
 from agent.version import VERSION
 from contract.desired import Desired
@@ -105,6 +106,7 @@ class Agent:
         )
         self._time_floor = open_floor(state / "desired", self._identity, records.load_desired())
         self._desk = Desk(facts, records.load_desired, self._reconciler.accept, self._time_floor)
+        self._again = Again(self._judge)
         self._reported: Reported | None = None
         self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
         self._state_dir = state
@@ -163,6 +165,7 @@ class Agent:
 
     def close(self) -> None:
         """Stop all threads and free all resources."""
+        self._again.close()
         self._serving.close()
         self._reconciler.stop()
         self._sender.stop()
@@ -199,6 +202,9 @@ class Agent:
 
     def desired_arrived(self, envelope: bytes) -> None:
         """Judge the envelope; accepted, it is persisted and acted on, else reported."""
+        self._again.offer(envelope)
+
+    def _judge(self, envelope: bytes) -> None:
         verdict = self._desk.offer(envelope)
         if isinstance(verdict, Desired):
             return

@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 
 RUN_TARGET = "/run/headland"
 MAX_FAILED_STARTS = 3
+TOLD_EVERY_S = 60.0
 LAST_WORDS_BYTES = 4096
 
 
@@ -72,6 +73,8 @@ class Executor:
         self._device = device
         self._failed_starts: dict[str, int] = {}
         self._start_troubles: dict[str, str] = {}
+        self._told: dict[str, float] = {}
+        self._monotonic = monotonic
         self._backoff = Backoff(monotonic)
         self._watch = Watch(device, hooks, self._backoff, monotonic=monotonic, wake=wake, clock=clock)
         self.crashes: Counter[str] = Counter()
@@ -143,11 +146,19 @@ class Executor:
         try:
             self._carry_out(step)
         except (HeadlandError, OSError) as error:
-            log.warning("%s failed: %s", type(step).__name__.lower(), error)
+            self._tell(type(step).__name__.lower(), error)
             if isinstance(step, Start):
                 self._start_failed(step.module, error)
             return False
         return True
+
+    def _tell(self, step: str, error: HeadlandError | OSError) -> None:
+        """Log it; what the disk fails at is tried every other second, and the log may be on the same disk."""
+        now = self._monotonic()
+        if is_of_disk(error) and now - self._told.get(step, float("-inf")) < TOLD_EVERY_S:
+            return
+        self._told[step] = now
+        log.warning("%s failed: %s", step, error)
 
     def _carry_out(self, step: Step) -> None:
         match step:

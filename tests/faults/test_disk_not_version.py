@@ -18,6 +18,7 @@ from agent.reconcile.executor import MAX_FAILED_STARTS
 from agent.reconcile.probes import Asked, Probes
 from agent.reconcile.records import AgentRecords
 from agent.trust.acceptance import ALREADY_HELD, Refused
+from agent.trust.again import Again
 from agent.trust.desk import Desk
 from contract.agent_api import READY_PATH
 from contract.desired import Desired
@@ -154,3 +155,30 @@ def test_a_document_that_was_written_by_halves_is_written_again(device: Delivery
     assert isinstance(verdict, Refused)
     assert (verdict.code, acted_on) == (ALREADY_HELD, [1]), "in force is what somebody acts on"
     assert datetime.now(UTC) + timedelta(days=1) < records.load_desired().not_after  # type: ignore[union-attr]
+
+
+def test_a_document_that_could_not_be_written_is_offered_again_until_it_is() -> None:
+    offered, through = [], threading.Event()
+
+    def offer(envelope: bytes) -> None:
+        offered.append(envelope)
+        if envelope == b"old" or offered.count(b"new") < 3:
+            raise StateWriteError("no room")
+        through.set()
+
+    again = Again(offer, wait_s=0.01)
+    again.offer(b"old")
+    again.offer(b"new")
+    assert through.wait(TIMEOUT_S)
+    again.close()
+    assert offered.count(b"new") == 3
+    again.offer(b"old")  # too late: nothing is offered again
+    assert offered[-1] == b"old"
+
+
+def test_negative_control_a_document_that_is_refused_is_not_offered_again() -> None:
+    offered: list[bytes] = []
+    again = Again(offered.append, wait_s=0.0)
+    again.offer(b"refused")
+    again.close()
+    assert offered == [b"refused"]
