@@ -50,6 +50,7 @@ class Reconciler:
         self._stopping = False
         self._retiring = False
         self._last_report: tuple[object, ...] = ()
+        self._last: Reported | None = None
         self._reported_at = float("-inf")
         self._busy_since: float | None = None
         self._last_outbox = OutboxReport(pending=0, dropped=0)
@@ -133,6 +134,7 @@ class Reconciler:
             except Exception:
                 # Whatever it was: a device whose daemon stands still is worse than one that tries again.
                 log.exception("a round failed; the next one plans anew")
+                self._say_again()
             self._busy_since = None
             self._wake.wait(timeout=self._interval_s)
             self._wake.clear()
@@ -145,6 +147,13 @@ class Reconciler:
             log.warning("the outbox cannot be asked: %s", error)
         return self._last_outbox
 
+    def _say_again(self) -> None:
+        """Report what was seen last, as not sure: a device that cannot look is not one that is gone."""
+        now = time.monotonic()
+        if self._last is not None and now - self._reported_at >= self._report_interval_s:
+            self._reported_at = now
+            self._report(msgspec.structs.replace(self._last, at=datetime.now(UTC), converged=False))
+
     def _say(self, observed: Observed, context: Context) -> None:
         desired = self._desired
         modules = module_reports(desired, observed, self._executor.memory, context)
@@ -154,14 +163,13 @@ class Reconciler:
         if content == self._last_report and now - self._reported_at < self._report_interval_s:
             return
         self._last_report, self._reported_at = content, now
-        self._report(
-            Reported(
-                generation=content[0],
-                at=datetime.now(UTC),
-                converged=settled,
-                modules=modules,
-                outbox=self.outbox_report(),
-                refused=self._refused,
-                pulls=self._executor.pull_report(),
-            )
+        self._last = Reported(
+            generation=content[0],
+            at=datetime.now(UTC),
+            converged=settled,
+            modules=modules,
+            outbox=self.outbox_report(),
+            refused=self._refused,
+            pulls=self._executor.pull_report(),
         )
+        self._report(self._last)

@@ -15,6 +15,7 @@ from agent.endpoints.unix_client import UnixHttpConnection
 from agent.errors import StateWriteError
 from agent.outbox.sqlite import SqliteOutbox
 from agent.reconcile.executor import MAX_FAILED_STARTS
+from agent.reconcile.loop import Reconciler
 from agent.reconcile.probes import Asked, Probes
 from agent.reconcile.records import AgentRecords
 from agent.trust.acceptance import ALREADY_HELD, Refused
@@ -23,6 +24,7 @@ from agent.trust.desk import Desk
 from contract.agent_api import READY_PATH
 from contract.desired import Desired
 from contract.lifecycle import Probe
+from contract.messages import Reported
 from tests.faults.delivery import Delivery
 
 TIMEOUT_S = 20.0
@@ -90,6 +92,39 @@ def test_a_socket_that_cannot_be_made_stops_no_round(device: Delivery) -> None:
     socket.rmdir()
     device.round()
     assert socket.is_socket()
+
+
+def test_a_file_that_cannot_be_read_does_not_silence_the_device(device: Delivery) -> None:
+    device.round()
+    (name,) = device.machine.containers
+    home = device.device.containers.home(name)
+    (home / "record.json").rename(home / "kept")
+    (home / "record.json").mkdir()  # reading it is an error, as on a sector that is lost
+    with pytest.raises(IsADirectoryError):
+        device.reconciler.round()
+    reports: list[Reported] = []
+    enough = threading.Event()
+
+    def note(reported: Reported) -> None:
+        reports.append(reported)
+        if len(reports) >= 3:
+            enough.set()
+
+    loop = Reconciler(
+        device.executor, device.device.records, device.outbox,
+        interval_s=0.01, report_interval_s=0.01, report=note,
+    )  # fmt: skip
+    (home / "record.json").rmdir()
+    (home / "kept").rename(home / "record.json")
+    loop.round()
+    (home / "record.json").rename(home / "kept")
+    (home / "record.json").mkdir()
+    loop.start()
+    assert enough.wait(TIMEOUT_S)
+    loop.stop()
+    assert [each.converged for each in reports[1:]] == [False] * len(reports[1:])
+    (home / "record.json").rmdir()
+    (home / "kept").rename(home / "record.json")
 
 
 def test_a_probe_whose_answer_is_lost_is_asked_again(tmp_path: Path) -> None:
