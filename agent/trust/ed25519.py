@@ -11,6 +11,12 @@ from collections.abc import Callable
 from typing import Final
 
 EVP_PKEY_ED25519: Final = 1087
+# RFC 8032, 7.1, the first test: a key and its signature of nothing.
+KNOWN_KEY: Final = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+KNOWN_SIGNATURE: Final = bytes.fromhex(
+    "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
+    "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+)
 _pointer, _bytes, _size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
 
 Verify = Callable[[bytes, bytes, bytes], bool]
@@ -22,7 +28,9 @@ def verify(public_key: bytes, signature: bytes, signed: bytes) -> bool:
 
 
 def by_openssl() -> Verify | None:
-    """Return the check by the OpenSSL that this process has loaded for TLS; none where it is not to be seen.
+    """Return the check by the OpenSSL that this process has loaded for TLS.
+
+    None where that is not to be seen, or has no Ed25519 (one that is bound to FIPS 140 may not).
 
     EVP_DigestVerify(3), EVP_PKEY_new_raw_public_key(3): in every OpenSSL since 1.1.1.
     """
@@ -59,7 +67,7 @@ def by_openssl() -> Verify | None:
             # What is left in this thread's queue would be taken for a failure of its next TLS record.
             forget_errors()
 
-    return verify
+    return verify if verify(KNOWN_KEY, KNOWN_SIGNATURE, b"") else None
 
 
 def by_package() -> Verify:

@@ -1,10 +1,12 @@
 """Signatures are judged alike by the OpenSSL of TLS and by the package, and leave TLS alone."""
 
 import ctypes
+import os
 import ssl
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -34,6 +36,19 @@ VECTORS = [
         "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
     ),
 ]
+# As where nothing but what FIPS 140 allows may be used, and no such provider is there.
+FIPS_ALONE = """
+openssl_conf = all
+[all]
+alg_section = algorithms
+providers = providers
+[providers]
+default = default
+[default]
+activate = 1
+[algorithms]
+default_properties = fips=yes
+"""
 ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
@@ -93,6 +108,20 @@ def test_a_refusal_leaves_nothing_in_the_queue_that_tls_reads() -> None:
     assert not verify(b"short", bytes(64), b"")
     assert not verify(bytes.fromhex(VECTORS[0][0]), b"\xff" * 64, b"")
     assert library.ERR_peek_error() == 0
+
+
+def test_an_openssl_that_does_not_know_the_algorithm_is_not_taken(tmp_path: Path) -> None:
+    needs_openssl()
+    (tmp_path / "openssl.cnf").write_text(FIPS_ALONE)
+    look = "from agent.trust.ed25519 import by_openssl; print(by_openssl() is None)"
+
+    def told(env: dict[str, str]) -> str:
+        program = [sys.executable, "-c", look]
+        done = subprocess.run(program, env=os.environ | env, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    assert told({}) == "False"
+    assert told({"OPENSSL_CONF": str(tmp_path / "openssl.cnf")}) == "True"
 
 
 def test_a_daemon_holds_nothing_in_memory_that_it_does_not_use() -> None:
