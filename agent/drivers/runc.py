@@ -25,7 +25,8 @@ from agent.drivers.port import (
     DriverUnavailableError,
 )
 from agent.drivers.register import Register
-from agent.drivers.runc_command import ListedContainer, RuncCommand
+from agent.drivers.runc_command import ListedContainer
+from agent.drivers.runc_state import RuncByState
 from agent.drivers.seccomp import SECCOMP_ARCHITECTURES, seccomp_profile
 from contract.encoding import canonical
 from contract.oci import architecture_of
@@ -47,7 +48,7 @@ class RuncDriver(Driver):
             raise DriverUnavailableError("runc is not on the PATH", where="driver", fix="Install runc.")
         self._state = state_dir.absolute()
         self._register = Register(self._state / "runc-homes")
-        self._runc = RuncCommand(program, self._state / "runc", timeout_s=timeout_s)
+        self._runc = RuncByState(program, self._state / "runc", timeout_s=timeout_s)
         self._scope = hashlib.sha256(os.fsencode(self._state.resolve())).hexdigest()[:12]
 
     def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
