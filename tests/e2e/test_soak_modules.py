@@ -29,10 +29,7 @@ def sensors(world: World, device: Device) -> Iterator[dict[str, DigitsSensor]]:
         "apiVersion: headland/v1\nkind: Rollout\nmetadata:\n  name: test\nspec:\n"
         f"  target:\n    devices: [{device.name}]\n  modules:\n{modules}"
     )
-    wait_until(
-        lambda: [m["state"] for m in device.agent("status")["modules"]] == ["running"] * len(MODULES),
-        "all modules run",
-    )
+    wait_until(lambda: _running(world, device) == len(MODULES), "all modules run", within_s=180)
     ends = {m["name"]: m["endpoint"].removeprefix("unix:") for m in device.agent("status")["modules"]}
     images = world.digits.held_out_images
     found = {
@@ -44,6 +41,11 @@ def sensors(world: World, device: Device) -> Iterator[dict[str, DigitsSensor]]:
     yield found
     for sensor in found.values():
         sensor.stop()
+
+
+def _running(world: World, device: Device) -> int:
+    reported = world.workspace.device(device.name).reported or {"modules": []}
+    return sum(module["state"] == "running" for module in reported["modules"])
 
 
 def watched(world: World, device: Device) -> list[Look]:
