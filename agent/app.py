@@ -28,6 +28,8 @@ from agent.network.line import Network, open_network
 from agent.outbox.policy import Policies
 from agent.outbox.sender import Sender
 from agent.outbox.sqlite import SqliteOutbox
+from agent.policy.file import PolicyFile
+from agent.policy.granting import Granting
 from agent.private import make_private
 from agent.reconcile.device import Device
 from agent.reconcile.executor import Executor
@@ -84,7 +86,15 @@ class Agent:
             context_for=contexts(self._identity),
             wait_s=settings.neighbours.wait_s,
         )
-        device = _device(settings, self._driver, registry, savings, self._secrets(tls, network))
+        policy = PolicyFile(settings.policy_path, self._policy_changed)
+        device = _device(
+            settings,
+            self._driver,
+            registry,
+            savings,
+            self._secrets(tls, network),
+            Granting(state, policy),
+        )
         self._serving = open_serving(
             settings.neighbours, self._identity, device.store, state / "content", savings
         )
@@ -105,7 +115,9 @@ class Agent:
             report=self._send_report,
         )
         self._time_floor = open_floor(state / "desired", self._identity, records.load_desired())
-        self._desk = Desk(facts, records.load_desired, self._reconciler.accept, self._time_floor)
+        self._desk = Desk(
+            facts, records.load_desired, self._reconciler.accept, self._time_floor, policy.refuses
+        )
         self._again = Again(self._judge)
         self._reported: Reported | None = None
         self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
@@ -189,6 +201,16 @@ class Agent:
 
     def connected(self) -> None:
         """Say hello with the generation held, report, and send what waits."""
+        self._say_hello()
+        self._reconciler.report_again()
+        self._sender.connected()
+
+    def _policy_changed(self) -> None:
+        """Let the hub send again what was refused before."""
+        if self._transport.is_connected():
+            self._say_hello()
+
+    def _say_hello(self) -> None:
         desired = self._reconciler.desired
         self._transport.send_hello(
             Hello(
@@ -197,8 +219,6 @@ class Agent:
                 driver=self._driver.name,
             )
         )
-        self._reconciler.report_again()
-        self._sender.connected()
 
     def desired_arrived(self, envelope: bytes) -> None:
         """Judge the envelope; accepted, it is persisted and acted on, else reported."""
@@ -269,7 +289,12 @@ def _outbox(settings: Settings, transport: Transport, clock: WallClock) -> tuple
 
 
 def _device(
-    settings: Settings, driver: Driver, registry: Registry, savings: Savings, secrets: SecretPlaces
+    settings: Settings,
+    driver: Driver,
+    registry: Registry,
+    savings: Savings,
+    secrets: SecretPlaces,
+    granting: Granting,
 ) -> Device:
     """Return the adapters that the reconciler works with."""
     state, disk = settings.state_dir, settings.disk
@@ -281,6 +306,7 @@ def _device(
         containers=ContainerRecords(state / "containers"),
         records=AgentRecords(state / "desired"),
         secrets=secrets,
+        granting=granting,
         flow=Flow(settings.pull.rules()),
         savings=savings,
     )

@@ -74,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What an owner may set on a device.
 
     ``state_dir`` holds identity, layers, containers and the outbox; ``driver`` is what runs
-    containers; the rest are times in seconds.
+    containers; ``policy_file`` says what modules may have of the device; the rest are times in seconds.
     """
 
     state_dir: Path = DEFAULT_STATE_DIR
@@ -83,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reconcile_interval_s: Seconds = 2.0
     keepalive_s: Annotated[int, Meta(ge=5, le=3600)] = 10
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    policy_file: str = ""
     outbox: Outbox = Outbox()
     logs: Logs = Logs()
     disk: Disk = Disk()
@@ -90,6 +91,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sources: tuple[Source, ...] = ()
     neighbours: Neighbours = Neighbours()
     proxy: Proxy = Proxy()
+
+    @property
+    def policy_path(self) -> Path | None:
+        """The owner's policy; None: the strictest."""
+        return Path(self.policy_file) if self.policy_file else None
 
     @property
     def identity_dir(self) -> Path:

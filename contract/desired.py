@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from contract.access import Access
 from contract.lifecycle import Lifecycle
 from contract.secrets import SecretRef
 
@@ -39,6 +40,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     lifecycle: Lifecycle | msgspec.UnsetType = msgspec.UNSET
     secrets: tuple[SecretRef, ...] | msgspec.UnsetType = msgspec.UNSET
+    access: Access | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def life(self) -> Lifecycle:
@@ -49,6 +51,11 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     def given(self) -> tuple[SecretRef, ...]:
         """The secrets that it is given; their values are never in here."""
         return self.secrets if self.secrets is not msgspec.UNSET else ()
+
+    @property
+    def asks(self) -> Access:
+        """What it asks of its device; nothing where nothing is said."""
+        return self.access if self.access is not msgspec.UNSET else Access()
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from agent.checks import identity, machine, neighbours, network
 from agent.checks.finding import Finding, failed, looked
+from agent.checks.policy import policy
 from agent.errors import NotEnrolledError
 from agent.identity import store
 from agent.network.line import Network, open_network
@@ -25,6 +26,7 @@ def findings(settings: Settings) -> tuple[Finding, ...]:
         "disk": lambda: machine.disk(settings),
         "cgroups": lambda: machine.cgroups(settings),
         "driver": lambda: machine.driver(settings),
+        "policy": lambda: policy(settings),
         "daemon": lambda: machine.daemon(settings),
     }
     try:

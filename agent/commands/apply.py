@@ -17,6 +17,7 @@ from agent.errors import (
 )
 from agent.identity import store as identity_store
 from agent.lock import lock_state
+from agent.policy.file import PolicyFile
 from agent.reconcile.records import AgentRecords
 from agent.settings import Settings
 from agent.trust.desk import Desk, open_floor
@@ -43,7 +44,10 @@ def apply_document(settings: Settings, envelope: bytes) -> tuple[Applied, bool]:
         try:
             records = AgentRecords(settings.state_dir / "desired")
             time_floor = open_floor(settings.state_dir / "desired", identity, records.load_desired())
-            desk = Desk(identity.facts, records.load_desired, records.save_desired, time_floor)
+            policy = PolicyFile(settings.policy_path)
+            desk = Desk(
+                identity.facts, records.load_desired, records.save_desired, time_floor, policy.refuses
+            )
             return applied(envelope, desk.offer, records.load_desired), False
         finally:
             os.close(lock)

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from agent.drivers.port import ContainerSpec, Mount, listening
+from agent.drivers.bundle_mounts import bind, open_mounts, system_mounts
+from agent.drivers.grants import DeviceNode
+from agent.drivers.port import ContainerSpec, listening
 
 # Whoever builds an image and says nothing of the user gets this one, never root.
 DEFAULT_USER: Final = (65532, 65532)
 CPU_PERIOD_US: Final = 100_000
 CPU_QUOTA_MIN_US: Final = 1_000  # the kernel takes no less
 OPEN_FILES: Final = 4096
-TMP_SIZE: Final = "64m"
-SHM_SIZE: Final = "16m"
 NAMESPACES: Final = ("pid", "network", "ipc", "uts", "mount", "cgroup")
 MASKED_PATHS: Final = (
     "/proc/acpi",
@@ -49,21 +49,27 @@ def runtime_config(
     ``listeners`` are the names of the sockets handed over, in order. ``swap_accounted`` says whether the
     kernel can limit swap; without, only memory is limited.
     """
-    user = user_ids(spec.user)
+    user, grants = user_ids(spec.user), spec.grants
+    shared = {"network"} if grants.host_network else set[str]()
+    walls: dict[str, object] = {
+        "maskedPaths": list(MASKED_PATHS),
+        "readonlyPaths": list(READONLY_PATHS),
+        "seccomp": dict(seccomp),
+    }
+    system = open_mounts(user) if grants.privileged else system_mounts(user)
     return {
         "ociVersion": "1.0.2",
         "hostname": spec.id[:63],
         "root": {"path": "rootfs", "readonly": True},
         "process": _process(spec, user, listeners),
-        "mounts": [*_system_mounts(user), *(_bind(mount) for mount in spec.mounts)],
+        "mounts": [*system, *(bind(mount) for mount in spec.mounts)],
         "linux": {
-            "namespaces": [{"type": kind} for kind in NAMESPACES],
+            "namespaces": [{"type": kind} for kind in NAMESPACES if kind not in shared],
             "cgroupsPath": cgroups_path,
             "resources": _resources(spec, swap_accounted=swap_accounted),
+            "devices": [] if grants.privileged else [_node(device, user) for device in grants.devices],
             "rootfsPropagation": "private",
-            "maskedPaths": list(MASKED_PATHS),
-            "readonlyPaths": list(READONLY_PATHS),
-            "seccomp": dict(seccomp),
+            **({} if grants.privileged else walls),
         },
     }
 
@@ -80,6 +86,8 @@ def _process(spec: ContainerSpec, user: tuple[int, int], listeners: Iterable[str
     # The container's first process has id 1 in its own namespace.
     env = spec.env | listening(listeners) | {"LISTEN_PID": "1"}
     sets = ("bounding", "effective", "inheritable", "permitted", "ambient")
+    # Ambient too: a program that is not root would not have them otherwise.
+    rights = [f"CAP_{name}" for name in sorted(spec.grants.capabilities)]
     limits = {"RLIMIT_NOFILE": OPEN_FILES, "RLIMIT_CORE": 0}
     return {
         "terminal": False,
@@ -87,9 +95,9 @@ def _process(spec: ContainerSpec, user: tuple[int, int], listeners: Iterable[str
         "args": list(spec.args),
         "env": [f"{name}={value}" for name, value in env.items()],
         "cwd": spec.cwd,
-        "capabilities": {name: [] for name in sets},
+        "capabilities": dict.fromkeys(sets, rights),
         "rlimits": [{"type": kind, "soft": value, "hard": value} for kind, value in limits.items()],
-        "noNewPrivileges": True,
+        "noNewPrivileges": not spec.grants.privileged,
         # When the device runs out of memory, a container dies before the agent does.
         "oomScoreAdj": 500,
     }
@@ -102,33 +110,31 @@ def _resources(spec: ContainerSpec, *, swap_accounted: bool) -> dict[str, object
         memory["swap"] = limits.memory_bytes  # memory and swap together: so no swap
     quota = max(CPU_QUOTA_MIN_US, round(limits.cpus * CPU_PERIOD_US))
     return {
-        "devices": [{"allow": False, "access": "rwm"}],
+        "devices": [{"allow": spec.grants.privileged, "access": "rwm"}, *map(_rule, spec.grants.devices)],
         "memory": memory,
         "cpu": {"quota": quota, "period": CPU_PERIOD_US},
         "pids": {"limit": limits.pids},
     }
 
 
-def _system_mounts(user: tuple[int, int]) -> list[dict[str, object]]:
-    uid, gid = user
-    guarded = ["nosuid", "noexec", "nodev"]
-    # runc gives a tmpfs the mode of the folder below it, whatever the option says: so /tmp also
-    # belongs to the container's user.
-    tmp = [*guarded, "mode=1777", f"uid={uid}", f"gid={gid}", f"size={TMP_SIZE}"]
-    return [
-        _mount("/proc", "proc", guarded),
-        _mount("/dev", "tmpfs", ["nosuid", "noexec", "strictatime", "mode=755", "size=64k", "ro"]),
-        _mount("/dev/shm", "tmpfs", [*guarded, "mode=1777", f"size={SHM_SIZE}"]),  # noqa: S108  in the container
-        _mount("/sys", "sysfs", [*guarded, "ro"]),
-        _mount("/tmp", "tmpfs", tmp),  # noqa: S108  in the container
-    ]
+def _node(device: DeviceNode, user: tuple[int, int]) -> dict[str, object]:
+    """Return a device node that the container's user may open: who may is said by the rules."""
+    return {
+        "path": device.path,
+        "type": device.kind,
+        "major": device.major,
+        "minor": device.minor,
+        "fileMode": 0o660,
+        "uid": user[0],
+        "gid": user[1],
+    }
 
 
-def _mount(target: str, kind: str, options: list[str]) -> dict[str, object]:
-    return {"destination": target, "type": kind, "source": kind, "options": options}
-
-
-def _bind(mount: Mount) -> dict[str, object]:
-    source = str(mount.source.absolute())
-    options = ["bind", "nosuid", "nodev", "ro" if mount.read_only else "rw"]
-    return {"destination": mount.target, "type": "bind", "source": source, "options": options}
+def _rule(device: DeviceNode) -> dict[str, object]:
+    return {
+        "allow": True,
+        "type": device.kind,
+        "major": device.major,
+        "minor": device.minor,
+        "access": device.access,
+    }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Final
 
+from agent.drivers.grants import NOTHING, Grants
 from agent.errors import AgentError
 from contract.desired import Limits
 
@@ -55,11 +56,16 @@ class DriverUnavailableError(DriverError):
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder or file of the device, seen in the container at the absolute path ``target``."""
+    """A folder or file of the device, seen in the container at the absolute path ``target``.
+
+    ``descriptor`` (O_PATH), where there is one, is ``source`` as it was judged: what is mounted where the
+    driver mounts by itself, whatever stands at that path by then.
+    """
 
     source: Path
     target: str
     read_only: bool
+    descriptor: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class ContainerSpec:
     limits: Limits
     home: Path
     log: Path
+    grants: Grants = NOTHING
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ processes. Its image is found through rewritten paths and its own ELF loader:
 * absolute paths among arguments, and in the environment between colons, are turned into the
   device's where they exist in the image or lie below a mount; paths that a program has built in
   are not, nor are other ``LD_*`` variables kept than ``LD_LIBRARY_PATH``;
+* devices and the network are the machine's; capabilities and ``privileged`` are refused;
 * ``user`` and the read-only flag of mounts are ignored; nothing stops writes into the image;
 * memory: writable data (RLIMIT_DATA) up to four times the limit, so a runaway ends; CPU and number
   of processes: not limited; no core files; no new privileges where ``setpriv`` is on the PATH.

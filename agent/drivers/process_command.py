@@ -29,8 +29,14 @@ def command_of(spec: ContainerSpec, root: Path, own: Path, listeners: Iterable[s
 
     ``own`` is the driver's folder of this container: it gets the record of the process, and is
     where /tmp lies; ``listeners`` are the names of the sockets handed over. Raises
-    `InvalidContainerError` where the image has no such program.
+    `InvalidContainerError` where the image has no such program, or it is to have rights of its own.
     """
+    if spec.grants.privileged or spec.grants.capabilities:
+        raise InvalidContainerError(
+            "a plain process gets no capabilities, and is not privileged",
+            where=f"container {spec.id}",
+            fix="Run it with the driver runc.",
+        )
     mounts = tuple(Mount(m.source.absolute(), m.target, m.read_only) for m in spec.mounts)
     paths = ImagePaths(root, (*mounts, Mount(own / "tmp", "/tmp", read_only=False)))  # noqa: S108  the image's
     env = {"TMPDIR": str(own / "tmp")}

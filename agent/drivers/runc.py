@@ -10,11 +10,13 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from agent.drivers.bundle import runtime_config
 from agent.drivers.cgroups import swap_accounted
+from agent.drivers.grants import Grants
 from agent.drivers.overlay import mount_layers, unmount_and_delete
 from agent.drivers.port import (
     ContainerRunningError,
@@ -28,9 +30,12 @@ from agent.drivers.register import Register
 from agent.drivers.runc_command import ListedContainer
 from agent.drivers.runc_state import RuncByState
 from agent.drivers.seccomp import SECCOMP_ARCHITECTURES, seccomp_profile
+from agent.drivers.staging import staged, unmount_staged
+from contract.access import CAPABILITIES
 from contract.encoding import canonical
 from contract.oci import architecture_of
 
+STATUS = Path("/proc/self/status")
 BUNDLE = "bundle"  # the folder in a container's home that is this driver's own
 
 
@@ -61,8 +66,10 @@ class RuncDriver(Driver):
         try:
             bundle.mkdir(mode=0o700)
             mount_layers(bundle, spec.layers)
-            (bundle / "config.json").write_bytes(canonical(self._config(spec, listeners)))
-            self._runc.run(spec.id, bundle, log=spec.log, listeners=listeners.values())
+            with staged(bundle, spec.mounts) as mounts:
+                config = self._config(replace(spec, mounts=mounts, grants=_held(spec.grants)), listeners)
+                (bundle / "config.json").write_bytes(canonical(config))
+                self._runc.run(spec.id, bundle, log=spec.log, listeners=listeners.values())
         except BaseException:
             self._clear(spec.id, spec.home, listed=None)
             raise
@@ -78,7 +85,7 @@ class RuncDriver(Driver):
             listeners=listeners,
             cgroups_path=f"/headland/{self._scope}-{spec.id}",
             swap_accounted=swap_accounted(),
-            seccomp=seccomp_profile(machine),
+            seccomp=seccomp_profile(machine, spec.grants.capabilities),
         )
 
     def _observe(self) -> tuple[ContainerStatus, ...]:
@@ -111,6 +118,7 @@ class RuncDriver(Driver):
         # made (created, or a folder without a state) it only deletes by force.
         self._runc.delete(container_id, force=listed is None or listed.status != "stopped")
         if home is not None:
+            unmount_staged(home / BUNDLE)
             unmount_and_delete(home / BUNDLE)
         self._register.drop(container_id)
 
@@ -123,3 +131,13 @@ def _status(container_id: str, listed: ListedContainer | None) -> ContainerStatu
     running = listed is not None and listed.running
     pid = listed.pid if listed is not None and running else None
     return ContainerStatus(id=container_id, running=running, pid=pid, exit_code=None)
+
+
+def _held(grants: Grants) -> Grants:
+    """Return grants in which a privileged container has each capability that the agent could give."""
+    if not grants.privileged:
+        return grants
+    bounding = next(line for line in STATUS.read_text().splitlines() if line.startswith("CapBnd:"))
+    held = int(bounding.split()[1], 16)
+    names = tuple(name for number, name in enumerate(CAPABILITIES) if held >> number & 1)
+    return replace(grants, capabilities=names)

@@ -8,6 +8,8 @@ from agent.artifacts.flow import Flow
 from agent.artifacts.store import ContentStore
 from agent.drivers.port import Driver
 from agent.endpoints.listeners import Listeners
+from agent.endpoints.ports import Ports
+from agent.policy.granting import Granting
 from agent.reconcile.giving import SecretPlaces
 from agent.reconcile.records import AgentRecords, ContainerRecords
 
@@ -22,6 +24,8 @@ class Device:
     listeners: Listeners
     containers: ContainerRecords
     records: AgentRecords
+    granting: Granting
+    ports: Ports = field(default_factory=Ports)
     flow: Flow = field(default_factory=Flow)
     savings: Savings = field(default_factory=Savings)
     secrets: SecretPlaces = field(default_factory=SecretPlaces)

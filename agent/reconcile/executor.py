@@ -14,6 +14,8 @@ from agent.artifacts.pull import StagedImage
 from agent.drivers.port import ContainerSpec, Mount
 from agent.durable import is_of_disk
 from agent.endpoints.module_api import Hooks
+from agent.endpoints.ports import PortBusyError
+from agent.policy.granting import Granted
 from agent.reconcile.backoff import DISK_WAIT_S, Backoff
 from agent.reconcile.device import Device
 from agent.reconcile.giving import Giving
@@ -75,6 +77,7 @@ class Executor:
         self._start_troubles: dict[str, str] = {}
         self._told: dict[str, float] = {}
         self._monotonic = monotonic
+        self._forbidden: dict[str, str] = {}
         self._backoff = Backoff(monotonic)
         self._watch = Watch(device, hooks, self._backoff, monotonic=monotonic, wake=wake, clock=clock)
         self.crashes: Counter[str] = Counter()
@@ -88,14 +91,17 @@ class Executor:
         self._pulls.close()
         self._giving.close()
         self._device.listeners.close()
+        self._device.ports.close()
 
     def observe(self, desired: Desired | None) -> Observed:
         """Return what is on the device now, and serve each living container's agent socket."""
         seen = self._watch.containers(desired, self.memory)
         modules = [*self.memory.committed.values(), *(desired.modules if desired else ())]
-        needed = [*modules, *(container.module for container in seen)]
-        self._pulls.keep(needed)
-        self._giving.keep(needed, [container.id for container in seen])
+        every = [*modules, *(container.module for container in seen)]
+        self._pulls.keep(every)
+        self._giving.keep(every, [container.id for container in seen])
+        judged = ((spec_digest(module), self._device.granting.policy.forbids(module)) for module in every)
+        self._forbidden = {spec: reason for spec, reason in judged if reason}
         staged = {m.image.digest for m in modules if self._pulls.staged(m) is not None}
         return Observed(seen, frozenset(staged), self._giving.lacking(modules))
 
@@ -111,6 +117,8 @@ class Executor:
             start_troubles=self._start_troubles.copy(),
             fetching=self._giving.busy(),
             secret_troubles=self._giving.troubles(),
+            forbidden=self._forbidden,
+            alone=self._watch.alone,
         )
 
     def pull_report(self) -> PullReport:
@@ -189,6 +197,8 @@ class Executor:
             case Forget(name):
                 self._device.listeners.drop(name)
                 self._start_troubles.pop(name, None)
+                self._device.ports.keep(name, ())
+                self._device.granting.volumes.forget(name)
                 self._remember(remembering(self.memory, step))
                 self._collect_garbage()
             case _:
@@ -206,6 +216,15 @@ class Executor:
         staged = self._pulls.staged(module)
         if staged is None:
             return
+        ports = self._device.ports.get(module.name, module.asks.ports)
+        with self._device.granting.granted(module, staged.config.config.User) as granted:
+            self._start_granted(module, staged, ports, granted)
+        self._failed_starts.pop(spec_digest(module), None)
+        self._start_troubles.pop(module.name, None)
+
+    def _start_granted(
+        self, module: Module, staged: StagedImage, ports: dict[str, int], granted: Granted
+    ) -> None:
         name, listener = self._device.listeners.get(module.name)
         if module.name not in self._watch.serving:
             self._device.listeners.publish(module.name, name)  # whoever comes now waits instead of failing
@@ -213,20 +232,20 @@ class Executor:
         record = containers.create(module, name)
         self._watch.serve(record.id)
         secrets = self._giving.hand_over(record.id, module, staged.config.config.User)
-        self._device.driver.start(self._spec(record, staged, secrets), listener.fileno())
+        spec = self._spec(record, staged, granted, secrets)
+        self._device.driver.start(spec, listener.fileno(), ports)
         containers.mark(record.id, "started")
-        self._failed_starts.pop(spec_digest(module), None)
-        self._start_troubles.pop(module.name, None)
         log.info("module %s: started %s as %s", module.name, module.image.name, record.id)
 
     def _start_failed(self, module: Module, error: HeadlandError | OSError) -> None:
         """Wait before the next try; a version on trial that cannot be started has failed.
 
-        Where it is the disk's fault, it is not the version's: it is looked at again soon, as often as needed.
+        Where it is the disk's fault, or another program has its port, it is not the version's: it is looked
+        at again soon, as often as needed.
         """
         spec = spec_digest(module)
         self._start_troubles[module.name] = f"cannot be started: {error}"
-        if is_of_disk(error):
+        if is_of_disk(error) or isinstance(error, PortBusyError):
             self._backoff.hold(spec, DISK_WAIT_S)
             return
         self._backoff.failed(spec)
@@ -238,7 +257,9 @@ class Executor:
         if for_good or self._failed_starts[spec] >= MAX_FAILED_STARTS:
             self._carry_out(Fail(module.name, Failure(desired.generation, f"could not be started: {error}")))
 
-    def _spec(self, record: Record, staged: StagedImage, secrets: tuple[Mount, ...]) -> ContainerSpec:
+    def _spec(
+        self, record: Record, staged: StagedImage, granted: Granted, secrets: tuple[Mount, ...]
+    ) -> ContainerSpec:
         module, config, containers = record.module, staged.config.config, self._device.containers
         env = dict(entry.partition("=")[::2] for entry in config.Env)
         env |= module.env
@@ -257,10 +278,15 @@ class Executor:
             env=env,
             cwd=config.WorkingDir,
             user=config.User,
-            mounts=(Mount(containers.run_folder(record.id), RUN_TARGET, read_only=False), *secrets),
+            mounts=(
+                Mount(containers.run_folder(record.id), RUN_TARGET, read_only=False),
+                *secrets,
+                *granted.mounts,
+            ),
             limits=module.limits,
             home=containers.driver_folder(record.id),
             log=containers.log_file(record.id),
+            grants=granted.grants,
         )
 
     def _remove(self, container_id: str, *, crashed: bool) -> None:
@@ -274,8 +300,10 @@ class Executor:
         self._watch.forget(container_id)
         self._device.containers.remove(container_id)
         name = record.module.name
-        held = [r.listener for r in self._device.containers.all() if r.module.name == name]
-        self._device.listeners.sweep(name, held)
+        left = [record for record in self._device.containers.all() if record.module.name == name]
+        self._device.listeners.sweep(name, [record.listener for record in left])
+        modules = [*(record.module for record in left), *filter(None, [self.memory.committed.get(name)])]
+        self._device.ports.keep(name, [port for module in modules for port in module.asks.ports])
 
     def _last_words(self, container_id: str) -> str:
         log_file = self._device.containers.log_file(container_id)

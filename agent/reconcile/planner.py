@@ -173,6 +173,8 @@ class _Change:
 
     def _begin(self, target: Module, spec: str, on_target: list[ContainerSeen]) -> list[Step]:
         """Lead to a start: pull, wait, stop what has to stop before."""
+        if spec in self._context.forbidden:
+            return self._keep_last_good(target, begun=False)
         if spec in self._observed.lacking:
             pull = [] if target.life.update == "delete-first" else self._pull(target)
             return pull + self._keep_last_good(target, begun=False)
@@ -180,9 +182,7 @@ class _Change:
             c for c in self._containers if c.spec != spec and c.phase in {"starting", "ready", "draining"}
         ]
         staged = target.image.digest in self._observed.staged
-        if others and (
-            target.life.update == "delete-first" or (staged and target.life.update == "stop-first")
-        ):
+        if others and (target.life.update == "delete-first" or (staged and self._stops_first(target))):
             may_start = staged and spec not in self._context.backing_off
             if not staged or may_start:
                 return _stop(c for c in others if c.alive)
@@ -215,13 +215,16 @@ class _Change:
         if committed is None or committed.image.digest not in self._observed.staged:
             return []
         spec = spec_digest(committed)
-        lacking = spec in self._observed.lacking
+        lacking = spec in self._observed.lacking or spec in self._context.forbidden
         if lacking or spec in self._context.backing_off or self._finished == spec:
             return []
         beside = any(c.phase != "draining" and c.spec == spec for c in self._containers)
-        if beside or (begun and target.life.update != "hand-over" and self._on_its_way(target)):
+        if beside or (begun and self._stops_first(target) and self._on_its_way(target)):
             return []
         return self._start(committed)
+
+    def _stops_first(self, target: Module) -> bool:
+        return target.life.update != "hand-over" or self._name in self._context.alone
 
     def _on_its_way(self, target: Module) -> bool:
         """Has the next version taken the place of the last one already?"""

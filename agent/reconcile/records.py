@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from agent.container_logs.rotation import keep
+from agent.deleting import delete
 from agent.durable import sync_folder, write_durably
 from agent.reconcile.state import Failure, Memory
 from contract.desired import Desired, Module
@@ -91,7 +92,7 @@ class ContainerRecords:
     def remove(self, container_id: str) -> None:
         """Clear the container's home away; the last that it printed is kept until its successor's end."""
         keep(self.home(container_id), self._kept_logs, container_id.rpartition("-")[0])
-        shutil.rmtree(self.home(container_id), ignore_errors=True)
+        delete(self.home(container_id))
 
     def home(self, container_id: str) -> Path:
         """All that belongs to one container."""

@@ -44,7 +44,8 @@ def _wanted_line(
             return _line(running, "rolled_back", failure.reason)
         return _line(module, "failed", failure.reason)
     if any(c.phase == "ready" and c.spec == spec for c in containers):
-        return _line(module, "running")
+        forbidden = context.forbidden.get(spec)
+        return _line(module, "running", f"not to be started again: {forbidden}" if forbidden else "")
     if memory.finished.get(module.name) == spec:
         return _line(module, "exited")
     trouble = context.pull_troubles.get(module.image.digest, "")
@@ -55,6 +56,8 @@ def _wanted_line(
         return _line(module, "waiting", f"for its secrets: {why}" if why else "for its secrets")
     if module.name in context.held:
         return _line(module, "waiting", context.held[module.name])
+    if spec in context.forbidden and not any(c.spec == spec for c in containers):
+        return _line(module, "waiting", f"not started: {context.forbidden[spec]}")
     if spec in context.broken:
         return _line(module, "broken", "it stops again and again; it is tried again after the longest wait")
     waits = unmet(module, observed)

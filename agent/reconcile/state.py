@@ -98,7 +98,9 @@ class Context:
     do not live; ``held`` says by module why it may not be changed now.
     ``pull_troubles``: by digest of an image, why its pull is not through yet; ``start_troubles``: by module,
     why it could not be started the last time. ``fetching`` are specifications whose secrets are being
-    fetched or wait before the next try, ``secret_troubles`` says why.
+    fetched or wait before the next try, ``secret_troubles`` says why. ``forbidden``: by specification, why
+    the device's owner does not have it started. ``alone``: modules whose next container cannot begin
+    beside the last.
     """
 
     pulling: frozenset[str] = frozenset()
@@ -110,6 +112,8 @@ class Context:
     start_troubles: Mapping[str, str] = field(default_factory=dict)
     fetching: frozenset[str] = frozenset()
     secret_troubles: Mapping[str, str] = field(default_factory=dict)
+    forbidden: Mapping[str, str] = field(default_factory=dict)
+    alone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Looks at the containers of a device, listens to them, and asks them how they are."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -27,8 +27,9 @@ CONDEMNED = "condemned"
 class Watch:
     """Keeps in memory only what a restart may lose: since when a container is how it is, and the probes.
 
-    ``held`` says by module why it may not be changed now, ``serving`` are modules that somebody serves; both
-    as of the last look. ``wake`` is called, from any thread, when there is something new to see.
+    ``held`` says by module why it may not be changed now, ``serving`` are modules that somebody serves,
+    ``alone`` those whose ports cannot be had beside the container that has them; all as of the last look.
+    ``wake`` is called, from any thread, when there is something new to see.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class Watch:
         self._holding = Holding(monotonic=monotonic, clock=clock)
         self.serving: frozenset[str] = frozenset()
         self.held: dict[str, str] = {}
+        self.alone: frozenset[str] = frozenset()
+        self._kept_ports: set[str] = set()
 
     def close(self) -> None:
         """Listen and ask no more."""
@@ -68,6 +71,7 @@ class Watch:
         for container in seen:
             if container.phase in {"starting", "ready", "draining"}:
                 self._serve_if_it_goes(container.id)
+        self.alone = frozenset(record.module.name for record in records if self._keeps(record, statuses))
         self._probes.watch(self._asked(seen))
         self.held = self._holding.held(wanted, memory.committed, seen, self._device.containers.run_folder)
         return seen
@@ -82,8 +86,20 @@ class Watch:
         api = self._apis.pop(container_id, None)
         if api is not None:
             api.close()
+        self._kept_ports.discard(container_id)
         for key in [key for key in self._since if key[0] == container_id]:
             del self._since[key]
+
+    def _keeps(self, record: Record, statuses: Mapping[str, ContainerStatus]) -> bool:
+        """Does a container hold ports that this life of the agent cannot have back?"""
+        status, ports = statuses.get(record.id), record.module.asks.ports
+        if status is None or status.pid is None or not ports:
+            return False
+        if record.id not in self._kept_ports and not self._device.ports.take_back(
+            record.module.name, ports, status.pid
+        ):
+            self._kept_ports.add(record.id)
+        return record.id in self._kept_ports
 
     def _seen(self, record: Record, status: ContainerStatus | None) -> ContainerSeen:
         containers, phase = self._device.containers, self._phase(record, status)

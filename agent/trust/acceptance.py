@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from contract.access import faults
 from contract.desired import Desired
 from contract.dsse import (
     DESIRED_TYPE,
@@ -104,4 +105,7 @@ def _judge_content(desired: Desired, expected: Expected) -> Desired | Refused:
     names = [module.name for module in desired.modules]
     if len(set(names)) != len(names):
         return Refused("malformed", "two modules have the same name")
+    for module in desired.modules:
+        for fault in faults(module.asks):
+            return Refused("malformed", f"module {module.name}: {fault}")
     return desired

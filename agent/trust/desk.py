@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.clock import EPOCH
 from agent.errors import StateWriteError
 from agent.identity.store import DeviceFacts, Identity
+from agent.policy.judge import Denial
 from agent.trust.acceptance import Expected, Refused, judge
 from agent.trust.ed25519 import verify
 from agent.trust.floor import TimeFloor
@@ -21,7 +22,8 @@ class Desk:
     """Judges documents for one device.
 
     ``held`` returns the document in force, as it is on disk; ``accept`` puts another in force, on disk
-    before anything else. ``time_floor`` says how late it is at the least.
+    before anything else. ``time_floor`` says how late it is at the least, ``forbids`` why the device's owner
+    does not allow what a document asks for.
     """
 
     def __init__(
@@ -30,11 +32,13 @@ class Desk:
         held: Callable[[], Desired | None],
         accept: Callable[[Desired], None],
         time_floor: TimeFloor,
+        forbids: Callable[[Desired], Denial | None],
     ) -> None:
         self._facts = facts
         self._held = held
         self._accept = accept
         self._time = time_floor
+        self._forbids = forbids
         self._keys = {keyid: bytes.fromhex(key) for keyid, key in facts.desired_keys.items()}
         self._lock = threading.Lock()
         self._unsettled = False
@@ -58,6 +62,8 @@ class Desk:
                 held_issued_at=_aware(held),
             )
             verdict = judge(envelope, expected, verify)
+            if isinstance(verdict, Desired) and (denial := self._forbids(verdict)) is not None:
+                return Refused(denial.code, denial.reason)
             if isinstance(verdict, Desired):
                 self._put_in_force(verdict)
                 log.info("accepted generation %d (%s)", verdict.generation, verdict.rollout)

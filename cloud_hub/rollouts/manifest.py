@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from cloud_hub.errors import ManifestError
+from cloud_hub.rollouts.access import AccessSpec, port_given_twice
 from cloud_hub.rollouts.fields import DeviceId, Name, Strict, matches
 from cloud_hub.rollouts.lifecycle import Argument, LifecycleSpec, wrong_dependency
 from cloud_hub.rollouts.secret_refs import MOST_OF_A_MODULE, FileName, SecretName
@@ -62,6 +63,7 @@ class ModuleSpec(Strict):
     command: Annotated[list[Argument], Field(min_length=1, max_length=100)] | None = None
     lifecycle: LifecycleSpec = LifecycleSpec()
     secrets: Annotated[dict[FileName, SecretName], Field(max_length=MOST_OF_A_MODULE)] = {}  # noqa: RUF012
+    access: AccessSpec = AccessSpec()
 
 
 class Target(Strict):
@@ -81,6 +83,12 @@ class Spec(Strict):
         wrong = wrong_dependency({name: one.lifecycle.depends_on for name, one in self.modules.items()})
         if wrong is not None:
             raise ValueError(f"lifecycle.dependsOn of module {wrong[0]}: {wrong[1]}")
+        return self
+
+    @model_validator(mode="after")
+    def _each_port_once(self) -> Self:
+        if twice := port_given_twice({name: one.access for name, one in self.modules.items()}):
+            raise ValueError(twice)
         return self
 
 

@@ -24,6 +24,7 @@ from cloud_hub.rollouts.manifest import Manifest, ModuleSpec, read_manifest
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from cloud_hub.rollouts.secret_refs import resolve_secrets
 from cloud_hub.rollouts.yaml_source import Source
+from contract.access import Access
 from contract.desired import Desired, ImageRef, Limits, Module
 from contract.encoding import encode
 from contract.errors import FieldProblem
@@ -230,7 +231,7 @@ def _find_image(session: Session, workspace: str, image: str) -> ImageRow | None
 def _module(
     workspace: str, name: str, spec: ModuleSpec, image: ImageRow, secrets: tuple[SecretRef, ...]
 ) -> Module:
-    life = spec.lifecycle.life()
+    life, asks = spec.lifecycle.life(), spec.access.told()
     return Module(
         name=name,
         image=ImageRef(
@@ -245,4 +246,5 @@ def _module(
         command=tuple(spec.command) if spec.command is not None else UNSET,
         lifecycle=life if life != Lifecycle() else UNSET,
         secrets=secrets or UNSET,
+        access=asks if asks != Access() else UNSET,
     )

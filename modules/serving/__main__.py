@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 import uvloop
 
 from contract.agent_api import READY_PATH
-from modules.serving.acceptor import Acceptor, open_listener
+from modules.serving.acceptor import Acceptor, open_listeners
 from modules.serving.agent_client import AgentClient
 from modules.serving.drain import drain
 from modules.serving.errors import StartError
@@ -38,7 +38,7 @@ def main() -> int:
         settings = read_settings(os.environ)
         # onnxruntime reads it when it is imported, here or by a script.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        listener = open_listener(settings.listen)
+        listeners = open_listeners(settings.listen)
         scored = _load(settings)
     except StartError as error:
         log_start_failure(error)
@@ -46,7 +46,7 @@ def main() -> int:
     gc.collect()
     gc.freeze()  # what was loaded stays: collections while serving need not walk it
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, listener, scored))
+        runner.run(_serve(settings, listeners, scored))
     return 0
 
 
@@ -59,7 +59,7 @@ def _load(settings: Settings) -> OnnxModel | Script:
     return load_model(settings.model_dir, settings.ort_threads)
 
 
-async def _serve(settings: Settings, listener: socket.socket, scored: OnnxModel | Script) -> None:
+async def _serve(settings: Settings, listeners: list[socket.socket], scored: OnnxModel | Script) -> None:
     """Serve until the first stop signal, then drain; the second signal hurries the drain."""
     stop, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -70,14 +70,17 @@ async def _serve(settings: Settings, listener: socket.socket, scored: OnnxModel 
     origin = Origin(settings.module, settings.model_name, settings.model_version, settings.image)
     routes = Routes(scored, origin, sender.record if sender else None)
     state = ServerState(settings.body_limit_bytes, settings.request_timeout_s)
-    acceptor = Acceptor(listener, lambda accepted: Connection(accepted, routes, state))
-    acceptor.start()
+    acceptors = [
+        Acceptor(listener, lambda accepted: Connection(accepted, routes, state)) for listener in listeners
+    ]
+    for acceptor in acceptors:
+        acceptor.start()
     log_event(f"serving model {settings.model_name}, version {settings.model_version}")
     background = [asyncio.create_task(_expire_requests(state))]
     if client is not None:
         background.append(asyncio.create_task(announce_ready(client, READY_PATH)))
     await stop.wait()
-    await drain(acceptor, state, sender, hurry, idle_s=settings.drain_idle_s, grace_s=settings.stop_grace_s)
+    await drain(acceptors, state, sender, hurry, idle_s=settings.drain_idle_s, grace_s=settings.stop_grace_s)
     for task in background:
         task.cancel()
 

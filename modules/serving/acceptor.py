@@ -1,4 +1,4 @@
-"""The listening socket: opening it, accepting on it next to other processes, and leaving it to them."""
+"""The listening sockets: opening them, accepting on it next to other processes, and leaving it to them."""
 
 import asyncio
 import errno
@@ -18,30 +18,28 @@ PAUSE_S: Final = 0.1
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-def open_listener(listen: Listen) -> socket.socket:
-    """Return the listening socket, non-blocking; raises `ServingSettingsError`.
+def open_listeners(listen: Listen) -> list[socket.socket]:
+    """Return the listening sockets, non-blocking; raises `ServingSettingsError`.
 
     O_NONBLOCK belongs to the open file description, so it holds for every process that shares the
     socket. All of them need it: one wakes up for a connection that another one takes.
     """
     try:
         if isinstance(listen, InheritedListener):
-            listener = socket.socket(fileno=listen.fd)
-            if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                raise ServingSettingsError("the socket does not listen", where=f"descriptor {listen.fd}")
-            listener.set_inheritable(False)
+            listeners = [_inherited(listen.fd + index) for index in range(listen.count)]
         elif isinstance(listen, TcpListener):
             family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-            listener = socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)
+            listeners = [socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)]
         else:
-            listener = _bind_unix(Path(listen.path))
+            listeners = [_bind_unix(Path(listen.path))]
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ServingSettingsError(
             f"no listening socket: {reason}", where=str(listen), fix=LISTEN_FIX
         ) from error
-    listener.setblocking(False)
-    return listener
+    for listener in listeners:
+        listener.setblocking(False)
+    return listeners
 
 
 class Acceptor:
@@ -102,6 +100,14 @@ class Acceptor:
         log_event(f"accepting pauses for {PAUSE_S} s: {os.strerror(error.errno or 0)}")
         self._loop.remove_reader(self._listener.fileno())
         self._pause = self._loop.call_later(PAUSE_S, self.start)
+
+
+def _inherited(descriptor: int) -> socket.socket:
+    listener = socket.socket(fileno=descriptor)
+    if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise ServingSettingsError("the socket does not listen", where=f"descriptor {descriptor}")
+    listener.set_inheritable(False)
+    return listener
 
 
 def _bind_unix(path: Path) -> socket.socket:

@@ -1,6 +1,7 @@
 """The orderly stop: no request is refused, and telemetry reaches the agent if it is there."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from modules.serving.acceptor import Acceptor
@@ -13,7 +14,7 @@ HURRIED_FLUSH_S: Final = 1.0
 
 
 async def drain(
-    acceptor: Acceptor,
+    acceptors: Sequence[Acceptor],
     state: ServerState,
     sender: TelemetrySender | None,
     hurry: asyncio.Event,
@@ -31,7 +32,7 @@ async def drain(
     connections_end_at = ends_at - grace_s * FLUSH_SHARE
     log_event(f"draining: {len(state.connections)} connections open")
     state.draining = True
-    await acceptor.stop()
+    await asyncio.gather(*(acceptor.stop() for acceptor in acceptors))
     # At most half the time: what is half read after it gets the other half.
     await _wait_closed(state, hurry, min(idle_s, (connections_end_at - clock()) / 2))
     for connection in list(state.connections):

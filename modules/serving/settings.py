@@ -9,6 +9,7 @@ from contract.agent_api import IMAGE_ENV, LISTEN_FD, MODULE_ENV, SOCKET_ENV
 from modules.serving.errors import ServingSettingsError
 
 MIB = 1024 * 1024
+MOST_LISTENERS = 64
 LISTEN_FIX = (
     f"Hand the listening socket over as descriptor {LISTEN_FD} with LISTEN_FDS=1, or set HEADLAND_LISTEN "
     "to unix:/path or tcp:127.0.0.1:8080"
@@ -17,9 +18,10 @@ LISTEN_FIX = (
 
 @dataclass(frozen=True)
 class InheritedListener:
-    """The listening socket is descriptor ``fd`` of this process, bound and listening already."""
+    """The listening sockets are ``count`` descriptors from ``fd`` on, bound and listening already."""
 
     fd: int
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 def _read_listen(environ: Mapping[str, str], faults: list[str]) -> Listen:
     """Return where to listen; a socket that was handed over goes before HEADLAND_LISTEN."""
     if "LISTEN_FDS" in environ:
-        if environ["LISTEN_FDS"] != "1":
-            faults.append("LISTEN_FDS is not 1: this server serves one socket")
-        return InheritedListener(LISTEN_FD)
+        count = environ["LISTEN_FDS"]
+        if not (count.isascii() and count.isdigit() and 0 < int(count) <= MOST_LISTENERS):
+            faults.append(f"LISTEN_FDS is not a number from 1 to {MOST_LISTENERS}")
+            return InheritedListener(LISTEN_FD)
+        return InheritedListener(LISTEN_FD, int(count))
     kind, _, address = environ.get("HEADLAND_LISTEN", "").partition(":")
     if kind == "unix" and address:
         return UnixListener(address)

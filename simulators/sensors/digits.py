@@ -1,6 +1,6 @@
 """A camera that reads handwritten digits: sends held-out images to a scoring endpoint, one by one.
 
-Open Inference Protocol v2 over HTTP on a Unix socket. One connection, reconnected where the
+Open Inference Protocol v2 over HTTP on a Unix socket, or on a TCP port. One connection, reconnected where the
 server closes it; a request is counted as refused when no answer came, whatever the reason.
 """
 
@@ -32,7 +32,12 @@ class DigitsSensor:
     """Sends row ``i % len(images)`` of ``images`` (N x 64, float32) as request ``{name}-{i}``."""
 
     def __init__(
-        self, name: str, endpoint: Path, model: str, images: npt.NDArray[np.float32], rate_hz: float
+        self,
+        name: str,
+        endpoint: Path | tuple[str, int],
+        model: str,
+        images: npt.NDArray[np.float32],
+        rate_hz: float,
     ) -> None:
         self._name = name
         self._endpoint = endpoint
@@ -54,7 +59,11 @@ class DigitsSensor:
         return self.tally
 
     def _run(self) -> None:
-        connection = UnixHttpConnection(self._endpoint, timeout_s=TIMEOUT_S)
+        connection: http.client.HTTPConnection
+        if isinstance(self._endpoint, Path):
+            connection = UnixHttpConnection(self._endpoint, timeout_s=TIMEOUT_S)
+        else:
+            connection = http.client.HTTPConnection(*self._endpoint, timeout=TIMEOUT_S)
         due = time.monotonic()
         while not self._stopping.is_set():
             self._send(connection, self.tally.sent)

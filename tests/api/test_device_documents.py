@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.identity.enrol import enrol
+from agent.policy.file import PolicyFile
 from agent.reconcile.records import AgentRecords
 from agent.trust.acceptance import Refused
 from agent.trust.desk import Desk, open_floor
@@ -32,7 +33,7 @@ def desk_of(world: World, name: str, folder: Path) -> Desk:
     records = AgentRecords(folder / "desired")
     identity = enrol(invitation, folder / "identity")
     floor = open_floor(folder / "desired", identity, records.load_desired())
-    return Desk(identity.facts, records.load_desired, records.save_desired, floor)
+    return Desk(identity.facts, records.load_desired, records.save_desired, floor, PolicyFile(None).refuses)
 
 
 @pytest.fixture

@@ -9,7 +9,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from contract import agent_api, desired, dsse, enrolment, errors, lifecycle, messages, secrets, topics
+from contract import (
+    access,
+    agent_api,
+    desired,
+    dsse,
+    enrolment,
+    errors,
+    lifecycle,
+    messages,
+    secrets,
+    topics,
+)
 from contract.encoding import decode, encode
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -39,6 +50,20 @@ LIVELY = msgspec.structs.replace(
 GIVEN = msgspec.structs.replace(
     MODULE, secrets=(secrets.SecretRef(file="db-password", name="db-password", version=2),)
 )
+ASKING = msgspec.structs.replace(
+    MODULE,
+    access=access.Access(
+        volumes=(
+            access.Volume(target="/data", name="history", keep=False),
+            access.Volume(target="/etc/site", path="/srv/site", read_only=True),
+        ),
+        ports=(access.Port(name="http", port=8080, address="0.0.0.0"), access.Port(name="grpc", port=8081)),
+        devices=(access.Device(path="/dev/video0", access="r"),),
+        capabilities=("NET_ADMIN",),
+        host_network=True,
+        privileged=True,
+    ),
+)
 MESSAGES: dict[str, msgspec.Struct] = {
     "hello-1": messages.Hello(generation=3, agent_version="0.1.0", driver="runc"),
     "desired-1": desired.Desired(
@@ -54,6 +79,10 @@ MESSAGES: dict[str, msgspec.Struct] = {
         modules=(GIVEN,),
     ),
     "secret-value-1": secrets.SecretValue(name="db-password", version=2, value="a\nb"),
+    "desired-4": desired.Desired(
+        device="cam-1", workspace="shop", generation=6, issued_at=AT, not_after=AT, rollout="digits:4",
+        modules=(ASKING,),
+    ),
     "deferral-1": agent_api.Deferral(seconds=600.0),
     "deferral-answer-1": agent_api.DeferralAnswer(seconds=300.0),
     "reported-1": messages.Reported(

@@ -11,7 +11,7 @@ from tests.docs.pages import ROOT, page, tables
 
 PACKAGES = ("contract", "agent", "cloud_hub", "modules", "simulators")
 # Functions whose argument at this position is the code of an error that has no class.
-LITERALS = {"Refused": 0, "_problem": 1, "_answer": 1}
+LITERALS = {"Refused": 0, "Denial": 0, "_problem": 1, "_answer": 1}
 # What Starlette says by itself of a path or method that is not there.
 OF_HTTP = {
     status.phrase.lower().replace(" ", "-")

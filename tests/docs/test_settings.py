@@ -125,7 +125,7 @@ def test_every_setting_is_in_its_page(kind: type[msgspec.Struct], name: str) -> 
 
 def test_every_manifest_key_is_in_its_page() -> None:
     facts = of_model(manifest.Manifest)
-    assert len(facts) == 36
+    assert len(facts) == 53
     assert faults(facts, page("rollouts.md")) == []
 
 
@@ -172,11 +172,11 @@ def test_a_planted_other_default_of_an_example_file_is_found(tmp_path: Path) -> 
 
 def test_the_example_manifests_hold_every_key() -> None:
     shown = set[str]()
-    for name in ("rollout.yaml", "rollout-lifecycle.yaml", "rollout-secrets.yaml"):
+    for name in ("rollout.yaml", "rollout-lifecycle.yaml", "rollout-secrets.yaml", "rollout-access.yaml"):
         text = (CONFIGS / name).read_text()
         manifest.read_manifest(text)
         keys = keys_of(yaml.safe_load(text))
-        named = (re.sub(r"\.(digits|camera)\.", ".NAME.", key) for key in keys)
+        named = (re.sub(r"\.(digits|camera|sniffer)\.", ".NAME.", key) for key in keys)
         shown |= {re.sub(r"\.(env|secrets)\..+", r".\1", key) for key in named}
     facts = of_model(manifest.Manifest)
     holders = {key for key in facts if any(other.startswith(f"{key}.") for other in facts)}

@@ -84,6 +84,34 @@ def device(world: World, driver: str) -> Iterator[Device]:
     world.stage.devices.remove(device)
 
 
+Owner = Callable[..., Device]
+
+
+@pytest.fixture
+def owner(world: World, driver: str, tmp_path: Path) -> Iterator[Owner]:
+    """A device's owner: ``owner(settings, policy)`` writes the policy, and returns the device."""
+    policy, settings = tmp_path / "policy.toml", tmp_path / "agent.toml"
+    made: list[Device] = []
+
+    def writes(chosen: str, allowed: str) -> Device:
+        beside = policy.with_suffix(".new")
+        beside.write_text(allowed)
+        beside.replace(policy)
+        if not made:
+            settings.write_text(f"policy_file = '{policy}'\n{chosen}")
+            name = f"dev-{next(NUMBERS)}"
+            device = Device(name, world.stage.folder, driver, "--config", str(settings))
+            made.append(world.stage.enrol(device))
+            device.daemon.start("connected to the hub")
+        return made[0]
+
+    yield writes
+    for device in made:
+        device.daemon.stop()
+        device.agent("down")
+        world.stage.devices.remove(device)
+
+
 def manifest(devices: str, image: str, **module: str) -> str:
     """Return a rollout manifest for one module named scorer."""
     extra = "".join(f"      {key}: {value}\n" for key, value in module.items())

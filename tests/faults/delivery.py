@@ -26,6 +26,8 @@ from agent.endpoints.module_api import Hooks
 from agent.endpoints.unix_client import UnixHttpConnection
 from agent.identity.store import DeviceFacts
 from agent.outbox.sqlite import SqliteOutbox
+from agent.policy.file import PolicyFile
+from agent.policy.granting import Granting
 from agent.reconcile.device import Device
 from agent.reconcile.executor import Executor
 from agent.reconcile.loop import Reconciler
@@ -112,6 +114,7 @@ class Delivery(RuleBasedStateMachine):
             listeners=Listeners(self.folder / "run"),
             containers=ContainerRecords(self.folder / "containers"),
             records=AgentRecords(self.folder / "desired"),
+            granting=Granting(self.folder, PolicyFile(None)),
         )
         hooks = Hooks(outbox=self.outbox, ready=lambda _: None, defer=lambda *_: 0.0, stored=lambda: None)
         self.executor = Executor(self.device, hooks, monotonic=lambda: self.now, wake=self.pulled.set)
@@ -123,7 +126,13 @@ class Delivery(RuleBasedStateMachine):
 
     def desk_of(self, records: AgentRecords) -> Desk:
         """Return the agent's desk; a negative control has another."""
-        return Desk(self.facts, records.load_desired, self.reconciler.accept, self.time_floor())
+        return Desk(
+            self.facts,
+            records.load_desired,
+            self.reconciler.accept,
+            self.time_floor(),
+            PolicyFile(None).refuses,
+        )
 
     def time_floor(self) -> TimeFloor:
         """Return how late it is at the least, as it is on the disk."""
@@ -344,7 +353,7 @@ class LowDelivery(Delivery):
 
     def desk_of(self, records: AgentRecords) -> Desk:
         """Return a desk without a floor."""
-        return Desk(self.facts, lambda: None, self.reconciler.accept, self.time_floor())
+        return Desk(self.facts, lambda: None, self.reconciler.accept, self.time_floor(), lambda _: None)
 
     def offer(self, generation: int) -> None:
         """A document of the hub comes to the desk; what it says is not judged, only what is done."""

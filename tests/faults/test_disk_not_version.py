@@ -180,7 +180,7 @@ def test_a_document_that_was_written_by_halves_is_written_again(device: Delivery
         records.save_desired(desired)
         acted_on.append(desired.generation)
 
-    desk = Desk(device.facts, records.load_desired, accept, device.time_floor())
+    desk = Desk(device.facts, records.load_desired, accept, device.time_floor(), lambda _: None)
     records.failures = 2
     for _ in range(2):
         with pytest.raises(StateWriteError):

@@ -15,6 +15,7 @@ from agent.endpoints.control import MAX_DOCUMENT_BYTES, SOCKET, hand_over
 from agent.errors import ControlUnavailableError, StateWriteError
 from agent.identity import store
 from agent.lock import lock_state
+from agent.policy.file import PolicyFile
 from agent.reconcile.records import AgentRecords
 from agent.trust.desk import Desk, open_floor
 from cloud_hub.pki.signer import DesiredSigner
@@ -116,7 +117,7 @@ def test_an_agent_that_begins_while_a_document_is_written_waits(device: Enrolled
 def desk_of(device: Enrolled, records: AgentRecords) -> Desk:
     identity = store.load(device.state / "identity")
     floor = open_floor(device.state / "desired", identity, records.load_desired())
-    return Desk(identity.facts, records.load_desired, records.save_desired, floor)
+    return Desk(identity.facts, records.load_desired, records.save_desired, floor, PolicyFile(None).refuses)
 
 
 def test_of_many_at_once_the_highest_generation_stays(device: Enrolled) -> None:

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 DEADLINE_S = 15.0
-# Puts the listener at descriptor 3, as runc does, and becomes the server.
+# Puts the listeners at descriptors from 3 on, as runc does, and becomes the server.
 LAUNCHER = (
-    "import os,sys; fd=int(sys.argv[1]); os.dup2(fd,3,inheritable=True); fd!=3 and os.close(fd); "
-    "os.execv(sys.argv[2],sys.argv[2:])"
+    "import os,sys,fcntl; told=[int(n) for n in sys.argv[1].split(',')]; "
+    "fds=[fcntl.fcntl(n,fcntl.F_DUPFD_CLOEXEC,100) for n in told]; [os.close(n) for n in told]; "
+    "[os.dup2(fd,3+i,inheritable=True) for i,fd in enumerate(fds)]; os.execv(sys.argv[2],sys.argv[2:])"
 )
 Values = Sequence[tuple[str, int, Any]]
 DATATYPES = {
@@ -147,6 +148,7 @@ class Servers:
         *,
         wait: bool = True,
         env: Mapping[str, str] | None = None,
+        ports: Sequence[socket.socket] = (),
         **more: str,
     ) -> Server:
         command = [sys.executable, "-m", "modules.serving"]
@@ -155,9 +157,10 @@ class Servers:
             environ["AZUREML_MODEL_DIR"] = str(model)
         pass_fds: tuple[int, ...] = ()
         if listener is not None:
-            environ["LISTEN_FDS"] = "1"
-            pass_fds = (listener.fileno(),)
-            command = [sys.executable, "-S", "-E", "-c", LAUNCHER, str(listener.fileno()), *command]
+            pass_fds = (listener.fileno(), *(port.fileno() for port in ports))
+            environ["LISTEN_FDS"] = str(len(pass_fds))
+            numbers = ",".join(map(str, pass_fds))
+            command = [sys.executable, "-S", "-E", "-c", LAUNCHER, numbers, *command]
         log_path = self.folder / f"log{len(self._servers)}"
         with log_path.open("wb") as log:
             process = subprocess.Popen(command, env=environ, stderr=log, pass_fds=pass_fds)

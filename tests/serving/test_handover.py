@@ -114,6 +114,27 @@ def test_updates_under_load_lose_no_request_and_no_sample(
     assert agent.request_ids == Counter(load.sent)
 
 
+def test_updates_on_several_sockets_lose_no_request_on_any(
+    servers: Servers, digits: Path, pixels: Pixels
+) -> None:
+    own, port = servers.listen("unix"), servers.listen("tcp")
+    env = {"HEADLAND_MODEL_VERSION": "1", "HEADLAND_DRAIN_IDLE_S": "1"}
+    old = servers.start(own, digits, env=env, ports=[port])
+    loads = [Load(listener.getsockname(), pixels, (0, 0.01)) for listener in (own, port)]
+    try:
+        for load in loads:
+            load.wait_for("1", 50)
+        servers.start(own, digits, env=env | {"HEADLAND_MODEL_VERSION": "2"}, ports=[port])
+        old.process.send_signal(signal.SIGTERM)
+        assert old.wait_exit() == 0
+        for load in loads:
+            load.wait_for("2", 50)
+    finally:
+        for load in loads:
+            load.stop()
+    assert [load.failures for load in loads] == [[], []]
+
+
 def test_a_kill_under_load_does_lose_requests(servers: Servers, digits: Path, pixels: Pixels) -> None:
     """The control: the load sees it when a server ends without a drain."""
     listener = servers.listen()

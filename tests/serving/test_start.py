@@ -32,6 +32,7 @@ def test_where_to_listen() -> None:
     ]:
         assert read_settings({"AZUREML_MODEL_DIR": "/m", "HEADLAND_LISTEN": said}).listen == meant
         assert read_settings({**GOOD, "HEADLAND_LISTEN": said}).listen == InheritedListener(3)
+    assert read_settings({**GOOD, "LISTEN_FDS": "3"}).listen == InheritedListener(3, 3)
 
 
 @pytest.mark.parametrize("said", ["", "unix:", "tcp:80", "tcp:a:b", "tcp:a:70000", "udp:a:1", "/path"])
@@ -41,7 +42,7 @@ def test_where_not_to_listen(said: str) -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
-    wrong = {"LISTEN_FDS": "2", "HEADLAND_ORT_THREADS": "0", "HEADLAND_DRAIN_IDLE_S": "nan"}
+    wrong = {"LISTEN_FDS": "0", "HEADLAND_ORT_THREADS": "0", "HEADLAND_DRAIN_IDLE_S": "nan"}
     with pytest.raises(ServingSettingsError) as caught:
         read_settings(wrong)
     for name in (*wrong, "AZUREML_MODEL_DIR"):

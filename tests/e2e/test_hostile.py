@@ -1,0 +1,126 @@
+"""A module that means harm, under runc: it gets nothing, and neither the agent nor its neighbour notices.
+
+The judge is the same probe with the walls down: a module that the owner lets be privileged does get through.
+"""
+
+import json
+import time
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from agent.endpoints.unix_client import UnixHttpConnection
+from simulators.demo.stage import Device
+from simulators.sensors.digits import DigitsSensor
+from tests.e2e.conftest import Owner, World, manifest
+from tests.e2e.test_access import module, reported
+from tests.e2e.waiting import wait_until
+
+pytestmark = [pytest.mark.system, pytest.mark.parametrize("driver", ["runc"], indirect=True)]
+SCRIPT = Path(__file__).with_name("hostile_script.py")
+INTERVAL_S = 1.0
+AGENT = f"report_interval_s = {INTERVAL_S}\nreconcile_interval_s = 0.5\n"
+REFUSED = {
+    "mount", "unshare-user", "unshare-mount", "alg", "raw", "packet", "metadata", "kernel-log", "sysrq",
+    "root",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hostile(world: World) -> str:
+    """The image of a hostile module."""
+    world.workspace.build_image("hostile", "digits:1", SCRIPT)
+    return "hostile:1"
+
+
+def with_hostile(device: Device, image: str, **more: str) -> str:
+    lines = {"image": image, "readyTimeoutSeconds": "600", "env": "{ATTACK: 'yes'}"} | more
+    extra = "".join(f"      {key}: {value}\n" for key, value in lines.items())
+    return f"{manifest(device.name, 'digits:1')}    hostile:\n{extra}"
+
+
+def probed(device: Device) -> dict[str, int]:
+    """Return what came of what the module tried: an error's number, or 0."""
+    lines = device.agent("logs", "hostile", "--lines", "100000")
+    found = [line["text"] for line in lines if line["text"].startswith("probe ")]
+    return dict(json.loads(found[-1].removeprefix("probe "))) if found else {}
+
+
+def p95_s(device: Device, count: int) -> float:
+    """Return the 95th percentile of the neighbour's answers."""
+    took = []
+    connection = UnixHttpConnection(device.state_dir / "run/scorer.sock", timeout_s=30)
+    for _ in range(count):
+        begun = time.perf_counter()
+        connection.request("GET", "/v2/models/digits")
+        connection.getresponse().read()
+        took.append(time.perf_counter() - begun)
+        time.sleep(0.005)
+    connection.close()
+    return sorted(took)[int(len(took) * 0.95)]
+
+
+def beats(world: World, device: Device, lasts_s: float) -> list[float]:
+    """Return the device's own times between its reports, over so long by its own clock."""
+    seen: list[datetime] = []
+    while not seen or (seen[-1] - seen[0]).total_seconds() < lasts_s:
+        at = datetime.fromisoformat(reported(world, device)["at"])
+        if not seen or at > seen[-1]:
+            seen.append(at)
+        time.sleep(0.05)
+    return [(later - earlier).total_seconds() for earlier, later in pairwise(seen)]
+
+
+LASTS = [8.0, pytest.param(60.0, marks=pytest.mark.soak)]
+
+
+@pytest.mark.parametrize("lasts_s", LASTS)
+def test_a_hostile_module_gets_nothing_and_disturbs_nobody(
+    world: World, owner: Owner, hostile: str, lasts_s: float
+) -> None:
+    device = owner(AGENT, "")
+    world.workspace.apply_rollout(manifest(device.name, "digits:1"))
+    wait_until(lambda: module(world, device) == ("running", ""), "the neighbour runs")
+    alone_s = p95_s(device, 300) if lasts_s > 10 else 0.0
+    world.workspace.apply_rollout(with_hostile(device, hostile))
+    wait_until(lambda: bool(probed(device)), "it has tried")
+    results = probed(device)  # what it prints later pushes that out of its log
+    sensor = DigitsSensor(
+        device.name, device.state_dir / "run/scorer.sock", "digits", world.digits.held_out_images, 20.0
+    )
+    sensor.start()
+    gaps = beats(world, device, lasts_s)
+    beside_s = p95_s(device, 300) if lasts_s > 10 else 0.0
+    tally = sensor.stop()
+    print(f"{len(gaps)} gaps between reports, the longest {max(gaps):.2f} s;", end=" ")
+    print(f"p95 {beside_s * 1e3:.2f} ms beside it, {alone_s * 1e3:.2f} ms alone")
+    assert len(gaps) >= sum(gaps) / (2 * INTERVAL_S), "every second report or more came in time"
+    assert tally.refused == []
+    assert results.keys() == REFUSED
+    assert [name for name, number in results.items() if number == 0] == []
+    if lasts_s > 10:
+        assert max(gaps) <= 2 * INTERVAL_S
+        assert beside_s < 2 * alone_s
+    world.workspace.apply_rollout(manifest(device.name, "digits:1"))
+    wait_until(lambda: alone(device), "it goes when told to")
+
+
+def alone(device: Device) -> bool:
+    return {str(one["id"]).split("-")[0] for one in device.agent("status")["containers"]} == {"scorer"}
+
+
+def test_the_same_gets_through_where_the_owner_lets_it_be_privileged(
+    world: World, owner: Owner, hostile: str
+) -> None:
+    device = owner(AGENT, "")
+    asking = with_hostile(device, hostile, access="{privileged: true}", env="{ATTACK: 'no'}")
+    world.workspace.apply_rollout(asking)
+    wait_until(lambda: reported(world, device).get("refused") is not None, "refused by the policy")
+    assert reported(world, device)["refused"]["code"] == "policy-privileged"
+    owner(AGENT, "privileged = true")
+    wait_until(lambda: bool(probed(device)), "allowed, it has tried")
+    results = probed(device)
+    opened = {"mount", "unshare-mount", "raw", "packet", "kernel-log"}
+    assert {name: number for name, number in results.items() if name in opened and number} == {}
