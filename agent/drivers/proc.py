@@ -11,13 +11,16 @@ PROC = Path("/proc")
 class ProcessStat:
     """The fields of ``/proc/<pid>/stat`` that prove which process it is.
 
-    ``started_ticks`` is in clock ticks since the machine started.
+    ``started_ticks`` is in clock ticks since the machine started; ``wait_status`` is as `os.wait` has it, and
+    counts of a zombie alone.
     """
 
     pid: int
     state: str
     session: int
     started_ticks: int
+    parent: int = 0
+    wait_status: int = 0
 
     @property
     def alive(self) -> bool:
@@ -35,7 +38,14 @@ def parse_stat(text: str) -> ProcessStat:
     if not bracket or len(fields) < 20:
         raise ValueError("not a line of /proc/<pid>/stat")
     pid = int(head.split(" ", 1)[0])
-    return ProcessStat(pid=pid, state=fields[0], session=int(fields[3]), started_ticks=int(fields[19]))
+    return ProcessStat(
+        pid=pid,
+        state=fields[0],
+        session=int(fields[3]),
+        started_ticks=int(fields[19]),
+        parent=int(fields[1]),
+        wait_status=int(fields[49]) if len(fields) > 49 else 0,
+    )
 
 
 def stat_of(pid: int) -> ProcessStat | None:

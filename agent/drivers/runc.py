@@ -3,7 +3,7 @@
 A container's root is an overlay of its layers, read-only; it has no capabilities, no new
 privileges, our own seccomp list, namespaces of its own (the network one is empty), a private
 /tmp in memory that counts towards its memory limit, and limits on memory, CPU and processes.
-Exit codes are unknown: nobody stays behind to wait for a detached container.
+A small process beside each container holds its exit code, also while no agent lives.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from agent.drivers.bundle import runtime_config
 from agent.drivers.cgroups import swap_accounted
+from agent.drivers.held import exit_code, let_go
 from agent.drivers.overlay import mount_layers, unmount_and_delete
 from agent.drivers.port import (
     ContainerRunningError,
@@ -83,7 +84,14 @@ class RuncDriver(Driver):
     def _observe(self) -> tuple[ContainerStatus, ...]:
         listed = self._runc.list()
         ids = listed.keys() | self._register.homes().keys()
-        return tuple(_status(container_id, listed.get(container_id)) for container_id in ids)
+        return tuple(self._status(container_id, listed.get(container_id)) for container_id in ids)
+
+    def _status(self, container_id: str, listed: ListedContainer | None) -> ContainerStatus:
+        if listed is not None and listed.running:
+            return ContainerStatus(container_id, running=True, pid=listed.pid, exit_code=None)
+        home = self._register.home(container_id)
+        code = exit_code(home / BUNDLE) if home is not None else None
+        return ContainerStatus(container_id, running=False, pid=None, exit_code=code)
 
     def _signal(self, container_id: str, signal_number: int) -> None:
         if not self._is_running(container_id):
@@ -110,15 +118,10 @@ class RuncDriver(Driver):
         # made (created, or a folder without a state) it only deletes by force.
         self._runc.delete(container_id, force=listed is None or listed.status != "stopped")
         if home is not None:
+            let_go(home / BUNDLE)
             unmount_and_delete(home / BUNDLE)
         self._register.drop(container_id)
 
     def _is_running(self, container_id: str) -> bool:
         listed = self._runc.list().get(container_id)
         return listed is not None and listed.running
-
-
-def _status(container_id: str, listed: ListedContainer | None) -> ContainerStatus:
-    running = listed is not None and listed.running
-    pid = listed.pid if listed is not None and running else None
-    return ContainerStatus(id=container_id, running=running, pid=pid, exit_code=None)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from agent.drivers.held import PID_FILE, await_held, hold
 from agent.drivers.port import DriverError, DriverTimeoutError
-from agent.drivers.spawn import reap_within, spawn
 
 RUNC_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 REASON_MAX = 300
@@ -44,9 +44,9 @@ class RuncCommand:
         own_log = bundle / "runc.log"
         command = [self._program, "--root", str(self._root), "--log", str(own_log), "--log-format", "json"]
         command += ["run", "--detach", "--preserve-fds", str(len(listeners)), "--bundle", str(bundle)]
-        command += ["--pid-file", str(bundle / "pid"), container_id]
-        pid = spawn(command, RUNC_ENVIRONMENT, log=log, listeners=listeners)
-        code = reap_within(pid, self._timeout_s)
+        command += ["--pid-file", str(bundle / PID_FILE), container_id]
+        pid = hold("orphans", command, RUNC_ENVIRONMENT, own=bundle, log=log, listeners=listeners)
+        code = await_held(pid, bundle, self._timeout_s)
         where = f"container {container_id}"
         if code is None:
             raise DriverTimeoutError(f"runc run took over {self._timeout_s:g} s", where=where, fix="Retry.")

@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -37,7 +36,14 @@ def spawn(command: Sequence[str], env: Mapping[str, str], *, log: Path, listener
             file_actions=actions,
             setsid=True,
             setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+            setsigdef=(
+                signal.SIGPIPE,
+                signal.SIGXFSZ,
+                signal.SIGINT,
+                signal.SIGTERM,
+                signal.SIGHUP,
+                signal.SIGCHLD,
+            ),
         )
     finally:
         for spare in spares:
@@ -65,16 +71,3 @@ def reap(pid: int) -> int | None:
         return None
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
-
-
-def reap_within(pid: int, timeout_s: float) -> int | None:
-    """Wait for our child ``pid``; None, and its whole session killed, when it takes too long."""
-    deadline = time.monotonic() + timeout_s
-    while (code := reap(pid)) is None:
-        if time.monotonic() > deadline:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            return None
-        time.sleep(POLL_S)
-    return code

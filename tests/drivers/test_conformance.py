@@ -11,7 +11,7 @@ import pytest
 from agent.artifacts.unpack import unpack
 from agent.drivers.port import ContainerRunningError, DriverError, InvalidContainerError, Mount
 from tests.artifacts.registry import make_tar
-from tests.drivers.rig import Rig, exited, printed, status
+from tests.drivers.rig import Rig, exited, holder_of, printed, status
 
 RUNC = pytest.param("runc", marks=pytest.mark.system)
 every = pytest.mark.parametrize("rig", ["fake", "process", RUNC], indirect=True)
@@ -38,7 +38,7 @@ def test_term_ends_it_and_removal_may_be_repeated(rig: Rig) -> None:
     driver.signal("one", signal.SIGTERM)
     ended = exited(driver, "one")
     assert ended.pid is None
-    assert ended.exit_code == {"fake": 0, "process": 7, "runc": None}[rig.kind]
+    assert ended.exit_code == (0 if rig.kind == "fake" else 7)
     driver.signal("one", signal.SIGTERM)  # already gone: no error
     driver.remove("one")
     driver.remove("one")
@@ -220,7 +220,45 @@ def test_a_container_that_ignores_term_is_ended_by_kill(rig: Rig) -> None:
     assert seen is not None
     assert seen.running
     driver.signal("one", signal.SIGKILL)
-    assert exited(driver, "one").exit_code == {"process": 137, "runc": None}[rig.kind]
+    assert exited(driver, "one").exit_code == 137
+
+
+@every_real
+def test_an_exit_code_is_known_at_once_and_until_removal(rig: Rig) -> None:
+    driver = rig.driver()
+    for name, code in (("well", 0), ("badly", 9)):
+        rig.start(rig.spec("exit", str(code), name=name), driver)
+        assert exited(driver, name).exit_code == code
+    for other in (driver, rig.driver()):
+        assert {seen.id: seen.exit_code for seen in other.observe()} == {"well": 0, "badly": 9}
+
+
+@every_real
+def test_what_holds_an_exit_code_has_nothing_of_the_agents_and_goes_with_the_container(rig: Rig) -> None:
+    spec = rig.spec("serve")
+    driver = rig.start(spec)
+    holder = holder_of(rig)
+    assert holder.open_files() == []
+    assert holder.net_connections() == []
+    assert holder.cwd() == "/"
+    assert holder.environ() == {}
+    driver.signal("one", signal.SIGKILL)
+    exited(driver, "one")
+    assert holder.is_running()
+    driver.remove("one")
+    assert not holder.is_running()
+
+
+@every_real
+def test_without_its_holder_a_container_runs_on_and_its_exit_code_is_unknown(rig: Rig) -> None:
+    """The control: it is the holder that keeps the code."""
+    driver = rig.start(rig.spec("serve"))
+    holder_of(rig).kill()
+    assert rig.ask()["env"]["HEADLAND_CONTAINER"] == "one"
+    driver.signal("one", signal.SIGTERM)
+    assert exited(driver, "one").exit_code is None
+    driver.remove("one")
+    assert driver.observe() == ()
 
 
 @every_real

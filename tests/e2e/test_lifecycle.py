@@ -36,6 +36,44 @@ def defer(device: Device, seconds: float) -> float:
     return granted
 
 
+def ended(world: World, device: Device) -> tuple[str, str]:
+    """Return state and reason of the one module, or nothing where none is reported."""
+    modules = (world.workspace.device(device.name).reported or {}).get("modules", ())
+    return (modules[0]["state"], modules[0]["reason"]) if modules else ("", "")
+
+
+def containers(device: Device) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = device.agent("status")["containers"]
+    return found
+
+
+def test_a_job_that_ends_well_has_passed_and_one_that_does_not_has_failed(
+    world: World, device: Device
+) -> None:
+    for code, state, reason in (
+        (0, "exited", ""),
+        (3, "failed", "stopped before it was ready"),
+    ):
+        image = manifest(
+            device.name, "job:1", lifecycle="{restart: on-failure}", env=f"{{CODE: '{code}', RUN: '{code}'}}"
+        )
+        world.workspace.apply_rollout(image)
+        wait_until(lambda end=(state, reason): ended(world, device) == end, f"it ends with {code}")  # type: ignore[misc]
+        assert containers(device) == []
+
+
+def test_a_job_that_ends_while_no_agent_lives_is_not_begun_again(world: World, device: Device) -> None:
+    world.workspace.apply_rollout(
+        manifest(device.name, "job:1", lifecycle="{restart: on-failure}", env="{CODE: '0', WORK_S: '4'}")
+    )
+    device.daemon.wait_for("started job:1")
+    device.daemon.kill()
+    wait_until(lambda: scoring_processes(device) == [], "it has ended")
+    device.daemon.start("connected to the hub")
+    wait_until(lambda: state_of(world, device)[0] == "exited", "its end is known")
+    assert "started job:1" not in device.daemon.log
+
+
 def test_what_does_not_live_is_replaced_and_what_lives_is_left(
     world: World, device: Device, roll_out: RollOut
 ) -> None:
