@@ -74,7 +74,7 @@ def exit_code(own: Path) -> int | None:
 
 def let_go(own: Path) -> None:
     """End the holder, and with it the last that is left of an ended process; no error where there is none."""
-    holder, _ = _read(own)
+    holder, child = _read(own)
     now = stat_of(holder.pid) if holder is not None else None
     if holder is None or now is None or now.started_ticks != holder.started_ticks:
         return
@@ -88,6 +88,8 @@ def let_go(own: Path) -> None:
             os.close(descriptor)
     with contextlib.suppress(ChildProcessError):  # the child of an agent before this one
         os.waitpid(holder.pid, 0)
+        # It is ours now where the agent adopts orphans, as the first process of a container does.
+        os.waitpid(child, os.WNOHANG)
 
 
 def _read(own: Path) -> tuple[ProcessStat | None, int]:

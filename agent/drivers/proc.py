@@ -1,6 +1,7 @@
 """What /proc says of processes: proc(5)."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,15 +62,15 @@ def boot_id() -> str:
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
 
 
-def in_session(session: int, marks: dict[str, str]) -> list[int]:
-    """Return the living processes of ``session`` whose environment holds all ``marks``."""
+def marked(marks: Mapping[str, str], *, session: int | None = None) -> list[int]:
+    """Return the living processes (of ``session``, where given) whose environment holds all ``marks``."""
     wanted = {os.fsencode(f"{name}={value}") for name, value in marks.items()}
     found = []
     for entry in PROC.iterdir():
         if not entry.name.isdigit():
             continue
         stat = stat_of(int(entry.name))
-        if stat is None or stat.session != session or not stat.alive:
+        if stat is None or not stat.alive or (session is not None and stat.session != session):
             continue
         try:
             environment = (entry / "environ").read_bytes().split(b"\0")

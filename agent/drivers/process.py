@@ -13,7 +13,9 @@ processes. Its image is found through rewritten paths and its own ELF loader:
 """
 
 import contextlib
+import dataclasses
 import os
+import secrets
 import shutil
 import signal
 import time
@@ -21,7 +23,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
+
 from agent.drivers import process_record
+from agent.drivers.executing import execute
 from agent.drivers.held import await_held, exit_code, hold, let_go
 from agent.drivers.port import (
     ContainerRunningError,
@@ -30,9 +35,11 @@ from agent.drivers.port import (
     Driver,
     DriverError,
     DriverTimeoutError,
+    Executed,
+    stopped,
 )
-from agent.drivers.proc import in_session
-from agent.drivers.process_command import command_of
+from agent.drivers.proc import marked
+from agent.drivers.process_command import command_of, other_command
 from agent.drivers.register import Register
 from agent.drivers.rootfs import MergedLayers
 from agent.drivers.spawn import POLL_S
@@ -41,6 +48,8 @@ from contract.agent_api import CONTAINER_ENV
 STATE_ENV = "HEADLAND_STATE_DIR"
 OWN = "process"  # the folder in a container's home that is this driver's own
 GONE = "process.gone"  # the same, on its way out
+SPEC = "spec.json"
+EXEC_ENV = "HEADLAND_EXEC"  # tells what runs for one `execute` from all else
 START_TIMEOUT_S = 10.0
 
 
@@ -68,6 +77,8 @@ class ProcessDriver(Driver):
                 (own / "rootfs").symlink_to(root)
             command = command_of(spec, root, own, listeners)
             env = command.env | self._marks(spec.id)
+            (own / SPEC).touch(mode=0o600)
+            (own / SPEC).write_bytes(msgspec.json.encode(spec, enc_hook=str))
             pid = hold("child", command.words, env, own=own, log=spec.log, listeners=listeners.values())
             self._await_record(spec.id, pid, own)
         except BaseException:
@@ -124,6 +135,17 @@ class ProcessDriver(Driver):
             raise _running(container_id)
         self._clear(container_id)
 
+    def _execute(self, container_id: str, args: tuple[str, ...], timeout_s: float) -> Executed:
+        home = self._register.home(container_id)
+        if home is None or not self._status(container_id, home).running:
+            raise stopped(container_id)
+        own = home / OWN
+        spec = msgspec.json.decode((own / SPEC).read_bytes(), type=ContainerSpec, dec_hook=_path)
+        command = other_command(dataclasses.replace(spec, args=args), (own / "rootfs").readlink(), own)
+        mark = {EXEC_ENV: secrets.token_hex(8)}
+        env = command.env | self._marks(container_id) | mark
+        return execute(command.words, env, timeout_s=timeout_s, started=lambda: marked(mark))
+
     def _clear(self, container_id: str) -> None:
         home = self._register.home(container_id)
         if home is None:
@@ -149,12 +171,16 @@ class ProcessDriver(Driver):
 
     def _kill_left_overs(self, container_id: str, session: int) -> None:
         """End what the first process left behind: it would still take connections of the listener."""
-        for pid in in_session(session, self._marks(container_id)):
+        for pid in marked(self._marks(container_id), session=session):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def _marks(self, container_id: str) -> dict[str, str]:
         return {CONTAINER_ENV: container_id, STATE_ENV: str(self._state)}
+
+
+def _path(kind: type, value: object) -> object:
+    return kind(value)
 
 
 def _running(container_id: str) -> ContainerRunningError:

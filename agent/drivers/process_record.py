@@ -20,6 +20,14 @@ mv "$1.new" "$1" || exit 125
 shift 3
 exec "$@"
 """
+# The same for another program in the container: "$1" memory in KiB, "$2" the working folder.
+OTHER = """
+ulimit -c 0
+ulimit -d "$1"
+cd "$2" || exit 125
+shift 2
+exec "$@"
+"""
 
 
 def recorded(home: Path) -> ProcessStat | None:

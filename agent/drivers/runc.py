@@ -8,13 +8,17 @@ A small process beside each container holds its exit code, also while no agent l
 
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from agent.drivers.bundle import runtime_config
-from agent.drivers.cgroups import swap_accounted
+import msgspec
+
+from agent.drivers.bundle import other_process, runtime_config
+from agent.drivers.cgroups import group_below, processes_in, swap_accounted
+from agent.drivers.executing import execute
 from agent.drivers.held import exit_code, let_go
 from agent.drivers.overlay import mount_layers, unmount_and_delete
 from agent.drivers.port import (
@@ -24,9 +28,11 @@ from agent.drivers.port import (
     Driver,
     DriverError,
     DriverUnavailableError,
+    Executed,
+    stopped,
 )
 from agent.drivers.register import Register
-from agent.drivers.runc_command import ListedContainer, RuncCommand
+from agent.drivers.runc_command import RUNC_ENVIRONMENT, ListedContainer, RuncCommand, last_reason
 from agent.drivers.seccomp import SECCOMP_ARCHITECTURES, seccomp_profile
 from contract.encoding import canonical
 from contract.oci import architecture_of
@@ -121,6 +127,32 @@ class RuncDriver(Driver):
             let_go(home / BUNDLE)
             unmount_and_delete(home / BUNDLE)
         self._register.drop(container_id)
+
+    def _execute(self, container_id: str, args: tuple[str, ...], timeout_s: float) -> Executed:
+        home = self._register.home(container_id)
+        listed = self._runc.list().get(container_id)
+        if home is None or listed is None or not listed.running:
+            raise stopped(container_id)
+        bundle, mark = home / BUNDLE, f"exec-{secrets.token_hex(8)}"
+        config = msgspec.json.decode((bundle / "config.json").read_bytes(), type=dict[str, Any])
+        process, own_log = bundle / mark, bundle / f"{mark}.log"
+        try:
+            process.write_bytes(canonical(other_process(config, args)))
+            with group_below(listed.pid, mark) as (group, folder):
+                command = self._runc.exec_words(container_id, process, group, own_log)
+                done = execute(
+                    command, RUNC_ENVIRONMENT, timeout_s=timeout_s, started=lambda: processes_in(folder)
+                )
+            reason = last_reason(own_log) if done.exit_code else ""
+        finally:
+            process.unlink(missing_ok=True)
+            own_log.unlink(missing_ok=True)
+        if not reason:
+            return done
+        if not self._is_running(container_id):
+            raise stopped(container_id)
+        fix = "Check that the image has that program."
+        raise DriverError(f"runc refused: {reason}", where=f"container {container_id}", fix=fix)
 
     def _is_running(self, container_id: str) -> bool:
         listed = self._runc.list().get(container_id)

@@ -4,12 +4,20 @@ import contextlib
 import fcntl
 import os
 import signal
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from contract.agent_api import LISTEN_FD
 
 POLL_S = 0.003
+DEFAULT_SIGNALS = (
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+)
 
 
 def spawn(command: Sequence[str], env: Mapping[str, str], *, log: Path, listeners: Collection[int]) -> int:
@@ -27,27 +35,36 @@ def spawn(command: Sequence[str], env: Mapping[str, str], *, log: Path, listener
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640),
             (os.POSIX_SPAWN_DUP2, 1, 2),
-            *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _handed_down(end)),
         ]
-        return os.posix_spawn(
-            command[0],
-            list(command),
-            env,
-            file_actions=actions,
-            setsid=True,
-            setsigmask=(),
-            setsigdef=(
-                signal.SIGPIPE,
-                signal.SIGXFSZ,
-                signal.SIGINT,
-                signal.SIGTERM,
-                signal.SIGHUP,
-                signal.SIGCHLD,
-            ),
-        )
+        return _spawn(command, env, actions, end)
     finally:
         for spare in spares:
             os.close(spare)
+
+
+def spawn_writing(command: Sequence[str], env: Mapping[str, str], output: int) -> int:
+    """Start ``command`` likewise; descriptors 1 and 2 are copies of ``output`` (above 2)."""
+    actions: list[tuple[object, ...]] = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, output, 1),
+        (os.POSIX_SPAWN_DUP2, output, 2),
+    ]
+    return _spawn(command, env, actions, 3)
+
+
+def _spawn(
+    command: Sequence[str], env: Mapping[str, str], actions: Iterable[tuple[object, ...]], end: int
+) -> int:
+    """Start ``command`` with descriptors as ``actions`` say, and none from ``end`` on."""
+    return os.posix_spawn(
+        command[0],
+        list(command),
+        env,
+        file_actions=[*actions, *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _handed_down(end))],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=DEFAULT_SIGNALS,
+    )
 
 
 def _handed_down(end: int) -> list[int]:

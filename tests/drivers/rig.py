@@ -74,7 +74,12 @@ class Rig:
         """Return a container that runs ``program.py`` with ``words`` (or ``args`` as they are)."""
         home = self.folder / "homes" / name
         home.mkdir(parents=True, exist_ok=True)
-        own = {CONTAINER_ENV: name, "LD_LIBRARY_PATH": "/opt/python/lib", "PYTHONDONTWRITEBYTECODE": "1"}
+        own = {
+            CONTAINER_ENV: name,
+            "WHOSE": self.folder.name,
+            "LD_LIBRARY_PATH": "/opt/python/lib",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         return ContainerSpec(
             id=name,
             layers=self.layers,

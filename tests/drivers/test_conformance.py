@@ -1,17 +1,25 @@
 """What every driver owes, over each of them."""
 
 import dataclasses
+import json
 import os
 import signal
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agent.artifacts.unpack import unpack
-from agent.drivers.port import ContainerRunningError, DriverError, InvalidContainerError, Mount
+from agent.drivers.port import (
+    ContainerRunningError,
+    ContainerStoppedError,
+    DriverError,
+    InvalidContainerError,
+    Mount,
+)
 from tests.artifacts.registry import make_tar
-from tests.drivers.rig import Rig, exited, holder_of, printed, status
+from tests.drivers.rig import PROGRAM, PYTHON, Rig, exited, holder_of, printed, status, until
 
 RUNC = pytest.param("runc", marks=pytest.mark.system)
 every = pytest.mark.parametrize("rig", ["fake", "process", RUNC], indirect=True)
@@ -300,3 +308,101 @@ def test_memory_is_limited(rig: Rig) -> None:
     exited(driver, "large")
     assert "ate 600" not in small.log.read_text()
     assert "ate 100" in large.log.read_text()
+
+
+@every
+def test_nothing_runs_in_a_container_that_does_not(rig: Rig) -> None:
+    driver = rig.driver()
+    with pytest.raises(ContainerStoppedError):
+        driver.execute("never-heard-of", ("/bin/true",), 5)
+    rig.start(rig.spec("exit", "0"), driver)
+    driver.signal("one", signal.SIGKILL)
+    exited(driver, "one")
+    with pytest.raises(ContainerStoppedError):
+        driver.execute("one", (PYTHON, PROGRAM, "look"), 5)
+    for args in ((), ("",), ("a\0b",)):
+        with pytest.raises(InvalidContainerError):
+            driver.execute("one", args, 5)
+
+
+@every_real
+def test_a_program_in_a_container_sees_what_its_first_process_sees(rig: Rig) -> None:
+    driver = rig.start(rig.spec("serve", env={"TEXT": "a 'b' $c\nd"}))
+    first = rig.ask()
+    before = set(Path("/proc/self/fd").iterdir())
+    done = driver.execute("one", (PYTHON, PROGRAM, "look", "two words", "", "$HOME"), 20)
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert done.exit_code == 4
+    seen = json.loads(done.output)
+    assert seen["words"] == ["two words", "", "$HOME"]
+    assert seen["env"]["TEXT"] == "a 'b' $c\nd"
+    not_its_own = {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "HEADLAND_EXEC"}
+    for facts in (first, seen):
+        facts["env"] = {name: value for name, value in facts["env"].items() if name not in not_its_own}
+    assert seen["env"] == first["env"]
+    assert seen["fds"] == ["0", "1", "2", "3"]  # 3 the listing itself
+    for same in ("cwd", "namespaces", "interfaces"):
+        assert seen[same] == first[same]
+    for guard in ("Uid", "Gid", "NoNewPrivs", "Seccomp", "CapBnd", "CapEff", "CapAmb"):
+        assert seen["status"][guard] == first["status"][guard]
+    assert status(driver, "one") is not None
+    assert rig.ask()["pid"] == first["pid"]
+
+
+@every_real
+def test_a_program_out_of_time_is_killed_with_all_that_it_started(rig: Rig) -> None:
+    driver = rig.start(rig.spec("serve"))
+    rig.ask()
+    done = driver.execute("one", (PYTHON, PROGRAM, "linger"), 5)
+    assert done.exit_code is None
+    assert done.output == b"lingers\n"
+    assert lingering(rig) == []
+    assert rig.ask()["env"]["HEADLAND_CONTAINER"] == "one"  # and it alone
+
+
+@every_real
+def test_what_lingers_would_be_seen(rig: Rig) -> None:
+    """The control of the test above."""
+    spec = rig.spec("linger")
+    driver = rig.start(spec)
+    printed(spec, "lingers")
+    until("all have begun", lambda: len(lingering(rig)) == 7)
+    driver.signal("one", signal.SIGKILL)
+    exited(driver, "one")
+
+
+def lingering(rig: Rig) -> list[int]:
+    """Return the processes that linger, of this test alone."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            mine = process.environ().get("WHOSE") == rig.folder.name
+            if mine and "linger" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+@every_real
+def test_output_of_a_program_in_a_container_is_bounded(rig: Rig) -> None:
+    driver = rig.start(rig.spec("serve"))
+    rig.ask()
+    done = driver.execute("one", (PYTHON, PROGRAM, "flood"), 5)
+    assert done.exit_code is None
+    assert done.output == b"x" * 16384
+
+
+@every_real
+def test_a_program_that_is_not_there_is_an_error(rig: Rig) -> None:
+    driver = rig.start(rig.spec("serve"))
+    with pytest.raises(DriverError) as caught:
+        driver.execute("one", ("/opt/no-such-program",), 5)
+    assert not isinstance(caught.value, ContainerStoppedError)
+    assert caught.value.code != "driver-timeout"
+
+
+@every_real
+def test_a_driver_that_did_not_start_it_runs_programs_in_it_too(rig: Rig) -> None:
+    rig.start(rig.spec("serve"))
+    assert rig.driver().execute("one", (PYTHON, PROGRAM, "look"), 20).exit_code == 4

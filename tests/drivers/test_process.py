@@ -9,7 +9,7 @@ import pytest
 from agent.drivers.elf import elf_loader, script_interpreter
 from agent.drivers.image_paths import ImagePaths, resolve_inside
 from agent.drivers.port import InvalidContainerError, Mount
-from agent.drivers.proc import boot_id, in_session, parse_stat, stat_of
+from agent.drivers.proc import boot_id, marked, parse_stat, stat_of
 from agent.drivers.process_record import FILE, recorded, still_runs
 from agent.drivers.rootfs import MergedLayers
 from tests.drivers.rig import PYTHON, Rig, exited, printed, status, until
@@ -110,8 +110,8 @@ def test_a_zombie_does_not_run() -> None:
             pass
         assert seen is not None
         assert not still_runs(seen)
-        assert in_session(seen.session, {}) != []
-        assert pid not in in_session(seen.session, {})
+        assert marked({}, session=seen.session) != []
+        assert pid not in marked({}, session=seen.session)
     finally:
         os.waitpid(pid, 0)
     assert stat_of(pid) is None

@@ -89,6 +89,24 @@ def test_what_does_not_live_is_replaced_and_what_lives_is_left(
     wait_until(lambda: bool(scoring_processes(device)), "a new one runs")
 
 
+def test_programs_in_the_container_say_that_it_is_ready_and_lives(
+    world: World, device: Device, roll_out: RollOut
+) -> None:
+    """By the container's own Python, in its own folders: /tmp/well is there, then it is not."""
+    ask = "[/opt/python/bin/python3, '-c', 'import os, sys; sys.exit(not os.path.exists(\"/tmp/{}\"))']"
+    tell = "import os, sys; open('/tmp/well', 'w').close(); os.path.exists('/tmp/well') or sys.exit(1)"
+    begin = f"[/opt/python/bin/python3, '-c', \"{tell}\"]"
+    roll_out("digits:1", lifecycle=f"{{readiness: {{exec: {begin}, periodSeconds: 1, timeoutSeconds: 20}}}}")
+    before = scoring_processes(device)
+    lives = "{{liveness: {{exec: {}, periodSeconds: 1, failures: 2, timeoutSeconds: 20}}}}"
+    roll_out("digits:1", lifecycle=lives.format(ask.format("well")))
+    time.sleep(4)
+    assert scoring_processes(device) == before
+    roll_out("digits:1", lifecycle=lives.format(ask.format("ill")))
+    device.daemon.wait_for("does not live")
+    wait_until(lambda: not set(before) & set(scoring_processes(device)), "the old one is gone")
+
+
 def test_a_container_that_hangs_is_replaced(world: World, device: Device, roll_out: RollOut) -> None:
     roll_out(
         "digits:1", stopGraceSeconds="1", lifecycle="{liveness: {http: /v2/health/live, periodSeconds: 1}}"
