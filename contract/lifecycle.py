@@ -21,14 +21,16 @@ LONGEST_WINDOW: Final = timedelta(days=1)
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a module is asked how it is; one of ``http`` (a path on its socket) and ``file``.
+    """How a module is asked how it is; one of ``http`` (a path on its socket), ``file`` and ``exec``.
 
     ``file`` is below ``/run/headland``: for readiness it has to be there, for liveness written anew since the
-    last time that it was looked at. So many ``failures`` in a row count.
+    last time that it was looked at. ``exec`` is a program in the container and its arguments: it has to end
+    with 0. So many ``failures`` in a row count.
     """
 
     http: str = ""
     file: str = ""
+    exec: tuple[str, ...] = ()
     period_s: float = 10.0
     timeout_s: float = 5.0
     failures: int = 3

@@ -1,7 +1,7 @@
 """The configuration of one container for an OCI runtime (runtime specification 1.0). Pure."""
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from agent.drivers.bundle_mounts import bind, open_mounts, system_mounts
 from agent.drivers.grants import DeviceNode
@@ -72,6 +72,13 @@ def runtime_config(
             **({} if grants.privileged else walls),
         },
     }
+
+
+def other_process(config: Mapping[str, Any], args: Sequence[str]) -> dict[str, object]:
+    """Return the ``process`` that runs ``args`` as the first one of ``config`` runs, without its sockets."""
+    first = config["process"]
+    env = [entry for entry in first["env"] if not entry.startswith("LISTEN_")]
+    return {**first, "args": list(args), "env": env}
 
 
 def user_ids(user: str) -> tuple[int, int]:

@@ -15,17 +15,20 @@ from agent.drivers.port import (
     ContainerStatus,
     Driver,
     DriverError,
+    Executed,
     InvalidContainerError,
+    stopped,
 )
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a container does: fail to start with these words, exit at once, ignore SIGTERM."""
+    """What a container does: fail to start with these words, exit at once, ignore SIGTERM, run programs."""
 
     refuses: str = ""
     exits_with: int | None = None
     ignores_term: bool = False
+    executes: Callable[[tuple[str, ...]], Executed] = lambda _: Executed(0, b"")
 
 
 @dataclass
@@ -115,3 +118,14 @@ class FakeDriver(Driver):
                 "it runs", where=f"container {container_id}", fix="Stop it by a signal, then remove it."
             )
         self._machine.containers.pop(container_id, None)
+
+    def _execute(
+        self,
+        container_id: str,
+        args: tuple[str, ...],
+        timeout_s: float,  # noqa: ARG002  nothing runs
+    ) -> Executed:
+        container = self._machine.containers.get(container_id)
+        if container is None or not container.running:
+            raise stopped(container_id)
+        return container.behaviour.executes(args)

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -39,6 +39,12 @@ class ContainerRunningError(DriverError):
 
     code = "container-running"
     retriable = False
+
+
+class ContainerStoppedError(DriverError):
+    """The container does not run, so nothing can run in it."""
+
+    code = "container-stopped"
 
 
 class DriverTimeoutError(DriverError):
@@ -104,10 +110,22 @@ class ContainerStatus:
     exit_code: int | None
 
 
+@dataclass(frozen=True)
+class Executed:
+    """How a program ended that ran in a container: ``exit_code`` is None where it was killed, out of time.
+
+    ``output`` is the first that it printed, at most 16 KiB.
+    """
+
+    exit_code: int | None
+    output: bytes
+
+
 class Driver(ABC):
     """Starts, sees, signals and removes the containers of one agent (one state folder).
 
-    Its methods may be called from several threads, but not for one container at the same time.
+    Its methods may be called from several threads, but not for one container at the same time; `execute`
+    may, beside all others.
     """
 
     name: ClassVar[str]
@@ -148,6 +166,21 @@ class Driver(ABC):
         with _as_driver_error(f"container {container_id}: remove"):
             self._remove(container_id)
 
+    def execute(self, container_id: str, args: Sequence[str], timeout_s: float) -> Executed:
+        """Run a program in a running container, as its user, with its environment and paths.
+
+        It has no descriptors but 0 to 2, and not the listening sockets. When it ends, or after
+        ``timeout_s``, all that it started is killed. Raises `ContainerStoppedError` for one that does not
+        run or is not known, or another `DriverError` where there is no such program.
+        """
+        check_id(container_id)
+        where = f"container {container_id}"
+        if not args or not args[0] or any("\0" in word for word in args):
+            fix = "Name a program, and use no NUL."
+            raise InvalidContainerError("nothing that can be run in it", where=where, fix=fix)
+        with _as_driver_error(f"{where}: execute"):
+            return self._execute(container_id, tuple(args), timeout_s)
+
     @abstractmethod
     def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None: ...
 
@@ -159,6 +192,15 @@ class Driver(ABC):
 
     @abstractmethod
     def _remove(self, container_id: str) -> None: ...
+
+    @abstractmethod
+    def _execute(self, container_id: str, args: tuple[str, ...], timeout_s: float) -> Executed: ...
+
+
+def stopped(container_id: str) -> ContainerStoppedError:
+    """Return the error for a container in which nothing can run."""
+    where = f"container {container_id}"
+    return ContainerStoppedError("it does not run", where=where, fix="Look at why it ended, or try again.")
 
 
 def check_id(container_id: str) -> None:

@@ -9,11 +9,14 @@ processes. Its image is found through rewritten paths and its own ELF loader:
 * devices and the network are the machine's; capabilities and ``privileged`` are refused;
 * ``user`` and the read-only flag of mounts are ignored; nothing stops writes into the image;
 * memory: writable data (RLIMIT_DATA) up to four times the limit, so a runaway ends; CPU and number
-  of processes: not limited; no core files; no new privileges where ``setpriv`` is on the PATH.
+  of processes: not limited; no core files; no new privileges where ``setpriv`` is on the PATH;
+* a small process beside each holds its exit code, also while no agent lives.
 """
 
 import contextlib
+import dataclasses
 import os
+import secrets
 import shutil
 import signal
 import time
@@ -21,7 +24,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
+
 from agent.drivers import process_record
+from agent.drivers.executing import execute
+from agent.drivers.held import await_held, exit_code, hold, let_go
 from agent.drivers.port import (
     ContainerRunningError,
     ContainerSpec,
@@ -29,17 +36,21 @@ from agent.drivers.port import (
     Driver,
     DriverError,
     DriverTimeoutError,
+    Executed,
+    stopped,
 )
-from agent.drivers.proc import in_session
-from agent.drivers.process_command import command_of
+from agent.drivers.proc import marked
+from agent.drivers.process_command import command_of, other_command
 from agent.drivers.register import Register
 from agent.drivers.rootfs import MergedLayers
-from agent.drivers.spawn import POLL_S, reap, spawn
+from agent.drivers.spawn import POLL_S
 from contract.agent_api import CONTAINER_ENV
 
 STATE_ENV = "HEADLAND_STATE_DIR"
 OWN = "process"  # the folder in a container's home that is this driver's own
 GONE = "process.gone"  # the same, on its way out
+SPEC = "spec.json"
+EXEC_ENV = "HEADLAND_EXEC"  # tells what runs for one `execute` from all else
 START_TIMEOUT_S = 10.0
 
 
@@ -52,8 +63,6 @@ class ProcessDriver(Driver):
         self._state = state_dir.absolute()
         self._register = Register(self._state / "process-homes")
         self._merged = MergedLayers(self._state / "rootfs")
-        self._children: dict[str, int] = {}
-        self._exit_codes: dict[str, int] = {}
 
     def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
         if self._register.home(spec.id) is not None:
@@ -69,45 +78,41 @@ class ProcessDriver(Driver):
                 (own / "rootfs").symlink_to(root)
             command = command_of(spec, root, own, listeners)
             env = command.env | self._marks(spec.id)
-            pid = spawn(command.words, env, log=spec.log, listeners=listeners.values())
-            self._children[spec.id] = pid
+            (own / SPEC).touch(mode=0o600)
+            (own / SPEC).write_bytes(msgspec.json.encode(spec, enc_hook=str))
+            pid = hold("child", command.words, env, own=own, log=spec.log, listeners=listeners.values())
             self._await_record(spec.id, pid, own)
         except BaseException:
             self._clear(spec.id)
             raise
 
-    def _await_record(self, container_id: str, pid: int, own: Path) -> None:
+    def _await_record(self, container_id: str, holder: int, own: Path) -> None:
+        """Wait until its shell has written who it is, just before it becomes the program."""
         deadline = time.monotonic() + START_TIMEOUT_S
         where = f"container {container_id}"
-        while not (own / process_record.FILE).exists():
-            if (code := reap(pid)) is not None:
-                raise DriverError(f"its shell ended with {code}", where=where, fix="See the container's log.")
+        code = await_held(holder, own, START_TIMEOUT_S)
+        while code == 0 and not (own / process_record.FILE).exists():
+            code = exit_code(own) or 0
             if time.monotonic() > deadline:
-                os.killpg(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                raise DriverTimeoutError("its shell does not start", where=where, fix="Retry.")
+                code = None
             time.sleep(POLL_S)
+        if code is None:
+            raise DriverTimeoutError("its shell does not start", where=where, fix="Retry.")
+        if code != 0:
+            raise DriverError(f"its shell ended with {code}", where=where, fix="See the container's log.")
 
     def _observe(self) -> tuple[ContainerStatus, ...]:
-        self._reap()
         return tuple(
             self._status(container_id, home) for container_id, home in self._register.homes().items()
         )
 
     def _status(self, container_id: str, home: Path) -> ContainerStatus:
         record = process_record.recorded(home / OWN)
-        running = record is not None and process_record.still_runs(record)
-        if not running and container_id not in self._exit_codes:
-            self._reap()  # it ended just now, between the last look at our children and this one
-        return ContainerStatus(
-            id=container_id,
-            running=running,
-            pid=record.pid if record is not None and running else None,
-            exit_code=None if running else self._exit_codes.get(container_id),
-        )
+        if record is not None and process_record.still_runs(record):
+            return ContainerStatus(container_id, running=True, pid=record.pid, exit_code=None)
+        return ContainerStatus(container_id, running=False, pid=None, exit_code=exit_code(home / OWN))
 
     def _signal(self, container_id: str, signal_number: int) -> None:
-        self._reap()
         home = self._register.home(container_id)
         record = process_record.recorded(home / OWN) if home else None
         if record is None:
@@ -124,13 +129,23 @@ class ProcessDriver(Driver):
                 os.close(descriptor)
 
     def _remove(self, container_id: str) -> None:
-        self._reap()
         home = self._register.home(container_id)
         if home is None:
             return
         if self._status(container_id, home).running:
             raise _running(container_id)
         self._clear(container_id)
+
+    def _execute(self, container_id: str, args: tuple[str, ...], timeout_s: float) -> Executed:
+        home = self._register.home(container_id)
+        if home is None or not self._status(container_id, home).running:
+            raise stopped(container_id)
+        own = home / OWN
+        spec = msgspec.json.decode((own / SPEC).read_bytes(), type=ContainerSpec, dec_hook=_path)
+        command = other_command(dataclasses.replace(spec, args=args), (own / "rootfs").readlink(), own)
+        mark = {EXEC_ENV: secrets.token_hex(8)}
+        env = command.env | self._marks(container_id) | mark
+        return execute(command.words, env, timeout_s=timeout_s, started=lambda: marked(mark))
 
     def _clear(self, container_id: str) -> None:
         home = self._register.home(container_id)
@@ -145,6 +160,7 @@ class ProcessDriver(Driver):
         if record is not None and process_record.still_runs(record):
             gone.rename(own)
             raise _running(container_id)
+        let_go(gone)
         if record is not None:
             self._kill_left_overs(container_id, record.pid)
         with self._merged.locked():
@@ -153,28 +169,19 @@ class ProcessDriver(Driver):
             self._register.drop(container_id)
             links = [other / OWN / "rootfs" for other in self._register.homes().values()]
             self._merged.prune(link.readlink() for link in links if link.is_symlink())
-        self._reap()
-        self._children.pop(container_id, None)
-        self._exit_codes.pop(container_id, None)
 
     def _kill_left_overs(self, container_id: str, session: int) -> None:
         """End what the first process left behind: it would still take connections of the listener."""
-        for pid in in_session(session, self._marks(container_id)):
+        for pid in marked(self._marks(container_id), session=session):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def _marks(self, container_id: str) -> dict[str, str]:
         return {CONTAINER_ENV: container_id, STATE_ENV: str(self._state)}
 
-    def _reap(self) -> None:
-        for container_id, pid in list(self._children.items()):
-            try:
-                code = reap(pid)
-            except ChildProcessError:  # another thread was faster
-                continue
-            if code is not None:
-                self._exit_codes[container_id] = code
-                self._children.pop(container_id, None)
+
+def _path(kind: type, value: object) -> object:
+    return kind(value)
 
 
 def _running(container_id: str) -> ContainerRunningError:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from agent.drivers.elf import elf_loader, script_interpreter
 from agent.drivers.image_paths import ImagePaths, resolve_inside
 from agent.drivers.port import ContainerSpec, InvalidContainerError, Mount, listening
-from agent.drivers.process_record import FILE, WRITER
+from agent.drivers.process_record import FILE, OTHER, WRITER
 
 DATA_LIMIT_FACTOR = 4
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -37,20 +37,38 @@ def command_of(spec: ContainerSpec, root: Path, own: Path, listeners: Iterable[s
             where=f"container {spec.id}",
             fix="Run it with the driver runc.",
         )
+    inside = _inside(spec, root, own)
+    data_kib = spec.limits.memory_bytes * DATA_LIMIT_FACTOR // 1024
+    shell = ["/bin/sh", "-c", WRITER, "sh", str(own / FILE), str(data_kib), inside.cwd]
+    return Command([*shell, *inside.words], inside.env | listening(listeners))
+
+
+def other_command(spec: ContainerSpec, root: Path, own: Path) -> Command:
+    """Return the command of another program in that container: no record is written, no sockets are named."""
+    inside = _inside(spec, root, own)
+    data_kib = spec.limits.memory_bytes * DATA_LIMIT_FACTOR // 1024
+    return Command(["/bin/sh", "-c", OTHER, "sh", str(data_kib), inside.cwd, *inside.words], inside.env)
+
+
+@dataclass(frozen=True)
+class _Inside:
+    words: list[str]
+    env: dict[str, str]
+    cwd: str
+
+
+def _inside(spec: ContainerSpec, root: Path, own: Path) -> _Inside:
     mounts = tuple(Mount(m.source.absolute(), m.target, m.read_only) for m in spec.mounts)
     paths = ImagePaths(root, (*mounts, Mount(own / "tmp", "/tmp", read_only=False)))  # noqa: S108  the image's
     env = {"TMPDIR": str(own / "tmp")}
     env |= {name: paths.of_value(value) for name, value in spec.env.items() if not name.startswith("LD_")}
-    env |= listening(listeners)
     arguments = paths.of_arguments(spec.args[1:])
     program = _program(spec, paths)
     words = [*_loaded(program, root, paths, spec.env.get("LD_LIBRARY_PATH", "")), *arguments]
     cwd = root if spec.cwd == "/" else Path(paths.of_device(spec.cwd))
     setpriv = shutil.which("setpriv")
     guard = [setpriv, "--no-new-privs", "--"] if setpriv else []
-    data_kib = spec.limits.memory_bytes * DATA_LIMIT_FACTOR // 1024
-    shell = ["/bin/sh", "-c", WRITER, "sh", str(own / FILE), str(data_kib), str(cwd)]
-    return Command([*shell, *guard, *words], env)
+    return _Inside([*guard, *words], env, str(cwd))
 
 
 def _program(spec: ContainerSpec, paths: ImagePaths) -> Path:

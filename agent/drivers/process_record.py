@@ -20,20 +20,36 @@ mv "$1.new" "$1" || exit 125
 shift 3
 exec "$@"
 """
+# The same for another program in the container: "$1" memory in KiB, "$2" the working folder.
+OTHER = """
+ulimit -c 0
+ulimit -d "$1"
+cd "$2" || exit 125
+shift 2
+exec "$@"
+"""
 
 
 def recorded(home: Path) -> ProcessStat | None:
     """Return what the container's process wrote in this life of the machine, or None."""
+    return read_record(home / FILE)[0]
+
+
+def read_record(path: Path) -> tuple[ProcessStat | None, list[str]]:
+    """Return the process that a record of this life of the machine tells of, and the lines behind that.
+
+    None, and no lines, where there is no such record.
+    """
     try:
-        lines = (home / FILE).read_text(errors="replace").splitlines()
+        lines = path.read_text(errors="replace").splitlines()
     except (FileNotFoundError, NotADirectoryError):
-        return None
-    if len(lines) != 2 or lines[1] != boot_id():
-        return None
+        return None, []
+    if len(lines) < 2 or lines[1] != boot_id():
+        return None, []
     try:
-        return parse_stat(lines[0])
+        return parse_stat(lines[0]), lines[2:]
     except ValueError:
-        return None
+        return None, []
 
 
 def still_runs(record: ProcessStat) -> bool:

@@ -3,20 +3,25 @@
 A container's root is an overlay of its layers, read-only; it has no capabilities, no new
 privileges, our own seccomp list, namespaces of its own (the network one is empty), a private
 /tmp in memory that counts towards its memory limit, and limits on memory, CPU and processes.
-Exit codes are unknown: nobody stays behind to wait for a detached container.
+A small process beside each container holds its exit code, also while no agent lives.
 """
 
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from agent.drivers.bundle import runtime_config
-from agent.drivers.cgroups import swap_accounted
+import msgspec
+
+from agent.drivers.bundle import other_process, runtime_config
+from agent.drivers.cgroups import group_below, processes_in, swap_accounted
+from agent.drivers.executing import execute
 from agent.drivers.grants import Grants
+from agent.drivers.held import exit_code, let_go
 from agent.drivers.overlay import mount_layers, unmount_and_delete
 from agent.drivers.port import (
     ContainerRunningError,
@@ -25,9 +30,11 @@ from agent.drivers.port import (
     Driver,
     DriverError,
     DriverUnavailableError,
+    Executed,
+    stopped,
 )
 from agent.drivers.register import Register
-from agent.drivers.runc_command import ListedContainer
+from agent.drivers.runc_command import RUNC_ENVIRONMENT, ListedContainer, last_reason
 from agent.drivers.runc_state import RuncByState
 from agent.drivers.seccomp import SECCOMP_ARCHITECTURES, seccomp_profile
 from agent.drivers.staging import staged, unmount_staged
@@ -91,7 +98,14 @@ class RuncDriver(Driver):
     def _observe(self) -> tuple[ContainerStatus, ...]:
         listed = self._runc.list()
         ids = listed.keys() | self._register.homes().keys()
-        return tuple(_status(container_id, listed.get(container_id)) for container_id in ids)
+        return tuple(self._status(container_id, listed.get(container_id)) for container_id in ids)
+
+    def _status(self, container_id: str, listed: ListedContainer | None) -> ContainerStatus:
+        if listed is not None and listed.running:
+            return ContainerStatus(container_id, running=True, pid=listed.pid, exit_code=None)
+        home = self._register.home(container_id)
+        code = exit_code(home / BUNDLE) if home is not None else None
+        return ContainerStatus(container_id, running=False, pid=None, exit_code=code)
 
     def _signal(self, container_id: str, signal_number: int) -> None:
         if not self._is_running(container_id):
@@ -118,19 +132,40 @@ class RuncDriver(Driver):
         # made (created, or a folder without a state) it only deletes by force.
         self._runc.delete(container_id, force=listed is None or listed.status != "stopped")
         if home is not None:
+            let_go(home / BUNDLE)
             unmount_staged(home / BUNDLE)
             unmount_and_delete(home / BUNDLE)
         self._register.drop(container_id)
 
+    def _execute(self, container_id: str, args: tuple[str, ...], timeout_s: float) -> Executed:
+        home = self._register.home(container_id)
+        listed = self._runc.list().get(container_id)
+        if home is None or listed is None or not listed.running:
+            raise stopped(container_id)
+        bundle, mark = home / BUNDLE, f"exec-{secrets.token_hex(8)}"
+        config = msgspec.json.decode((bundle / "config.json").read_bytes(), type=dict[str, Any])
+        process, own_log = bundle / mark, bundle / f"{mark}.log"
+        try:
+            process.write_bytes(canonical(other_process(config, args)))
+            with group_below(listed.pid, mark) as (group, folder):
+                command = self._runc.exec_words(container_id, process, group, own_log)
+                done = execute(
+                    command, RUNC_ENVIRONMENT, timeout_s=timeout_s, started=lambda: processes_in(folder)
+                )
+            reason = last_reason(own_log) if done.exit_code else ""
+        finally:
+            process.unlink(missing_ok=True)
+            own_log.unlink(missing_ok=True)
+        if not reason:
+            return done
+        if not self._is_running(container_id):
+            raise stopped(container_id)
+        fix = "Check that the image has that program."
+        raise DriverError(f"runc refused: {reason}", where=f"container {container_id}", fix=fix)
+
     def _is_running(self, container_id: str) -> bool:
         listed = self._runc.list().get(container_id)
         return listed is not None and listed.running
-
-
-def _status(container_id: str, listed: ListedContainer | None) -> ContainerStatus:
-    running = listed is not None and listed.running
-    pid = listed.pid if listed is not None and running else None
-    return ContainerStatus(id=container_id, running=running, pid=pid, exit_code=None)
 
 
 def _held(grants: Grants) -> Grants:

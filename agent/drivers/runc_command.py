@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from agent.drivers.held import PID_FILE, await_held, hold
 from agent.drivers.port import DriverError, DriverTimeoutError
-from agent.drivers.spawn import reap_within, spawn
 
 RUNC_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 REASON_MAX = 300
@@ -44,15 +44,22 @@ class RuncCommand:
         own_log = bundle / "runc.log"
         command = [self._program, "--root", str(self._root), "--log", str(own_log), "--log-format", "json"]
         command += ["run", "--detach", "--preserve-fds", str(len(listeners)), "--bundle", str(bundle)]
-        command += ["--pid-file", str(bundle / "pid"), container_id]
-        pid = spawn(command, RUNC_ENVIRONMENT, log=log, listeners=listeners)
-        code = reap_within(pid, self._timeout_s)
+        command += ["--pid-file", str(bundle / PID_FILE), container_id]
+        pid = hold("orphans", command, RUNC_ENVIRONMENT, own=bundle, log=log, listeners=listeners)
+        code = await_held(pid, bundle, self._timeout_s)
         where = f"container {container_id}"
         if code is None:
             raise DriverTimeoutError(f"runc run took over {self._timeout_s:g} s", where=where, fix="Retry.")
         if code != 0:
             fix = "Check the image's program, the module's limits, and that runc runs as root."
-            raise DriverError(f"runc refused: {_last_reason(own_log)}", where=where, fix=fix)
+            reason = last_reason(own_log) or "it said nothing"
+            raise DriverError(f"runc refused: {reason}", where=where, fix=fix)
+
+    def exec_words(self, container_id: str, process: Path, group: str, own_log: Path) -> tuple[str, ...]:
+        """Return the command that runs what ``process`` says in a container, in a group below its own."""
+        log = ("--log", str(own_log), "--log-format", "json")
+        words = ("exec", "--process", str(process), "--cgroup", group, container_id)
+        return (self._program, "--root", str(self._root), *log, *words)
 
     def list(self) -> dict[str, ListedContainer]:
         """Return the containers below this root, by id."""
@@ -89,11 +96,12 @@ class RuncCommand:
         return done.stdout
 
 
-def _last_reason(own_log: Path) -> str:
+def last_reason(own_log: Path) -> str:
+    """Return the last error that runc wrote into a log of its own, or an empty text."""
     try:
         lines = own_log.read_bytes().splitlines()
     except FileNotFoundError:
-        return "it said nothing"
+        return ""
     for line in reversed(lines):
         try:
             entry = msgspec.json.decode(line, type=_LogLine)
@@ -101,7 +109,7 @@ def _last_reason(own_log: Path) -> str:
             continue
         if entry.level in {"error", "fatal"}:
             return _shorten(entry.msg.encode())
-    return "it said nothing"
+    return ""
 
 
 def _shorten(text: bytes) -> str:

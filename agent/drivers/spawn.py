@@ -4,13 +4,20 @@ import contextlib
 import fcntl
 import os
 import signal
-import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from contract.agent_api import LISTEN_FD
 
 POLL_S = 0.003
+DEFAULT_SIGNALS = (
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+)
 
 
 def spawn(command: Sequence[str], env: Mapping[str, str], *, log: Path, listeners: Collection[int]) -> int:
@@ -28,20 +35,36 @@ def spawn(command: Sequence[str], env: Mapping[str, str], *, log: Path, listener
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640),
             (os.POSIX_SPAWN_DUP2, 1, 2),
-            *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _handed_down(end)),
         ]
-        return os.posix_spawn(
-            command[0],
-            list(command),
-            env,
-            file_actions=actions,
-            setsid=True,
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
-        )
+        return _spawn(command, env, actions, end)
     finally:
         for spare in spares:
             os.close(spare)
+
+
+def spawn_writing(command: Sequence[str], env: Mapping[str, str], output: int) -> int:
+    """Start ``command`` likewise; descriptors 1 and 2 are copies of ``output`` (above 2)."""
+    actions: list[tuple[object, ...]] = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, output, 1),
+        (os.POSIX_SPAWN_DUP2, output, 2),
+    ]
+    return _spawn(command, env, actions, 3)
+
+
+def _spawn(
+    command: Sequence[str], env: Mapping[str, str], actions: Iterable[tuple[object, ...]], end: int
+) -> int:
+    """Start ``command`` with descriptors as ``actions`` say, and none from ``end`` on."""
+    return os.posix_spawn(
+        command[0],
+        list(command),
+        env,
+        file_actions=[*actions, *((os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _handed_down(end))],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=DEFAULT_SIGNALS,
+    )
 
 
 def _handed_down(end: int) -> list[int]:
@@ -65,16 +88,3 @@ def reap(pid: int) -> int | None:
         return None
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
-
-
-def reap_within(pid: int, timeout_s: float) -> int | None:
-    """Wait for our child ``pid``; None, and its whole session killed, when it takes too long."""
-    deadline = time.monotonic() + timeout_s
-    while (code := reap(pid)) is None:
-        if time.monotonic() > deadline:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            return None
-        time.sleep(POLL_S)
-    return code

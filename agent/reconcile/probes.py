@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -44,23 +45,34 @@ class Standing:
     failures: int = 0
     written_ns: int | None = None
 
-    def answers(self) -> bool:
-        """Ask once: is it well?"""
+    def answers(self, succeeds: Callable[[tuple[str, ...], float], bool]) -> bool:
+        """Ask once: is it well? ``succeeds`` runs a program in the container, within seconds."""
         probe = self.asked.probe
         if probe.http:
             return _http_ok(self.asked.listener, probe.http, probe.timeout_s)
+        if probe.exec:
+            return succeeds(probe.exec, probe.timeout_s)
         before, self.written_ns = self.written_ns, _written_ns(self.asked.run_folder / probe.file)
         there = self.written_ns is not None
         return there and (self.asked.question == "ready" or self.written_ns != before)
 
 
 class Probes:
-    """Keeps asking what `watch` says; ``passed`` is told of a container that is ready, from this thread."""
+    """Keeps asking what `watch` says; ``passed`` is told of a container that is ready, from this thread.
+
+    ``succeeds`` says whether a program in a container ends well within seconds.
+    """
 
     def __init__(
-        self, passed: Callable[[str], None], wake: Callable[[], None], *, monotonic: Callable[[], float]
+        self,
+        passed: Callable[[str], None],
+        wake: Callable[[], None],
+        succeeds: Callable[[str, tuple[str, ...], float], bool],
+        *,
+        monotonic: Callable[[], float],
     ) -> None:
         self._passed, self._wake, self._monotonic = passed, wake, monotonic
+        self._succeeds = succeeds
         self._lock = threading.Lock()
         self._standing: dict[str, Standing] = {}
         self._unhealthy: frozenset[str] = frozenset()
@@ -98,7 +110,8 @@ class Probes:
                 if self._stopping.is_set():
                     return
                 try:
-                    self._judge(container, standing, standing.answers())
+                    well = standing.answers(partial(self._succeeds, container))
+                    self._judge(container, standing, well)
                 except OSError as error:
                     # The disk did not take that it is ready: asked again, as long as it takes.
                     log.warning("container %s: what it answered is lost (%s)", container, error.strerror)

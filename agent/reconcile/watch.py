@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from agent.drivers.port import ContainerStatus
+from agent.drivers.port import ContainerStatus, DriverError
 from agent.endpoints.listeners import EndpointError
 from agent.endpoints.module_api import Hooks, ModuleApi
 from agent.reconcile.backoff import Backoff
@@ -48,7 +48,7 @@ class Watch:
         self._apis: dict[str, ModuleApi] = {}
         self._unserved: set[str] = set()
         self._since: dict[tuple[str, Phase], float] = {}
-        self._probes = Probes(self._on_ready, wake, monotonic=monotonic)
+        self._probes = Probes(self._on_ready, wake, self._succeeds, monotonic=monotonic)
         self._holding = Holding(monotonic=monotonic, clock=clock)
         self.serving: frozenset[str] = frozenset()
         self.held: dict[str, str] = {}
@@ -149,11 +149,20 @@ class Watch:
             alone = sum(other.module.name == c.module.name for other in alive) == 1
             question: Question = "alive" if c.phase == "ready" else "ready"
             probe = c.module.life.liveness if question == "alive" else c.module.life.readiness
-            if probe is not None and (alone or probe.file):
+            if probe is not None and (alone or not probe.http):
                 record, containers = self._device.containers.get(c.id), self._device.containers
                 listener = self._device.listeners.folder / record.listener
                 found[c.id] = Asked(question, probe, listener, containers.run_folder(c.id))
         return found
+
+    def _succeeds(self, container_id: str, args: tuple[str, ...], timeout_s: float) -> bool:
+        """Does a program in a container end well? From the probes' thread."""
+        try:
+            done = self._device.driver.execute(container_id, args, timeout_s)
+        except DriverError as error:
+            log.info("a probe of container %s could not run: %s", container_id, error)
+            return False
+        return done.exit_code == 0
 
     def _on_word(self, container_id: str) -> None:
         """A module says that it is ready: that counts where nobody is to ask it."""

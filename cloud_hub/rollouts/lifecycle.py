@@ -36,18 +36,21 @@ Argument = Annotated[str, matches(re.compile(r"[^\0]{0,4096}"), "at most 4096 ch
 
 
 class ProbeSpec(Strict):
-    """How a module is asked how it is: over its socket, or by a file in /run/headland."""
+    """How a module is asked how it is: over its socket, by a file in /run/headland, or by a program."""
 
     http: UrlPath | None = None
     file: File | None = None
+    exec: Annotated[list[Argument], Field(min_length=1, max_length=100)] | None = None
     period_seconds: Annotated[float, Field(strict=False, ge=1, le=3600)] = 10.0
     timeout_seconds: Annotated[float, Field(strict=False, gt=0, le=60)] = 5.0
     failures: Annotated[int, Field(ge=1, le=100)] = 3
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.http is None) == (self.file is None):
-            raise ValueError("needs one of http and file")
+        if sum(way is not None for way in (self.http, self.file, self.exec)) != 1:
+            raise ValueError("needs one of http, file and exec")
+        if self.exec is not None and not self.exec[0]:
+            raise ValueError("exec begins with a program")
         return self
 
     def probe(self) -> Probe:
@@ -55,6 +58,7 @@ class ProbeSpec(Strict):
         return Probe(
             http=self.http or "",
             file=self.file or "",
+            exec=tuple(self.exec or ()),
             period_s=self.period_seconds,
             timeout_s=self.timeout_seconds,
             failures=self.failures,

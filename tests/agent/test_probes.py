@@ -50,6 +50,14 @@ def serving(path: Path) -> Iterator[Server]:
             thread.join()
 
 
+def never(_args: tuple[str, ...], _timeout_s: float) -> bool:
+    raise AssertionError("no program is asked for")
+
+
+def by_program(_container: str, args: tuple[str, ...], _timeout_s: float) -> bool:
+    return args == ("/bin/well",)
+
+
 def asked(folder: Path, question: Question, **probe: object) -> Asked:
     return Asked(question, Probe(**probe), folder / "m.sock", folder)  # type: ignore[arg-type]
 
@@ -58,24 +66,24 @@ def test_an_answer_over_http_counts_by_its_status(tmp_path: Path) -> None:
     with serving(tmp_path / "m.sock") as server:
         for status, well in ((200, True), (204, True), (302, True), (404, False), (503, False)):
             server.status = status
-            assert Standing(asked(tmp_path, "alive", http="/x"), 0).answers() is well
-        assert not Standing(asked(tmp_path, "alive", http="/hang", timeout_s=0.1), 0).answers()
-    assert not Standing(asked(tmp_path, "alive", http="/x"), 0).answers(), "nobody listens"
+            assert Standing(asked(tmp_path, "alive", http="/x"), 0).answers(never) is well
+        assert not Standing(asked(tmp_path, "alive", http="/hang", timeout_s=0.1), 0).answers(never)
+    assert not Standing(asked(tmp_path, "alive", http="/x"), 0).answers(never), "nobody listens"
 
 
 def test_a_file_has_to_be_there_or_to_be_written_anew(tmp_path: Path) -> None:
     ready = Standing(asked(tmp_path, "ready", file="f"), 0)
     alive = Standing(asked(tmp_path, "alive", file="f"), 0)
-    assert not ready.answers()
-    assert not alive.answers()
+    assert not ready.answers(never)
+    assert not alive.answers(never)
     (tmp_path / "f").touch()
-    assert (ready.answers(), ready.answers()) == (True, True)
-    assert (alive.answers(), alive.answers()) == (True, False)
+    assert (ready.answers(never), ready.answers(never)) == (True, True)
+    assert (alive.answers(never), alive.answers(never)) == (True, False)
     # By whatever clock: this device's was just set back.
     os.utime(tmp_path / "f", (5.0, 5.0))
-    assert (alive.answers(), alive.answers()) == (True, False)
+    assert (alive.answers(never), alive.answers(never)) == (True, False)
     (tmp_path / "f").unlink()
-    assert not alive.answers()
+    assert not alive.answers(never)
 
 
 def test_a_module_that_writes_its_file_lives_and_one_that_stops_does_not(
@@ -94,7 +102,7 @@ def test_a_module_that_writes_its_file_lives_and_one_that_stops_does_not(
 @pytest.fixture
 def told() -> Iterator[tuple[Probes, list[str], threading.Event]]:
     passed, woken = list[str](), threading.Event()
-    probes = Probes(passed.append, woken.set, monotonic=time.monotonic)
+    probes = Probes(passed.append, woken.set, by_program, monotonic=time.monotonic)
     yield probes, passed, woken
     probes.close()
 
@@ -127,3 +135,29 @@ def test_a_container_passes_when_its_file_is_there(
     while not passed and time.monotonic() < deadline:
         time.sleep(0.05)
     assert set(passed) == {"c-1"}
+
+
+def test_a_program_is_asked_with_its_time_and_its_end_counts(
+    told: tuple[Probes, list[str], threading.Event], tmp_path: Path
+) -> None:
+    heard: list[tuple[tuple[str, ...], float]] = []
+
+    def succeeds(args: tuple[str, ...], timeout_s: float) -> bool:
+        heard.append((args, timeout_s))
+        return True
+
+    standing = Standing(asked(tmp_path, "alive", exec=("/bin/ask", "a b"), timeout_s=3.0), 0)
+    assert standing.answers(succeeds)
+    assert not standing.answers(lambda *_: False)
+    assert heard == [(("/bin/ask", "a b"), 3.0)]
+    probes, passed, woken = told
+    probes.watch(
+        {
+            "well": asked(tmp_path, "ready", exec=("/bin/well",)),
+            "ill": asked(tmp_path, "ready", exec=("/bin/ill",)),
+            "dies": asked(tmp_path, "alive", exec=("/bin/ill",), period_s=0.1, failures=2),
+        }
+    )
+    assert woken.wait(10)
+    assert passed == ["well"]
+    assert probes.unhealthy() == {"dies"}

@@ -27,6 +27,7 @@ def facts() -> dict[str, Any]:
         "status": dict(line.split(":\t", 1) for line in status if ":\t" in line),
         "fds": sorted(path.name for path in Path("/proc/self/fd").iterdir()),
         "libc": next(line.split()[-1] for line in maps if "libc.so" in line),
+        "namespaces": {path.name: str(path.readlink()) for path in Path("/proc/self/ns").iterdir()},
         "interfaces": [line.split(":")[0].strip() for line in devices],
         "up": [path.parent.name for path in Path("/sys/class/net").glob("*/flags") if is_up(path)],
         "core": Path("/proc/self/limits").read_text(),
@@ -66,6 +67,31 @@ def abandon() -> None:
     if os.fork() == 0:
         serve()
     print("abandoned", flush=True)
+
+
+def look(*words: str) -> None:
+    """Say what is seen; leave with code 4."""
+    print(json.dumps(facts() | {"words": words}), flush=True)
+    sys.exit(4)
+
+
+def linger() -> None:
+    """Start children that leave in every way that they can, and stay."""
+    for leaves_session in (False, True, True):
+        if os.fork() == 0:
+            if leaves_session:
+                os.setsid()
+            if os.fork() == 0:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(600)
+    print("lingers", flush=True)
+    time.sleep(600)
+
+
+def flood() -> None:
+    """Print without end."""
+    while True:
+        os.write(1, b"x" * 65536)
 
 
 def eat(megabytes: str) -> None:
@@ -160,7 +186,9 @@ if __name__ == "__main__":
     word = sys.argv[1]
     if word == "exit":
         sys.exit(int(sys.argv[2]))
-    elif word in {"write", "syscalls", "serve", "stubborn", "abandon", "chatter"}:
+    elif word == "look":
+        look(*sys.argv[2:])
+    elif word in {"write", "syscalls", "serve", "stubborn", "abandon", "chatter", "linger", "flood"}:
         globals()[word]()
     else:
         {"eat": eat, "fork": fork, "spin": spin}[word](sys.argv[2])

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from agent.drivers.fake import FakeDriver, FakeMachine
 from agent.drivers.port import ContainerRunningError, ContainerSpec, ContainerStatus, Driver, Mount
 from agent.drivers.process import ProcessDriver
@@ -72,7 +74,12 @@ class Rig:
         """Return a container that runs ``program.py`` with ``words`` (or ``args`` as they are)."""
         home = self.folder / "homes" / name
         home.mkdir(parents=True, exist_ok=True)
-        own = {CONTAINER_ENV: name, "LD_LIBRARY_PATH": "/opt/python/lib", "PYTHONDONTWRITEBYTECODE": "1"}
+        own = {
+            CONTAINER_ENV: name,
+            "WHOSE": self.folder.name,
+            "LD_LIBRARY_PATH": "/opt/python/lib",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         return ContainerSpec(
             id=name,
             layers=self.layers,
@@ -148,6 +155,12 @@ def printed(spec: ContainerSpec, word: str) -> str:
     return until(f"{spec.id} prints {word!r}", look)
 
 
+def holder_of(rig: Rig) -> psutil.Process:
+    """Return the process that holds the exit code of the rig's one container."""
+    (record,) = (rig.folder / "homes").glob("*/*/holder")
+    return psutil.Process(int(record.read_text().split()[0]))
+
+
 def runc_is_missing() -> str:
     """Return why there can be no test with runc here, or nothing."""
     if os.geteuid() != 0:
@@ -155,4 +168,13 @@ def runc_is_missing() -> str:
     return "" if shutil.which("runc") else "runc is not installed"
 
 
-__all__ = ["ContainerRunningError", "Rig", "exited", "printed", "runc_is_missing", "status", "until"]
+__all__ = [
+    "ContainerRunningError",
+    "Rig",
+    "exited",
+    "holder_of",
+    "printed",
+    "runc_is_missing",
+    "status",
+    "until",
+]

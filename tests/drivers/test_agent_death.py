@@ -89,9 +89,23 @@ def test_it_serves_on_and_a_new_agent_stops_and_removes_it(rig: Rig) -> None:
     assert seen is not None
     assert seen.running
     driver.signal("one", signal.SIGTERM)
-    assert exited(driver, "one").exit_code is None  # not our child: unknown
+    assert exited(driver, "one").exit_code == 7
     driver.remove("one")
     assert driver.observe() == ()
+
+
+@every_real
+def test_an_exit_code_of_a_time_without_an_agent_is_known_to_the_next(rig: Rig) -> None:
+    agent = start_agent(rig, rig.spec("serve"))
+    assert agent.stdout is not None
+    assert agent.stdout.readline() == "started\n"
+    rig.ask()
+    seen = status(rig.driver(), "one")
+    assert seen is not None
+    assert seen.pid is not None
+    kill(agent)
+    os.kill(seen.pid, signal.SIGTERM)
+    assert exited(rig.driver(), "one").exit_code == 7
 
 
 @every_real

@@ -1,17 +1,25 @@
 """What every driver owes, over each of them."""
 
 import dataclasses
+import json
 import os
 import signal
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agent.artifacts.unpack import unpack
-from agent.drivers.port import ContainerRunningError, DriverError, InvalidContainerError, Mount
+from agent.drivers.port import (
+    ContainerRunningError,
+    ContainerStoppedError,
+    DriverError,
+    InvalidContainerError,
+    Mount,
+)
 from tests.artifacts.registry import make_tar
-from tests.drivers.rig import Rig, exited, printed, status
+from tests.drivers.rig import PROGRAM, PYTHON, Rig, exited, holder_of, printed, status, until
 
 RUNC = pytest.param("runc", marks=pytest.mark.system)
 every = pytest.mark.parametrize("rig", ["fake", "process", RUNC], indirect=True)
@@ -38,7 +46,7 @@ def test_term_ends_it_and_removal_may_be_repeated(rig: Rig) -> None:
     driver.signal("one", signal.SIGTERM)
     ended = exited(driver, "one")
     assert ended.pid is None
-    assert ended.exit_code == {"fake": 0, "process": 7, "runc": None}[rig.kind]
+    assert ended.exit_code == (0 if rig.kind == "fake" else 7)
     driver.signal("one", signal.SIGTERM)  # already gone: no error
     driver.remove("one")
     driver.remove("one")
@@ -220,7 +228,45 @@ def test_a_container_that_ignores_term_is_ended_by_kill(rig: Rig) -> None:
     assert seen is not None
     assert seen.running
     driver.signal("one", signal.SIGKILL)
-    assert exited(driver, "one").exit_code == {"process": 137, "runc": None}[rig.kind]
+    assert exited(driver, "one").exit_code == 137
+
+
+@every_real
+def test_an_exit_code_is_known_at_once_and_until_removal(rig: Rig) -> None:
+    driver = rig.driver()
+    for name, code in (("well", 0), ("badly", 9)):
+        rig.start(rig.spec("exit", str(code), name=name), driver)
+        assert exited(driver, name).exit_code == code
+    for other in (driver, rig.driver()):
+        assert {seen.id: seen.exit_code for seen in other.observe()} == {"well": 0, "badly": 9}
+
+
+@every_real
+def test_what_holds_an_exit_code_has_nothing_of_the_agents_and_goes_with_the_container(rig: Rig) -> None:
+    spec = rig.spec("serve")
+    driver = rig.start(spec)
+    holder = holder_of(rig)
+    assert holder.open_files() == []
+    assert holder.net_connections() == []
+    assert holder.cwd() == "/"
+    assert holder.environ() == {}
+    driver.signal("one", signal.SIGKILL)
+    exited(driver, "one")
+    assert holder.is_running()
+    driver.remove("one")
+    assert not holder.is_running()
+
+
+@every_real
+def test_without_its_holder_a_container_runs_on_and_its_exit_code_is_unknown(rig: Rig) -> None:
+    """The control: it is the holder that keeps the code."""
+    driver = rig.start(rig.spec("serve"))
+    holder_of(rig).kill()
+    assert rig.ask()["env"]["HEADLAND_CONTAINER"] == "one"
+    driver.signal("one", signal.SIGTERM)
+    assert exited(driver, "one").exit_code is None
+    driver.remove("one")
+    assert driver.observe() == ()
 
 
 @every_real
@@ -262,3 +308,101 @@ def test_memory_is_limited(rig: Rig) -> None:
     exited(driver, "large")
     assert "ate 600" not in small.log.read_text()
     assert "ate 100" in large.log.read_text()
+
+
+@every
+def test_nothing_runs_in_a_container_that_does_not(rig: Rig) -> None:
+    driver = rig.driver()
+    with pytest.raises(ContainerStoppedError):
+        driver.execute("never-heard-of", ("/bin/true",), 5)
+    rig.start(rig.spec("exit", "0"), driver)
+    driver.signal("one", signal.SIGKILL)
+    exited(driver, "one")
+    with pytest.raises(ContainerStoppedError):
+        driver.execute("one", (PYTHON, PROGRAM, "look"), 5)
+    for args in ((), ("",), ("a\0b",)):
+        with pytest.raises(InvalidContainerError):
+            driver.execute("one", args, 5)
+
+
+@every_real
+def test_a_program_in_a_container_sees_what_its_first_process_sees(rig: Rig) -> None:
+    driver = rig.start(rig.spec("serve", env={"TEXT": "a 'b' $c\nd"}))
+    first = rig.ask()
+    before = set(Path("/proc/self/fd").iterdir())
+    done = driver.execute("one", (PYTHON, PROGRAM, "look", "two words", "", "$HOME"), 20)
+    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert done.exit_code == 4
+    seen = json.loads(done.output)
+    assert seen["words"] == ["two words", "", "$HOME"]
+    assert seen["env"]["TEXT"] == "a 'b' $c\nd"
+    not_its_own = {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "HEADLAND_EXEC"}
+    for facts in (first, seen):
+        facts["env"] = {name: value for name, value in facts["env"].items() if name not in not_its_own}
+    assert seen["env"] == first["env"]
+    assert seen["fds"] == ["0", "1", "2", "3"]  # 3 the listing itself
+    for same in ("cwd", "namespaces", "interfaces"):
+        assert seen[same] == first[same]
+    for guard in ("Uid", "Gid", "NoNewPrivs", "Seccomp", "CapBnd", "CapEff", "CapAmb"):
+        assert seen["status"][guard] == first["status"][guard]
+    assert status(driver, "one") is not None
+    assert rig.ask()["pid"] == first["pid"]
+
+
+@every_real
+def test_a_program_out_of_time_is_killed_with_all_that_it_started(rig: Rig) -> None:
+    driver = rig.start(rig.spec("serve"))
+    rig.ask()
+    done = driver.execute("one", (PYTHON, PROGRAM, "linger"), 5)
+    assert done.exit_code is None
+    assert done.output == b"lingers\n"
+    assert lingering(rig) == []
+    assert rig.ask()["env"]["HEADLAND_CONTAINER"] == "one"  # and it alone
+
+
+@every_real
+def test_what_lingers_would_be_seen(rig: Rig) -> None:
+    """The control of the test above."""
+    spec = rig.spec("linger")
+    driver = rig.start(spec)
+    printed(spec, "lingers")
+    until("all have begun", lambda: len(lingering(rig)) == 7)
+    driver.signal("one", signal.SIGKILL)
+    exited(driver, "one")
+
+
+def lingering(rig: Rig) -> list[int]:
+    """Return the processes that linger, of this test alone."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            mine = process.environ().get("WHOSE") == rig.folder.name
+            if mine and "linger" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+@every_real
+def test_output_of_a_program_in_a_container_is_bounded(rig: Rig) -> None:
+    driver = rig.start(rig.spec("serve"))
+    rig.ask()
+    done = driver.execute("one", (PYTHON, PROGRAM, "flood"), 5)
+    assert done.exit_code is None
+    assert done.output == b"x" * 16384
+
+
+@every_real
+def test_a_program_that_is_not_there_is_an_error(rig: Rig) -> None:
+    driver = rig.start(rig.spec("serve"))
+    with pytest.raises(DriverError) as caught:
+        driver.execute("one", ("/opt/no-such-program",), 5)
+    assert not isinstance(caught.value, ContainerStoppedError)
+    assert caught.value.code != "driver-timeout"
+
+
+@every_real
+def test_a_driver_that_did_not_start_it_runs_programs_in_it_too(rig: Rig) -> None:
+    rig.start(rig.spec("serve"))
+    assert rig.driver().execute("one", (PYTHON, PROGRAM, "look"), 20).exit_code == 4

@@ -18,6 +18,15 @@ from simulators.demo.stage import Device, Stage
 
 FAILS_AT_START = "def init():\n    raise RuntimeError('no')\n\ndef run(raw_data):\n    return 1\n"
 NEVER_READY = "import time\n\ndef init():\n    time.sleep(600)\n\ndef run(raw_data):\n    return 1\n"
+JOB = """import os, time
+
+def init():
+    time.sleep(float(os.environ.get('WORK_S', '0')))
+    os._exit(int(os.environ['CODE']))
+
+def run(raw_data):
+    return 1
+"""
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class World:
 
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
-    """A hub with images digits:1, digits:2, crashing:1 and silent:1."""
+    """A hub with images digits:1, digits:2, crashing:1, silent:1 and job:1."""
     # Not pytest's own folder: a socket's path may have 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="hl-e2e-"))
     stage = Stage(folder)
@@ -49,6 +58,7 @@ def world() -> Iterator[World]:
                 ("digits", "digits:2", None),
                 ("crashing", "digits:1", FAILS_AT_START),
                 ("silent", "digits:1", NEVER_READY),
+                ("job", "digits:1", JOB),
             ):
                 path = None
                 if script is not None:

@@ -36,6 +36,44 @@ def defer(device: Device, seconds: float) -> float:
     return granted
 
 
+def ended(world: World, device: Device) -> tuple[str, str]:
+    """Return state and reason of the one module, or nothing where none is reported."""
+    modules = (world.workspace.device(device.name).reported or {}).get("modules", ())
+    return (modules[0]["state"], modules[0]["reason"]) if modules else ("", "")
+
+
+def containers(device: Device) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = device.agent("status")["containers"]
+    return found
+
+
+def test_a_job_that_ends_well_has_passed_and_one_that_does_not_has_failed(
+    world: World, device: Device
+) -> None:
+    for code, state, reason in (
+        (0, "exited", ""),
+        (3, "failed", "stopped before it was ready"),
+    ):
+        image = manifest(
+            device.name, "job:1", lifecycle="{restart: on-failure}", env=f"{{CODE: '{code}', RUN: '{code}'}}"
+        )
+        world.workspace.apply_rollout(image)
+        wait_until(lambda end=(state, reason): ended(world, device) == end, f"it ends with {code}")  # type: ignore[misc]
+        assert containers(device) == []
+
+
+def test_a_job_that_ends_while_no_agent_lives_is_not_begun_again(world: World, device: Device) -> None:
+    world.workspace.apply_rollout(
+        manifest(device.name, "job:1", lifecycle="{restart: on-failure}", env="{CODE: '0', WORK_S: '4'}")
+    )
+    device.daemon.wait_for("started job:1")
+    device.daemon.kill()
+    wait_until(lambda: scoring_processes(device) == [], "it has ended")
+    device.daemon.start("connected to the hub")
+    wait_until(lambda: state_of(world, device)[0] == "exited", "its end is known")
+    assert "started job:1" not in device.daemon.log
+
+
 def test_what_does_not_live_is_replaced_and_what_lives_is_left(
     world: World, device: Device, roll_out: RollOut
 ) -> None:
@@ -49,6 +87,24 @@ def test_what_does_not_live_is_replaced_and_what_lives_is_left(
     device.daemon.wait_for("does not live")
     wait_until(lambda: not set(before) & set(scoring_processes(device)), "the old one is gone")
     wait_until(lambda: bool(scoring_processes(device)), "a new one runs")
+
+
+def test_programs_in_the_container_say_that_it_is_ready_and_lives(
+    world: World, device: Device, roll_out: RollOut
+) -> None:
+    """By the container's own Python, in its own folders: /tmp/well is there, then it is not."""
+    ask = "[/opt/python/bin/python3, '-c', 'import os, sys; sys.exit(not os.path.exists(\"/tmp/{}\"))']"
+    tell = "import os, sys; open('/tmp/well', 'w').close(); os.path.exists('/tmp/well') or sys.exit(1)"
+    begin = f"[/opt/python/bin/python3, '-c', \"{tell}\"]"
+    roll_out("digits:1", lifecycle=f"{{readiness: {{exec: {begin}, periodSeconds: 1, timeoutSeconds: 20}}}}")
+    before = scoring_processes(device)
+    lives = "{{liveness: {{exec: {}, periodSeconds: 1, failures: 2, timeoutSeconds: 20}}}}"
+    roll_out("digits:1", lifecycle=lives.format(ask.format("well")))
+    time.sleep(4)
+    assert scoring_processes(device) == before
+    roll_out("digits:1", lifecycle=lives.format(ask.format("ill")))
+    device.daemon.wait_for("does not live")
+    wait_until(lambda: not set(before) & set(scoring_processes(device)), "the old one is gone")
 
 
 def test_a_container_that_hangs_is_replaced(world: World, device: Device, roll_out: RollOut) -> None:

@@ -138,7 +138,7 @@ def test_a_probe_whose_answer_is_lost_is_asked_again(tmp_path: Path) -> None:
 
     (tmp_path / "there").touch()
     now = iter(range(0, 10_000, 5))
-    probes = Probes(note, lambda: None, monotonic=lambda: float(next(now)))
+    probes = Probes(note, lambda: None, lambda *_: False, monotonic=lambda: float(next(now)))
     probes.watch({"c": Asked("ready", Probe(file="there", period_s=1), tmp_path, tmp_path)})
     assert passed.wait(TIMEOUT_S)
     probes.close()
