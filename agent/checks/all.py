@@ -26,6 +26,7 @@ def findings(settings: Settings) -> tuple[Finding, ...]:
         "cgroups": lambda: machine.cgroups(settings),
         "driver": lambda: machine.driver(settings),
         "daemon": lambda: machine.daemon(settings),
+        "agent": lambda: machine.agent(settings),
     }
     try:
         found = store.load(settings.identity_dir)
