@@ -142,8 +142,9 @@ def test_versions_come_and_go_and_no_container_notices(
     assert judge.faults() == []
 
 
+@pytest.mark.parametrize("driver", ["process"])
 def test_negative_control_a_container_that_was_restarted_is_seen(
-    world: World, device: Device, sensor: DigitsSensor
+    world: World, device: Device, sensor: DigitsSensor, driver: str
 ) -> None:
     judge = Judge(device, sensor)
     for pid in scoring_processes(device):
