@@ -10,7 +10,7 @@ PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 # Tests and demos start hundreds of Python processes: none of them is to compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: deb demo recording test check bench bench-hub bench-registry bench-images bench-outbox bench-agent bench-agent-start bench-updates fix soak lock clean
+.PHONY: release deb demo recording test check bench bench-hub bench-registry bench-images bench-outbox bench-agent bench-agent-start bench-updates fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -63,6 +63,9 @@ bench-updates: $(STAMP) ## bytes on the wire of updates beside other ways; train
 
 deb: $(STAMP) ## the agent's Debian package for this machine, into build/ (DEB_PYTHON=/usr/bin/python3)
 	@configs/deb/build.sh build
+
+release: $(STAMP) ## a release of the agent for this machine and Python, into build/ (DEB_PYTHON=/usr/bin/python3)
+	@configs/deb/release.sh build
 
 lock: $(STAMP) ## choose versions anew within the ranges of pyproject.toml
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --upgrade \

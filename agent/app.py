@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import ssl
 import threading
 import time
@@ -39,30 +40,34 @@ from agent.reconcile.records import AgentRecords, ContainerRecords
 from agent.secrets.memory import SecretMemory
 from agent.secrets.sealed import SealedSecrets
 from agent.secrets.source import HubSecrets
+from agent.selfupdate.launch import Launch
+from agent.selfupdate.updater import SelfUpdate, Sight
 from agent.service import ServiceManager
 from agent.settings import Settings
 from agent.transport.mqtt import MqttTransport
 from agent.transport.port import Transport
-from agent.trust.acceptance import ALREADY_HELD
+from agent.trust.acceptance import ALREADY_HELD, SIGNED_FOR_US
 from agent.trust.again import Again
 from agent.trust.desk import Desk, open_floor
 from agent.version import VERSION
 from contract.desired import Desired
-from contract.messages import Ack, Hello, Refusal, Reported
+from contract.messages import Ack, AgentReport, Hello, Refusal, Reported
 
 log = logging.getLogger(__name__)
 
 # The kernel may hand a signal to any thread; Python's handler runs in the first one, once that looks up.
 LOOK_S = 0.5
 
+CLOSE_S = 60
 LOCK_WAIT_S = 1.0  # `headland-agent apply` holds the lock for a moment
 
 
 class Agent:
     """One device's agent, wired; also what its transport tells of what arrives."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, launch: Launch | None = None) -> None:
         state = settings.state_dir
+        self._state_dir, self._settings = state, settings
         state.mkdir(parents=True, exist_ok=True, mode=0o711)
         self._lock = lock_state(state, wait_s=LOCK_WAIT_S)
         self._identity: Identity = load(settings.identity_dir)
@@ -106,6 +111,7 @@ class Agent:
             stored=self._sender.wake,
         )
         self._executor = Executor(device, hooks, monotonic=time.monotonic, wake=self._wake)
+        self._reported: Reported | None = None
         self._reconciler = Reconciler(
             self._executor,
             records,
@@ -113,16 +119,15 @@ class Agent:
             interval_s=settings.reconcile_interval_s,
             report_interval_s=settings.report_interval_s,
             report=self._send_report,
+            agent=self._agent_report,
         )
+        self._updates = self._self_update(launch)
         self._time_floor = open_floor(state / "desired", self._identity, records.load_desired())
         self._desk = Desk(
             facts, records.load_desired, self._reconciler.accept, self._time_floor, policy.refuses
         )
         self._again = Again(self._judge)
-        self._reported: Reported | None = None
         self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
-        self._state_dir = state
-        self._settings = settings
         self._started_at_s = time.time()
         self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
 
@@ -134,8 +139,11 @@ class Agent:
             SecretMemory(state),
         )
 
-    def run(self, stopping: threading.Event, service: ServiceManager) -> None:
-        """Work until ``stopping`` is set, and let ``service`` know. Containers run on afterwards."""
+    def run(self, stopping: threading.Event, service: ServiceManager) -> bool:
+        """Work until ``stopping`` is set, and let ``service`` know. Containers run on afterwards.
+
+        Return whether the launcher is to choose the agent's version anew, in this process.
+        """
         # First: whoever sees the daemon's first line, or that it is ready, may speak to it.
         control = Control(self._state_dir, self._doors)
         scrapes = MetricsSocket(self._state_dir, self._facts)
@@ -147,13 +155,38 @@ class Agent:
         self._serving.start()
         facts = self._identity.facts
         service.ready(f"{facts.device}, {self.driver_choice}", lambda: self._reconciler.stalled_s)
-        while not stopping.wait(LOOK_S):
+        again = False
+        while not again and not stopping.wait(LOOK_S):
             self._look_at_clock()
-        service.stopping()
+            again = self._updates.look()
+            self._say_if_changed()
+        if again:
+            signal.alarm(CLOSE_S)  # what hangs now would never come to the next version
+            service.passing_on()
+        else:
+            service.stopping()
         scrapes.close()
         control.close()
         self._rotation.stop()
         self.close()
+        return again and not stopping.is_set()
+
+    def _self_update(self, launch: Launch | None) -> SelfUpdate:
+        sight = Sight(
+            desired=lambda: self._reconciler.desired,
+            reported=lambda: self._reported,
+            connected=self._transport.is_connected,
+            quiet=lambda: self._reconciler.quiet,
+        )
+        return SelfUpdate(launch, self._settings.state_dir, self._settings.self_update, self._executor, sight)
+
+    def _agent_report(self) -> AgentReport:
+        return self._updates.report()
+
+    def _say_if_changed(self) -> None:
+        """A report goes out with the next round, and does not wait for its timer."""
+        if self._reported is not None and self._reported.agent != self._updates.report():
+            self._reconciler.wake()
 
     def retire(self, *, timeout_s: float) -> bool:
         """Stop and remove every container; return whether none is left in time.
@@ -211,7 +244,8 @@ class Agent:
             self._say_hello()
 
     def _say_hello(self) -> None:
-        desired = self._reconciler.desired
+        """An agent on trial says that it holds no generation: so the hub answers, whatever it holds."""
+        desired = self._reconciler.desired if not self._updates.on_trial else None
         self._transport.send_hello(
             Hello(
                 generation=desired.generation if desired else 0,
@@ -226,6 +260,8 @@ class Agent:
 
     def _judge(self, envelope: bytes) -> None:
         verdict = self._desk.offer(envelope)
+        if isinstance(verdict, Desired) or verdict.code in SIGNED_FOR_US:
+            self._updates.heard()
         if isinstance(verdict, Desired):
             return
         if verdict.code == ALREADY_HELD:

@@ -83,3 +83,15 @@ class DocumentRefusedError(AgentError):
     def code(self) -> str:  # type: ignore[override]
         """Code of the rule, as in the device's reports."""
         return self._code
+
+
+class AgentReleaseError(AgentError):
+    """What was ordered as the agent's next version is none that can run here."""
+
+    code = "agent-release-unusable"
+
+
+class AgentUpdateForbiddenError(AgentError):
+    """The device's owner lets nobody change the agent's version from afar."""
+
+    code = "agent-update-forbidden"

@@ -39,9 +39,17 @@ class ServiceManager:
             )
             self._thread.start()
 
+    def passing_on(self) -> None:
+        """Say that another version of the daemon goes on in this process; it says itself when it works."""
+        self._send("STATUS=another version of the agent takes over")
+        self._end()
+
     def stopping(self) -> None:
         """Say that the daemon ends, and that it does so on purpose."""
         self._send("STOPPING=1")
+        self._end()
+
+    def _end(self) -> None:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()

@@ -70,6 +70,13 @@ class Pull(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
 
+class SelfUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """May the hub change the agent's version, and how long may a new one take to prove itself?"""
+
+    allowed: bool = True
+    trial_s: Annotated[float, Meta(ge=5, le=3600)] = 300.0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an owner may set on a device.
 
@@ -88,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     logs: Logs = Logs()
     disk: Disk = Disk()
     pull: Pull = Pull()
+    self_update: SelfUpdate = SelfUpdate()
     sources: tuple[Source, ...] = ()
     neighbours: Neighbours = Neighbours()
     proxy: Proxy = Proxy()

@@ -61,7 +61,8 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """What one device shall run.
 
-    ``generation`` only grows; ``not_after`` ends its use for changes, never a running module.
+    ``generation`` only grows; ``not_after`` ends its use for changes, never a running module. ``agent`` is
+    the release (`contract.agent_release`) that the device's agent shall be; without it, it stays what it is.
     """
 
     device: str
@@ -71,3 +72,4 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     not_after: datetime
     rollout: str
     modules: tuple[Module, ...]
+    agent: ImageRef | msgspec.UnsetType = msgspec.UNSET

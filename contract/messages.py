@@ -10,6 +10,9 @@ ModuleState = Literal[
 ]
 
 
+AgentState = Literal["running", "pulling", "waiting", "trial", "failed"]
+
+
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """Device to hub after each connect: the generation it holds (0: none) and what it is."""
 
@@ -79,6 +82,21 @@ class PullReport(msgspec.Struct, frozen=True, kw_only=True):
     served_bytes: int | msgspec.UnsetType = msgspec.UNSET
 
 
+class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent itself is: its version, and the release that it runs from (empty: its package).
+
+    ``ordered`` is the release that the document in force names. ``waiting``: it is on the disk, and takes
+    over when no module is moving. ``trial``: it runs, and has yet to prove itself. ``failed``: it is not
+    used, for ``reason``; what ran before runs.
+    """
+
+    version: str
+    release: str = ""
+    ordered: str = ""
+    state: AgentState = "running"
+    reason: str = ""
+
+
 class Reported(msgspec.Struct, frozen=True, kw_only=True):
     """Device to hub: the observed state, sent on each change and repeated now and then."""
 
@@ -89,6 +107,7 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxReport
     refused: Refusal | None = None
     pulls: PullReport | msgspec.UnsetType = msgspec.UNSET
+    agent: AgentReport | msgspec.UnsetType = msgspec.UNSET
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ def findings(settings: Settings) -> tuple[Finding, ...]:
         "driver": lambda: machine.driver(settings),
         "policy": lambda: policy(settings),
         "daemon": lambda: machine.daemon(settings),
+        "agent": lambda: machine.agent(settings),
     }
     try:
         found = store.load(settings.identity_dir)

@@ -14,7 +14,10 @@ from agent.endpoints.listeners import LONGEST_PATH
 from agent.errors import AlreadyRunningError
 from agent.lock import lock_state
 from agent.private import open_to_others
+from agent.reconcile.records import AgentRecords
+from agent.selfupdate.told import versions_of
 from agent.settings import Settings
+from agent.version import VERSION
 
 MIB = 1024 * 1024
 LEAST_FREE_BYTES = 16 * MIB
@@ -100,6 +103,17 @@ def driver(settings: Settings) -> Finding:
     if chosen.name == "process" and settings.driver == "auto":
         return warning("driver", why, "Remove the obstacle, or set driver to process and accept it.")
     return ok("driver", why)
+
+
+def agent(settings: Settings) -> Finding:
+    """Is the agent the version that it was ordered to be?"""
+    desired = AgentRecords(settings.state_dir / "desired").load_desired()
+    told = versions_of(settings.state_dir, desired)
+    runs = f"version {VERSION}, {told['release'] or 'as installed'}"
+    if told["failed"] is not None:
+        words = f"{runs}; {told['ordered'] or 'a release'} is not used: {told['failed']}"
+        return warning("agent", words, "Order a release that was mended, with a new rollout.")
+    return ok("agent", f"{runs}; {told['trial']} is on trial" if told["trial"] else runs)
 
 
 def daemon(settings: Settings) -> Finding:

@@ -5,12 +5,14 @@ import logging
 import os
 import resource
 import signal
+import sys
 import threading
 
 from agent.app import Agent
 from agent.commands.command import Command, show
 from agent.durable import is_of_disk
 from agent.errors import AgentError, StateWriteError
+from agent.selfupdate.launch import Launch, take
 from agent.service import ServiceManager
 from agent.settings import Settings
 
@@ -21,17 +23,21 @@ def _run(_: argparse.Namespace, settings: Settings) -> int:
     )
     # What the agent has in memory for a moment, keys and secrets of modules, goes into no core file.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    environment = dict(os.environ)  # as the launcher has it
+    launch = take(os.environ)
     service = ServiceManager(os.environ)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    _agent(settings).run(stopping, service)
+    if _agent(settings, launch).run(stopping, service) and launch is not None:
+        sys.stdout.flush()
+        os.execve(launch.program, [launch.program, *sys.argv[1:]], environment)  # noqa: S606  no shell is meant
     return 0
 
 
-def _agent(settings: Settings) -> Agent:
+def _agent(settings: Settings, launch: Launch | None = None) -> Agent:
     try:
-        return Agent(settings)
+        return Agent(settings, launch)
     except OSError as error:
         if not is_of_disk(error):
             raise

@@ -7,7 +7,9 @@ from agent.commands.command import Command, say
 from agent.endpoints.listeners import Listeners
 from agent.identity import store as identity_store
 from agent.reconcile.records import AgentRecords, ContainerRecords
+from agent.selfupdate.told import versions_of
 from agent.settings import Settings
+from agent.version import VERSION
 
 
 def status_of(settings: Settings) -> dict[str, object]:
@@ -24,6 +26,7 @@ def status_of(settings: Settings) -> dict[str, object]:
         "workspace": identity.facts.workspace,
         "hub": identity.facts.hub,
         "generation": desired.generation if desired else 0,
+        "agent": {"version": VERSION, **versions_of(settings.state_dir, desired)},
         "modules": [
             {
                 "name": module.name,

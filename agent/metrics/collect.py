@@ -6,7 +6,7 @@ from typing import get_args
 
 from agent.metrics.text import Metric, Sample, counter, gauge
 from contract.desired import Desired
-from contract.messages import ModuleState, OutboxReport, PullReport, Reported
+from contract.messages import AgentReport, AgentState, ModuleState, OutboxReport, PullReport, Reported
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,24 @@ def _agent(facts: Facts) -> list[Metric]:
             "Time since the last step of the round in hand; 0 while the loop waits.",
             facts.stalled_s,
         ),
+        Metric(
+            "headland_agent_update",
+            "gauge",
+            "1 for what becomes of the order for another version of the agent.",
+            _update(facts.reported),
+        ),
         gauge("headland_disk_free_bytes", "Free on the disk of the state folder.", facts.free_bytes),
         gauge("process_start_time_seconds", "When the agent started, Unix time.", facts.started_at_s),
         gauge("process_resident_memory_bytes", "Memory of the agent's process.", facts.resident_bytes),
         gauge("process_threads", "Threads of the agent's process.", facts.threads),
     ]
+
+
+def _update(reported: Reported | None) -> tuple[Sample, ...]:
+    agent = reported.agent if reported is not None else None
+    if not isinstance(agent, AgentReport):
+        return ()
+    return tuple(Sample(agent.state == state, {"state": state}) for state in get_args(AgentState))
 
 
 def _desired(facts: Facts) -> list[Metric]:

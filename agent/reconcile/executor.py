@@ -60,7 +60,9 @@ LAST_WORDS_BYTES = 4096
 class Executor:
     """Observes and acts; keeps in memory only what a restart may lose (timers, pulls in flight).
 
-    ``wake`` is called, from any thread, when there is something new to observe.
+    ``wake`` is called, from any thread, when there is something new to observe. ``besides`` is an image
+    that is no module's, and is kept and pulled as theirs are; why it never will be is in
+    ``refused_besides``, by digest.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Executor:
         self._pulls = Pulls(device.registry, device.store, self._backoff, wake, device.flow, device.savings)
         self._giving = Giving(device.secrets, self._backoff, wake)
         self.memory = device.records.load_memory()
+        self.besides: Module | None = None
+        self.refused_besides: dict[str, str] = {}
 
     def close(self) -> None:
         """Let go of everything; containers run on."""
@@ -98,7 +102,7 @@ class Executor:
         seen = self._watch.containers(desired, self.memory)
         modules = [*self.memory.committed.values(), *(desired.modules if desired else ())]
         every = [*modules, *(container.module for container in seen)]
-        self._pulls.keep(every)
+        self._pulls.keep([*every, *self._besides()])
         self._giving.keep(every, [container.id for container in seen])
         judged = ((spec_digest(module), self._device.granting.policy.forbids(module)) for module in every)
         self._forbidden = {spec: reason for spec, reason in judged if reason}
@@ -121,6 +125,22 @@ class Executor:
             alone=self._watch.alone,
         )
 
+    def bring(self, besides: Module) -> tuple[StagedImage | None, str]:
+        """Pull ``besides`` if it is not here; return it once it is, or else what is the matter."""
+        digest = besides.image.digest
+        self.besides = besides
+        staged = self._pulls.staged(besides)
+        if staged is None and digest not in self._backoff.waiting() | self.refused_besides.keys():
+            self._pulls.start(besides)
+        return staged, self._pulls.troubles().get(digest, "")
+
+    def is_here(self, module: Module) -> bool:
+        """Is a module's image whole on disk?"""
+        return self._pulls.staged(module) is not None
+
+    def _besides(self) -> tuple[Module, ...]:
+        return (self.besides,) if self.besides is not None else ()
+
     def pull_report(self) -> PullReport:
         """Return what pulls received, and what deltas saved."""
         return self._pulls.savings.report()
@@ -131,9 +151,11 @@ class Executor:
         A version that passed needs its secrets only for its next start: it has not failed.
         """
         wanted = wanted_modules(desired)
+        taken = self._pulls.take_failures()
+        self.refused_besides |= {m.image.digest: why for m, why in taken if m == self.besides}
         pulls = [
             (module, reason)
-            for module, reason in self._pulls.take_failures()
+            for module, reason in taken
             if module.name in wanted and wanted[module.name].image == module.image
         ]
         secrets = [
@@ -323,6 +345,7 @@ class Executor:
                 *(record.module for record in self._device.containers.all()),
                 *(module for name, module in self.memory.committed.items() if name != without),
                 *(module for module in (desired.modules if desired else ()) if module.name != without),
+                *self._besides(),
             ]
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from agent.outbox.port import Outbox, OutboxError
 from agent.reconcile.executor import Executor
@@ -15,7 +16,7 @@ from agent.reconcile.records import AgentRecords
 from agent.reconcile.report import converged, module_reports
 from agent.reconcile.state import Context, Forget, Observed
 from contract.desired import Desired
-from contract.messages import OutboxReport, Refusal, Reported
+from contract.messages import AgentReport, OutboxReport, Refusal, Reported
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ MAX_ROUNDS_IN_A_ROW = 50
 class Reconciler:
     """Brings the device to what is desired, and says what it sees.
 
-    ``report`` is called with each report; it must not block.
+    ``report`` is called with each report; it must not block. ``agent`` says what the agent itself is.
+    ``quiet``: the last round found nothing to do.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Reconciler:
         interval_s: float,
         report_interval_s: float,
         report: Callable[[Reported], None],
+        agent: Callable[[], AgentReport | UnsetType] = lambda: UNSET,
     ) -> None:
         self._executor = executor
         self._records = records
@@ -44,6 +47,8 @@ class Reconciler:
         self._interval_s = interval_s
         self._report_interval_s = report_interval_s
         self._report = report
+        self._agent = agent
+        self.quiet = False
         self._desired = records.load_desired()
         self._refused: Refusal | None = None
         self._wake = threading.Event()
@@ -122,6 +127,7 @@ class Reconciler:
         for step in (*failures, *steps):
             done |= executor.carry_out(step)
             self._busy_since = time.monotonic()
+        self.quiet = not (steps or failures)
         return done
 
     def _run(self) -> None:
@@ -158,7 +164,8 @@ class Reconciler:
         desired = self._desired
         modules = module_reports(desired, observed, self._executor.memory, context)
         settled = converged(desired, observed, modules)
-        content = (desired.generation if desired else 0, settled, modules, self._refused)
+        agent = self._agent()
+        content = (desired.generation if desired else 0, settled, modules, self._refused, agent)
         now = time.monotonic()
         if content == self._last_report and now - self._reported_at < self._report_interval_s:
             return
@@ -171,5 +178,6 @@ class Reconciler:
             outbox=self.outbox_report(),
             refused=self._refused,
             pulls=self._executor.pull_report(),
+            agent=agent,
         )
         self._report(self._last)

@@ -114,6 +114,10 @@ def settings_facts(settings: Settings) -> dict[str, object]:
             "reserve_bytes": settings.disk.reserve_bytes,
             "reserve_percent": settings.disk.reserve_percent,
         },
+        "self_update": {
+            "allowed": settings.self_update.allowed,
+            "trial_s": settings.self_update.trial_s,
+        },
         "pull": {
             "max_bytes_per_s": settings.pull.max_bytes_per_s,
             "windows": list(settings.pull.windows),

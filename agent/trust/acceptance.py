@@ -27,6 +27,8 @@ from contract.errors import ContractError
 
 ALREADY_HELD = "already-held"
 SKEW = timedelta(days=1)
+SIGNED_FOR_US = frozenset({ALREADY_HELD, "old-generation", "expired"})
+"""Why a document is refused that the hub did sign for this device: it shows that the hub was there."""
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 """``verify(public_key, signature, signed_bytes)``: is it a signature of that key?"""

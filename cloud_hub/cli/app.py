@@ -7,6 +7,7 @@ import typer
 
 from cloud_hub.cli import (
     activities,
+    agents,
     audit,
     backups,
     cluster,
@@ -65,6 +66,7 @@ for group, name in (
     (models.app, "model"),
     (image_registry.app, "image"),
     (devices.app, "device"),
+    (agents.app, "agent"),
     (rollouts.app, "rollout"),
     (telemetry.app, "telemetry"),
     (activities.app, "activity"),

@@ -42,8 +42,8 @@ def list_(workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None
     """Show the devices and what they run."""
     with connect(workspace) as ws:
         devices = ws.devices()
-    rows = [(d.id, d.state, _runs(d), d.last_seen_at) for d in devices]
-    show_table(devices, ["device", "state", "runs", "last seen"], rows)
+    rows = [(d.id, d.state, _agent(d), _runs(d), d.last_seen_at) for d in devices]
+    show_table(devices, ["device", "state", "agent", "runs", "last seen"], rows)
 
 
 @app.command("show", epilog="Example: headland device show cam-1")
@@ -54,7 +54,7 @@ def show_(device: str, workspace: WorkspaceOption = "", output: Output = Format.
     reported, hello = info.reported or {}, info.hello or {}
     lines = [
         f"{info.id}: {info.state}, last seen {info.last_seen_at or 'never'}",
-        f"  agent {hello.get('agent_version', '-')}, driver {hello.get('driver', '-')}",
+        f"  agent {_agent(info)}, driver {hello.get('driver', '-')}",
         f"  generation {reported.get('generation', 0)}, converged: {reported.get('converged', False)}",
         f"  pulled {size(pulled.sent_bytes)} in {pulled.answers} answers",
     ]
@@ -80,6 +80,17 @@ def _drops(stream: dict[str, Any]) -> str:
     reasons = ("evicted", "incoming", "expired", "refused")
     counts = ", ".join(f"{stream[reason]} {reason}" for reason in reasons if stream.get(reason))
     return f"    stream {stream['stream']}: {counts}"
+
+
+def _agent(device: Device) -> str:
+    """Return the agent's version, and what becomes of an order for another."""
+    agent = (device.reported or {}).get("agent") or {}
+    version = agent.get("version") or (device.hello or {}).get("agent_version", "-")
+    release = f" ({agent['release']})" if agent.get("release") else ""
+    if agent.get("state", "running") == "running":
+        return f"{version}{release}"
+    reason = f": {agent['reason']}" if agent.get("reason") else ""
+    return f"{version}{release}, {agent.get('ordered') or 'update'} {agent['state']}{reason}"
 
 
 def _runs(device: Device) -> str:

@@ -8,6 +8,7 @@ import msgspec
 
 from cloud_hub.errors import ImageRefusedError
 from contract import oci
+from contract.agent_release import VERSION_LABEL
 from contract.errors import ContractError
 from contract.ids import DIGEST
 from contract.image_config import read_image_config
@@ -114,6 +115,11 @@ def base_in(manifests: Iterable[bytes]) -> str:
     """Return the base that the manifests are annotated with; an empty text for none, or several."""
     found = {msgspec.json.decode(data, type=oci.Manifest).annotations.get(BASE, "") for data in manifests}
     return found.pop()[:LONGEST_BASE] if len(found) == 1 else ""
+
+
+def is_agent(manifest: bytes) -> bool:
+    """Does the manifest say that it is of a release of the agent?"""
+    return VERSION_LABEL in msgspec.json.decode(manifest, type=oci.Manifest).annotations
 
 
 class _Typed(msgspec.Struct, frozen=True):

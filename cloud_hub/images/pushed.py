@@ -11,13 +11,21 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ImageRefusedError, NotFoundError
 from cloud_hub.images.attached import packages_of
-from cloud_hub.images.platforms import ImagePlatform, base_in, compressions_in, read_platforms, size_of
+from cloud_hub.images.platforms import (
+    ImagePlatform,
+    base_in,
+    compressions_in,
+    is_agent,
+    read_platforms,
+    size_of,
+)
 from cloud_hub.images.registration import NewImage, register
 from cloud_hub.images.rows import ImageRow
 from cloud_hub.models.labels import check_description, check_labels
 from cloud_hub.models.service import find_model
 from cloud_hub.registry.names import repository_of
 from cloud_hub.registry.service import Registry
+from contract.agent_release import KIND
 from contract.ids import check_name, split_versioned
 
 MOST_DOCUMENT_BYTES = 4 * 1024**2
@@ -100,7 +108,7 @@ def _new(
         models=tuple(_model(session, workspace, name) for name in pushed.models),
         base=found.base,
         compression=found.compression,
-        kind=PUSHED,
+        kind=found.kind,
         description=pushed.description,
         tags=pushed.tags,
         packages=packages,
@@ -116,6 +124,7 @@ class _Found:
     size_bytes: int
     base: str
     compression: str
+    kind: str
     sizes: dict[str, int | None]
 
 
@@ -145,6 +154,7 @@ def _look_at(session: Session, registry: Registry, repository: str, digest: str)
         total,
         base_in(manifests),
         compressions_in(manifests),
+        KIND if all(is_agent(manifest) for manifest in manifests) else PUSHED,
         {**dict.fromkeys(read_already), **sizes},
     )
 

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.rollouts.current import current
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
-from contract.messages import Reported
+from contract.agent_release import ORDERED_AS
+from contract.messages import AgentReport, Reported
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,5 @@ def _reported(session: Session, workspace: str, images: set[str]) -> Iterator[Im
         for module in reported.modules if reported else ():
             if module.image in images:
                 yield ImageUse(device, module.name, module.image, None)
+        if reported and isinstance(reported.agent, AgentReport) and reported.agent.release in images:
+            yield ImageUse(device, ORDERED_AS, reported.agent.release, None)

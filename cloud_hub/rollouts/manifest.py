@@ -77,6 +77,7 @@ class Spec(Strict):
 
     target: Target
     modules: Annotated[dict[Name, ModuleSpec], Field(min_length=1, max_length=100)]
+    agent: ImageName | None = None
 
     @model_validator(mode="after")
     def _in_some_order(self) -> Self:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from fastapi import Request
+from msgspec import UnsetType
 from starlette.concurrency import run_in_threadpool
 
 from cloud_hub.access.policy import WORKSPACE
@@ -12,7 +13,8 @@ from cloud_hub.api.schemas import Answer
 from cloud_hub.errors import ManifestError
 from cloud_hub.rollouts.rows import RolloutRow
 from cloud_hub.services import Services
-from contract.messages import Reported
+from contract.agent_release import ORDERED_AS
+from contract.messages import AgentReport, Reported
 
 router = guarded_router(f"{WORKSPACE}/rollouts", "rollouts")
 
@@ -75,15 +77,21 @@ def _answers(hub: Services, rows: Sequence[RolloutRow]) -> list[RolloutAnswer]:
             images=row.images,
             created_by=row.created_by,
             created_at=row.created_at,
-            devices=[_device(*one) for one in progress[row.id]],
+            devices=[_device(*one, agent=ORDERED_AS in row.images) for one in progress[row.id]],
         )
         for row in rows
     ]
 
 
-def _device(device: str, generation: int, state: str, reported: Reported | None) -> DeviceProgress:
+def _device(
+    device: str, generation: int, state: str, reported: Reported | None, *, agent: bool
+) -> DeviceProgress:
     reasons = [module.reason for module in reported.modules if module.reason] if reported else []
     if reported is not None and reported.refused is not None:
         reasons.append(reported.refused.reason)
+    if reported is not None and isinstance(reported.agent, AgentReport) and reported.agent.reason:
+        reasons.append(f"agent: {reported.agent.reason}")
+    if reported is not None and agent and isinstance(reported.agent, UnsetType):
+        reasons.append("its agent is too old to be updated from here")
     reason = "; ".join(reasons) if state == "failed" else ""
     return DeviceProgress(device=device, generation=generation, state=state, reason=reason)

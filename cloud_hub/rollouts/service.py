@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -25,12 +25,13 @@ from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from cloud_hub.rollouts.secret_refs import resolve_secrets
 from cloud_hub.rollouts.yaml_source import Source
 from contract.access import Access
+from contract.agent_release import KIND, ORDERED_AS
 from contract.desired import Desired, ImageRef, Limits, Module
 from contract.encoding import encode
 from contract.errors import FieldProblem
 from contract.ids import split_versioned
 from contract.lifecycle import Lifecycle
-from contract.messages import Reported
+from contract.messages import AgentReport, Reported
 from contract.secrets import SecretRef
 
 AT_ONCE = 500
@@ -56,7 +57,7 @@ class Rollouts:
         manifest, source = read_manifest(text)
         now = datetime.now(UTC)
         with self._database.transaction() as session:
-            modules = _resolve(session, workspace, manifest, source)
+            modules, agent = _resolve(session, workspace, manifest, source)
             newest = session.scalar(
                 select(func.max(RolloutRow.revision)).where(
                     RolloutRow.workspace == workspace, RolloutRow.name == manifest.metadata.name
@@ -67,14 +68,14 @@ class Rollouts:
                 name=manifest.metadata.name,
                 revision=(newest or 0) + 1,
                 manifest=text,
-                images={module.name: module.image.name for module in modules},
+                images=_named(modules, agent),
                 created_by=by.principal,
                 created_at=now,
             )
             session.add(row)
             session.flush()
             envelopes = [
-                self._next_generation(session, workspace, device, row, modules)
+                self._next_generation(session, workspace, device, row, modules, agent)
                 for device in manifest.spec.target.devices
             ]
             target = f"{row.name}:{row.revision}"
@@ -118,8 +119,10 @@ class Rollouts:
         query = (
             select(
                 DesiredRow.rollout, DesiredRow.device, DesiredRow.generation, DesiredRow.created_at,
+                RolloutRow.images,
                 held_now.c.generation, DeviceRow.last_seen_at, DeviceRow.reported,
             )
+            .join(RolloutRow, RolloutRow.id == DesiredRow.rollout)
             .join(DeviceRow, DeviceRow.id == DesiredRow.device)
             .join(held_now, held_now.c.device == DesiredRow.device)
             .order_by(DesiredRow.device)
@@ -127,16 +130,23 @@ class Rollouts:
         with self._database.reading() as session:
             for start in range(0, len(ids), AT_ONCE):
                 some = query.where(DesiredRow.rollout.in_(ids[start : start + AT_ONCE]))
-                for rollout, device, generation, created_at, current, seen_at, last in session.execute(some):
+                for row in session.execute(some):
+                    rollout, device, generation, created_at, images, current, seen_at, last = row
                     reported = msgspec.convert(last, Reported) if last else None
                     seen_since = seen_at is not None and seen_at > created_at
-                    now = _state(generation, seen_since, reported)
+                    now = _state(generation, seen_since, reported, agent=ORDERED_AS in images)
                     state = "superseded" if current > generation else now
                     found[rollout].append((device, generation, state, reported))
         return found
 
     def _next_generation(
-        self, session: Session, workspace: str, device: str, rollout: RolloutRow, modules: list[Module]
+        self,
+        session: Session,
+        workspace: str,
+        device: str,
+        rollout: RolloutRow,
+        modules: list[Module],
+        agent: ImageRef | None,
     ) -> tuple[str, bytes]:
         newest = _newest(session, device)
         generation = max(newest.generation if newest else 0, held(session.get_one(DeviceRow, device))) + 1
@@ -149,6 +159,7 @@ class Rollouts:
             not_after=now + LIFETIME,
             rollout=f"{rollout.name}:{rollout.revision}",
             modules=tuple(modules),
+            agent=agent or UNSET,
         )
         envelope = encode(self._signer.sign(encode(desired)))
         session.add(
@@ -159,14 +170,17 @@ class Rollouts:
         return device, envelope
 
 
-def _state(generation: int, seen_since: bool, reported: Reported | None) -> str:
+def _state(generation: int, seen_since: bool, reported: Reported | None, *, agent: bool) -> str:
     if reported is None or reported.generation < generation:
         # A refusal from before this document existed is about another one.
         refused = seen_since and reported is not None and reported.refused is not None
         return "failed" if refused else "waiting"
     if any(module.state in {"failed", "rolled_back"} for module in reported.modules):
         return "failed"
-    return "running" if reported.converged else "rolling"
+    if agent and (isinstance(reported.agent, UnsetType) or reported.agent.state == "failed"):
+        return "failed"  # the first: it is too old to know of the order
+    changing = agent and isinstance(reported.agent, AgentReport) and reported.agent.state != "running"
+    return "running" if reported.converged and not changing else "rolling"
 
 
 def held(row: DeviceRow) -> int:
@@ -180,29 +194,35 @@ def _newest(session: Session, device: str) -> DesiredRow | None:
     return session.scalars(query.order_by(DesiredRow.generation.desc()).limit(1)).first()
 
 
-def _resolve(session: Session, workspace: str, manifest: Manifest, source: Source) -> list[Module]:
+def _named(modules: Iterable[Module], agent: ImageRef | None) -> dict[str, str]:
+    named = {module.name: module.image.name for module in modules}
+    return named | ({ORDERED_AS: agent.name} if agent is not None else {})
+
+
+def _resolve(
+    session: Session, workspace: str, manifest: Manifest, source: Source
+) -> tuple[list[Module], ImageRef | None]:
     """Turn names into digests; every name that is not there is reported with its line."""
     problems = list(_unknown_devices(session, workspace, manifest, source))
     modules = []
     for name, spec in manifest.spec.modules.items():
-        image = _find_image(session, workspace, spec.image)
-        path = ("spec", "modules", name, "image")
-        wanted_digest = spec.image.partition("@")[2]
+        image, wrong = _registered(session, workspace, spec.image, agent=False)
         given, missing = resolve_secrets(session, workspace, name, spec.secrets, source)
         problems += missing
         if image is None:
-            problems.append(source.problem(path, "no such image in this workspace"))
-        elif wanted_digest and wanted_digest != image.digest:
-            problems.append(source.problem(path, "the registered image has another digest"))
+            problems.append(source.problem(("spec", "modules", name, "image"), wrong))
         else:
             modules.append(_module(workspace, name, spec, image, given))
+    release, wrong = _registered(session, workspace, manifest.spec.agent, agent=True)
+    if wrong:
+        problems.append(source.problem(("spec", "agent"), wrong))
     if problems:
         raise ManifestError(
             "the manifest names what is not there",
             fix="`headland image list`, `headland device list` and `headland secret list` show what is.",
             errors=tuple(problems),
         )
-    return modules
+    return modules, _reference(workspace, release) if release is not None else None
 
 
 def _unknown_devices(
@@ -217,6 +237,34 @@ def _unknown_devices(
         elif device in seen:
             yield source.problem(path, "the device stands twice")
         seen.add(device)
+
+
+def _registered(
+    session: Session, workspace: str, name: str | None, *, agent: bool
+) -> tuple[ImageRow | None, str]:
+    """Return the image of that name, or what is wrong with it; nothing of either where none is named."""
+    if name is None:
+        return None, ""
+    image = _find_image(session, workspace, name)
+    digest = name.partition("@")[2]
+    if image is None:
+        return None, "no such image in this workspace"
+    if digest and digest != image.digest:
+        return None, "the registered image has another digest"
+    if (image.kind == KIND) != agent:
+        return (
+            None,
+            "it is no release of the agent" if agent else "it is a release of the agent: see spec.agent",
+        )
+    return image, ""
+
+
+def _reference(workspace: str, image: ImageRow) -> ImageRef:
+    return ImageRef(
+        repository=repository_of(workspace, image.name),
+        digest=image.digest,
+        name=f"{image.name}:{image.version}",
+    )
 
 
 def _find_image(session: Session, workspace: str, image: str) -> ImageRow | None:
@@ -234,11 +282,7 @@ def _module(
     life, asks = spec.lifecycle.life(), spec.access.told()
     return Module(
         name=name,
-        image=ImageRef(
-            repository=repository_of(workspace, image.name),
-            digest=image.digest,
-            name=f"{image.name}:{image.version}",
-        ),
+        image=_reference(workspace, image),
         env=dict(spec.env),
         limits=Limits(memory_bytes=spec.limits.memory, cpus=spec.limits.cpus, pids=spec.limits.pids),
         ready_timeout_s=spec.ready_timeout_seconds,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from cloud_hub.sdk.access import Members
+from cloud_hub.sdk.agents import AgentCalls
 from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.datastores import Datastores
@@ -32,7 +33,7 @@ from contract.enrolment import Invitation
 PATIENCE_S = 300.0
 
 
-class Workspace(ModelCalls, ImageCalls, BuildCalls):
+class Workspace(ModelCalls, ImageCalls, BuildCalls, AgentCalls):
     """One workspace of a hub."""
 
     def __init__(self, client: Client, name: str) -> None:

@@ -6,7 +6,6 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 python=${DEB_PYTHON:-/usr/bin/python3}
-uv=${UV:-$root/.venv/bin/uv}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 umask 022
@@ -17,26 +16,7 @@ minor=$("$python" -c 'import sys; print(sys.version_info.minor)')
 tree=$work/tree
 lib=$tree/opt/headland-agent/lib
 
-# What a device installs, at the locked versions and digests; wheels alone, so nothing of others runs here.
-"$uv" pip compile -q --no-header --no-annotate --python "$python" --extra agent \
-  -c "$root/requirements.lock" "$root/pyproject.toml" -o "$work/names"
-awk 'NR == FNR { split($1, name, "=="); wanted[name[1]] = 1; next }
-  /^[^ ]/ { split($1, name, "=="); on = name[1] in wanted } on' \
-  "$work/names" "$root/requirements.lock" >"$work/agent.lock"
-"$uv" pip install -q --python "$python" --target "$lib" --only-binary :all: --require-hashes \
-  --link-mode copy -r "$work/agent.lock"
-# Ours: the two packages that a device runs, and what `importlib.metadata` reads the version from.
-cp -R "$root/agent" "$root/contract" "$lib/"
-mkdir "$lib/headland-$version.dist-info"
-printf 'Metadata-Version: 2.1\nName: headland\nVersion: %s\n' "$version" >"$lib/headland-$version.dist-info/METADATA"
-find "$lib" -name __pycache__ -prune -exec rm -rf {} +
-rm -rf "$lib/bin" "$lib/.lock"
-# Installers leave where and when they worked.
-find "$lib" -name direct_url.json -delete -o -name uv_cache.json -delete -o -name REQUESTED -delete
-for record in "$lib"/*.dist-info/RECORD; do
-  LC_ALL=C sort "$record" | grep -v -e direct_url.json -e uv_cache.json -e REQUESTED -e '^\.\./' >"$work/record" || true
-  cp "$work/record" "$record"
-done
+"$root/configs/deb/tree.sh" "$lib"
 
 install -D -m 755 "$root/configs/deb/headland-agent" "$tree/opt/headland-agent/bin/headland-agent"
 mkdir -p "$tree/usr/bin"

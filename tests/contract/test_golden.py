@@ -144,6 +144,22 @@ MESSAGES: dict[str, msgspec.Struct] = {
             received_bytes=9, saved_bytes=0, deltas=0, fallbacks=0, served_bytes=18
         ),
     ),
+    "desired-agent-1": desired.Desired(
+        device="cam-1", workspace="shop", generation=5, issued_at=AT, not_after=AT, rollout="digits:3",
+        modules=(MODULE,),
+        agent=desired.ImageRef(repository="shop/headland-agent", digest=DIGEST, name="headland-agent:2"),
+    ),
+    "reported-agent-1": messages.Reported(
+        generation=5,
+        at=AT,
+        converged=True,
+        modules=(),
+        outbox=messages.OutboxReport(pending=0, dropped=0),
+        agent=messages.AgentReport(
+            version="0.1.0", release="headland-agent:1", ordered="headland-agent:2", state="failed",
+            reason="the hub has not answered it within 300 s",
+        ),
+    ),
     "batch-1": messages.Batch(
         epoch="e" * 32, after=4, first=5, sampled_at_us=(1, 2),
         bodies=(msgspec.Raw(b'{"a":1}'), msgspec.Raw(b"2.5")),
