@@ -45,6 +45,7 @@ MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 MODULES, VERSIONS = ("a", "b"), (1, 2, 3)
 ROUNDS, RESTARTS = 60, 6
 PULL_TIMEOUT_S = 30.0
+PATIENCE_S = 1e6  # a module that is slow to speak is another fault
 SETS = st.dictionaries(st.sampled_from(MODULES), st.sampled_from(VERSIONS), min_size=1)
 
 
@@ -307,7 +308,8 @@ class Delivery(RuleBasedStateMachine):
         """Return a signed envelope."""
         now = datetime.now(UTC)
         modules = tuple(
-            Module(name=name, image=self.images.image(name, version)) for name, version in wanted.items()
+            Module(name=name, image=self.images.image(name, version), ready_timeout_s=PATIENCE_S)
+            for name, version in wanted.items()
         )
         desired = Desired(
             device=device, workspace="shop", generation=generation, issued_at=now,

@@ -17,7 +17,17 @@ from agent.outbox.sqlite import SqliteOutbox
 from tests.faults.handover import Hand
 from tests.faults.rig import FaultFoundError, Rig
 from tests.faults.summary import Summary
-from tests.faults.tracing import Point, by_kind, counted, failing, points_of, spread, traced, why_not
+from tests.faults.tracing import (
+    OF_A_CONTAINER,
+    Point,
+    by_kind,
+    counted,
+    failing,
+    points_of,
+    spread,
+    traced,
+    why_not,
+)
 
 pytestmark = pytest.mark.system
 FAILING = (
@@ -28,7 +38,6 @@ ERRORS = ("EIO", "ENOSPC")
 POINTS, SOAK_POINTS_OF_A_CALL = 5, 60
 TRIES, TRY_WAIT_S, WITHIN_S = 6, 0.1, 12.0
 INJECTED = re.compile(r"^(\d+)\s.*\(INJECTED\)", re.MULTILINE)
-OF_A_CONTAINER = re.compile(r'^(\d+)\s+execve\("(?:/bin/sh|[^"]*/bin/x)"', re.MULTILINE)
 
 
 @pytest.fixture

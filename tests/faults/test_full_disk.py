@@ -16,7 +16,7 @@ from tests.faults.summary import Summary
 
 pytestmark = pytest.mark.system
 REPORT_S, REPORTS = 0.4, 4
-FULL_S, SOAK_FULL_S = 2.5, 100.0
+FULL_S, SOAK_FULL_S = 2.5, 70.0
 GENEROUS_S = 40.0
 KIB = 1024
 

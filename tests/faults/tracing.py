@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LINE = re.compile(r"^(\d+)\s+(\w+)\(")
+OF_A_CONTAINER = re.compile(r'^(\d+)\s+execve\("(?:/bin/sh|[^"]*/bin/x)"', re.MULTILINE)
+"""Processes of containers: what is done to them is done to the module, not to its agent."""
 KILLED = re.compile(r"^(\d+)\s+\+\+\+ killed by SIGKILL", re.MULTILINE)
 ATTACH_TIMEOUT_S = 10.0
 
@@ -51,7 +53,8 @@ def traced(pid: int, log: Path, *options: str) -> Iterator[subprocess.Popen[byte
 
 def killing(point: Point) -> tuple[str, ...]:
     """Return the options by which the process dies instead of making the call."""
-    return ("-e", f"trace={point.call}", "-e", f"inject={point.call}:signal=SIGKILL:when={point.number}")
+    inject = f"inject={point.call}:signal=SIGKILL:when={point.number}"
+    return ("-e", f"trace=execve,{point.call}", "-e", inject)
 
 
 def failing(point: Point, error: str) -> tuple[str, ...]:
