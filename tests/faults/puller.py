@@ -14,6 +14,8 @@ from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
 from agent.endpoints.unix_client import UnixHttpConnection
 from agent.outbox.sqlite import SqliteOutbox
+from agent.policy.file import PolicyFile
+from agent.policy.granting import Granting
 from agent.reconcile.device import Device
 from agent.reconcile.executor import Executor
 from agent.reconcile.loop import Reconciler
@@ -55,6 +57,7 @@ class Puller:
             listeners=Listeners(self.folder / "run"),
             containers=ContainerRecords(self.folder / "containers"),
             records=AgentRecords(self.folder / "desired"),
+            granting=Granting(self.folder, PolicyFile(None)),
         )
         hooks = Hooks(outbox=self.outbox, ready=lambda _: None, defer=lambda *_: 0.0, stored=lambda: None)
         self.executor = Executor(self.device, hooks, monotonic=lambda: self.now, wake=self.woken.set)
