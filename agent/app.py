@@ -3,43 +3,24 @@
 import logging
 import os
 import signal
-import ssl
 import threading
 import time
 
-from agent.artifacts.delta import Savings
-from agent.artifacts.fetch import HttpsRegistry, Registry
-from agent.artifacts.flow import Flow
-from agent.artifacts.places import registry_of
-from agent.artifacts.room import Reserve
-from agent.artifacts.store import ContentStore
 from agent.clock import WallClock, microseconds
 from agent.container_logs.rotation import Rotation
 from agent.drivers.choose import choose_driver
-from agent.drivers.port import Driver
 from agent.endpoints.control import Control, Doors
-from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
 from agent.identity.store import Identity, load
 from agent.lock import lock_state
 from agent.metrics.collect import Facts
 from agent.metrics.server import MetricsSocket, resident_bytes
-from agent.neighbours.opening import contexts, open_serving
-from agent.network.line import Network, open_network
-from agent.outbox.policy import Policies
-from agent.outbox.sender import Sender
-from agent.outbox.sqlite import SqliteOutbox
+from agent.neighbours.opening import open_serving
+from agent.network.line import open_network
 from agent.policy.file import PolicyFile
-from agent.policy.granting import Granting
 from agent.private import make_private
-from agent.reconcile.device import Device
 from agent.reconcile.executor import Executor
-from agent.reconcile.giving import SecretPlaces
 from agent.reconcile.loop import Reconciler
-from agent.reconcile.records import AgentRecords, ContainerRecords
-from agent.secrets.memory import SecretMemory
-from agent.secrets.sealed import SealedSecrets
-from agent.secrets.source import HubSecrets
 from agent.selfupdate.launch import Launch
 from agent.selfupdate.updater import SelfUpdate, Sight
 from agent.service import ServiceManager
@@ -50,6 +31,7 @@ from agent.trust.acceptance import ALREADY_HELD, SIGNED_FOR_US
 from agent.trust.again import Again
 from agent.trust.desk import Desk, open_floor
 from agent.version import VERSION
+from agent.wiring import device_of, outbox_of
 from contract.desired import Desired
 from contract.messages import Ack, AgentReport, Hello, Refusal, Reported
 
@@ -80,28 +62,11 @@ class Agent:
         )
         self._clock = WallClock(known_us=microseconds(self._identity.begins_at))
         self._clock_set_by_s = 0.0
-        self._outbox, self._sender = _outbox(settings, self._transport, self._clock)
-        savings = Savings()
-        hub = HttpsRegistry(facts.hub, tls, network=network)
-        registry = registry_of(
-            hub,
-            settings.sources,
-            savings,
-            network,
-            context_for=contexts(self._identity),
-            wait_s=settings.neighbours.wait_s,
-        )
+        self._outbox, self._sender = outbox_of(settings, self._transport, self._clock)
         policy = PolicyFile(settings.policy_path, self._policy_changed)
-        device = _device(
-            settings,
-            self._driver,
-            registry,
-            savings,
-            self._secrets(tls, network),
-            Granting(state, policy),
-        )
+        device = device_of(settings, self._identity, self._driver, policy, tls, network)
         self._serving = open_serving(
-            settings.neighbours, self._identity, device.store, state / "content", savings
+            settings.neighbours, self._identity, device.store, state / "content", device.savings
         )
         records = device.records
         hooks = Hooks(
@@ -130,14 +95,6 @@ class Agent:
         self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
         self._started_at_s = time.time()
         self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
-
-    def _secrets(self, tls: ssl.SSLContext, network: Network) -> SecretPlaces:
-        facts, state = self._identity.facts, self._identity.folder.parent
-        return SecretPlaces(
-            HubSecrets(facts.hub, tls, network=network),
-            SealedSecrets(state / "secrets", self._identity.key_file, facts.device, facts.workspace),
-            SecretMemory(state),
-        )
 
     def run(self, stopping: threading.Event, service: ServiceManager) -> bool:
         """Work until ``stopping`` is set, and let ``service`` know. Containers run on afterwards.
@@ -301,48 +258,3 @@ class Agent:
 
     def _wake(self) -> None:
         self._reconciler.wake()
-
-
-def _outbox(settings: Settings, transport: Transport, clock: WallClock) -> tuple[SqliteOutbox, Sender]:
-    """Return the samples on disk, and what sends them."""
-    bounds = settings.outbox
-    policies = Policies(bounds.default, bounds.streams)
-    outbox = SqliteOutbox(
-        settings.state_dir / "outbox.db",
-        max_bytes=bounds.max_bytes,
-        policies=policies,
-        age_us=clock.age_us,
-    )
-    sender = Sender(
-        outbox,
-        transport,
-        batch_samples=bounds.batch_samples,
-        resend_after_s=bounds.resend_after_s,
-        policies=policies,
-        max_bytes_per_s=bounds.max_bytes_per_s,
-    )
-    return outbox, sender
-
-
-def _device(
-    settings: Settings,
-    driver: Driver,
-    registry: Registry,
-    savings: Savings,
-    secrets: SecretPlaces,
-    granting: Granting,
-) -> Device:
-    """Return the adapters that the reconciler works with."""
-    state, disk = settings.state_dir, settings.disk
-    return Device(
-        driver=driver,
-        store=ContentStore(state / "content", Reserve(disk.reserve_bytes, disk.reserve_percent)),
-        registry=registry,
-        listeners=Listeners(state / "run"),
-        containers=ContainerRecords(state / "containers"),
-        records=AgentRecords(state / "desired"),
-        secrets=secrets,
-        granting=granting,
-        flow=Flow(settings.pull.rules()),
-        savings=savings,
-    )

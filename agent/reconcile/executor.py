@@ -5,22 +5,19 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import assert_never
 
-from msgspec import UNSET
-
 from agent.artifacts.pull import StagedImage
-from agent.drivers.port import ContainerSpec, Mount
+from agent.container_logs.last_words import last_words
 from agent.durable import is_of_disk
 from agent.endpoints.module_api import Hooks
 from agent.endpoints.ports import PortBusyError
 from agent.policy.granting import Granted
 from agent.reconcile.backoff import DISK_WAIT_S, Backoff
+from agent.reconcile.container import container_of
 from agent.reconcile.device import Device
 from agent.reconcile.giving import Giving
 from agent.reconcile.pulls import Pulls
-from agent.reconcile.records import Record
 from agent.reconcile.remembering import remembering
 from agent.reconcile.state import (
     Commit,
@@ -44,17 +41,14 @@ from agent.reconcile.state import (
     wanted_modules,
 )
 from agent.reconcile.watch import CONDEMNED, Watch
-from contract.agent_api import CONTAINER_ENV, IMAGE_ENV, MODULE_ENV, SECRETS_ENV, SECRETS_FOLDER, SOCKET_ENV
 from contract.desired import Desired, Module
 from contract.errors import HeadlandError
 from contract.messages import PullReport
 
 log = logging.getLogger(__name__)
 
-RUN_TARGET = "/run/headland"
 MAX_FAILED_STARTS = 3
 TOLD_EVERY_S = 60.0
-LAST_WORDS_BYTES = 4096
 
 
 class Executor:
@@ -254,7 +248,7 @@ class Executor:
         record = containers.create(module, name)
         self._watch.serve(record.id)
         secrets = self._giving.hand_over(record.id, module, staged.config.config.User)
-        spec = self._spec(record, staged, granted, secrets)
+        spec = container_of(record, staged, containers, [*secrets, *granted.mounts], granted.grants)
         self._device.driver.start(spec, listener.fileno(), ports)
         containers.mark(record.id, "started")
         log.info("module %s: started %s as %s", module.name, module.image.name, record.id)
@@ -279,42 +273,14 @@ class Executor:
         if for_good or self._failed_starts[spec] >= MAX_FAILED_STARTS:
             self._carry_out(Fail(module.name, Failure(desired.generation, f"could not be started: {error}")))
 
-    def _spec(
-        self, record: Record, staged: StagedImage, granted: Granted, secrets: tuple[Mount, ...]
-    ) -> ContainerSpec:
-        module, config, containers = record.module, staged.config.config, self._device.containers
-        env = dict(entry.partition("=")[::2] for entry in config.Env)
-        env |= module.env
-        env |= {
-            SOCKET_ENV: f"{RUN_TARGET}/agent.sock",
-            MODULE_ENV: module.name,
-            IMAGE_ENV: module.image.name,
-            CONTAINER_ENV: record.id,
-            "HEADLAND_STOP_GRACE_S": f"{module.stop_grace_s:g}",
-        }
-        env |= {SECRETS_ENV: SECRETS_FOLDER} if secrets else {}
-        return ContainerSpec(
-            id=record.id,
-            layers=staged.layers,
-            args=config.Entrypoint + (config.Cmd if module.command is UNSET else module.command),
-            env=env,
-            cwd=config.WorkingDir,
-            user=config.User,
-            mounts=(
-                Mount(containers.run_folder(record.id), RUN_TARGET, read_only=False),
-                *secrets,
-                *granted.mounts,
-            ),
-            limits=module.limits,
-            home=containers.driver_folder(record.id),
-            log=containers.log_file(record.id),
-            grants=granted.grants,
-        )
-
     def _remove(self, container_id: str, *, crashed: bool) -> None:
         record = self._device.containers.get(container_id)
         if crashed:
-            log.warning("container %s stopped by itself: %s", container_id, self._last_words(container_id))
+            log.warning(
+                "container %s stopped by itself: %s",
+                container_id,
+                last_words(self._device.containers.log_file(container_id)),
+            )
             self._backoff.failed(spec_digest(record.module))
             self.crashes[record.module.name] += 1
         self._device.driver.remove(container_id)
@@ -326,12 +292,6 @@ class Executor:
         self._device.listeners.sweep(name, [record.listener for record in left])
         modules = [*(record.module for record in left), *filter(None, [self.memory.committed.get(name)])]
         self._device.ports.keep(name, [port for module in modules for port in module.asks.ports])
-
-    def _last_words(self, container_id: str) -> str:
-        log_file = self._device.containers.log_file(container_id)
-        newest = last_line(log_file)
-        # It may have been set aside just before.
-        return newest if newest != "-" else last_line(log_file.with_name(f"{log_file.name}.1"))
 
     def _remember(self, memory: Memory) -> None:
         self._device.records.save_memory(memory)
@@ -348,14 +308,3 @@ class Executor:
                 *self._besides(),
             ]
         )
-
-
-def last_line(log_file: Path) -> str:
-    """Return the last line a container printed, shortened, or a dash."""
-    try:
-        with log_file.open("rb") as file:
-            file.seek(max(0, log_file.stat().st_size - LAST_WORDS_BYTES))
-            lines = file.read(LAST_WORDS_BYTES).decode(errors="replace").strip().splitlines()
-    except OSError:
-        return "-"
-    return lines[-1][:300] if lines else "-"
