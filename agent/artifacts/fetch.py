@@ -109,15 +109,17 @@ class HttpsRegistry:
     def manifest(self, repository: str, digest: str) -> bytes:
         """GET ``/v2/{repository}/manifests/{digest}``."""
         path = f"/v2/{repository}/manifests/{digest}"
-        data = self._document(path, ACCEPT)
+        data, whole = self._document(path, ACCEPT)
         if sha256(data) != digest:
+            if not whole:
+                raise FetchError("the registry broke off", where=path, fix="It is tried again.")
             raise DigestMismatchError("the registry sent another manifest", where=digest)
         return data
 
     def referrers(self, repository: str, digest: str) -> bytes:
         """GET ``/v2/{repository}/referrers/{digest}``; what it says is proved by nothing, and only offers."""
         path = f"/v2/{repository}/referrers/{digest}"
-        return self._document(path, oci.INDEX)
+        return self._document(path, oci.INDEX)[0]
 
     def blob(self, repository: str, descriptor: oci.Descriptor, target: Path) -> int:
         """GET ``/v2/{repository}/blobs/{digest}``, from where an earlier try broke off."""
@@ -128,8 +130,8 @@ class HttpsRegistry:
             headers = {"Range": f"bytes={have}-"} if have else {}
             with self._get(path, headers) as response:
                 _expect(response, {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}, path)
-                resumed = response.status == HTTPStatus.PARTIAL_CONTENT
-                start = have if resumed else 0
+                start = have if response.status == HTTPStatus.PARTIAL_CONTENT else 0
+                _check_range(response, start, path)
                 pace = _Pace(*self._pace, self._watch)
                 received = _receive(response, target, start, descriptor.size, pace)
         check_blob(target, descriptor, resumed=have > 0)
@@ -150,8 +152,11 @@ class HttpsRegistry:
         """See `Registry`."""
         return self
 
-    def _document(self, path: str, accept: str) -> bytes:
-        """Return a small body whole: one that was cut off is no other one, and is asked for again."""
+    def _document(self, path: str, accept: str) -> tuple[bytes, bool]:
+        """Return a small body, and whether it is known to be whole: one that was cut off is no other one.
+
+        A head without a length may have been cut off itself: `http.client` takes its end for an empty line.
+        """
         data, until = bytearray(), time.monotonic() + self._document_s
         with self._get(path, {"Accept": accept}) as response:
             _expect(response, {HTTPStatus.OK}, path)
@@ -163,7 +168,8 @@ class HttpsRegistry:
                     raise FetchSlowError("the registry is too slow", where=path, fix="It is tried again.")
             if response.length:
                 raise FetchError(f"{response.length} bytes are missing", where=path, fix="It is tried again.")
-        return bytes(data)
+            whole = response.length is not None or response.chunked
+        return bytes(data), whole
 
     @contextmanager
     def _get(self, path: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
@@ -208,6 +214,13 @@ def _expect(response: http.client.HTTPResponse, good: set[HTTPStatus], path: str
     if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise FetchForbiddenError(words, where=path, fix="Is this device allowed to read there?")
     raise FetchRefusedError(words, where=path, fix="Is the image still registered in the hub?")
+
+
+def _check_range(response: http.client.HTTPResponse, start: int, path: str) -> None:
+    """Raise `FetchError` where a part is another than was asked for: it would spoil what is here."""
+    told = response.headers.get("Content-Range", "")
+    if response.status == HTTPStatus.PARTIAL_CONTENT and not told.startswith(f"bytes {start}-"):
+        raise FetchError("the registry sent another part", where=path, fix="It is tried again.")
 
 
 class _Pace:

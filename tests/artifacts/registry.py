@@ -51,6 +51,12 @@ class Registry:
     status: dict[str, int] = field(default_factory=dict)
     longer: set[str] = field(default_factory=set)
     location: str = ""
+    realm: str = ""
+    """Where a registry that wants a token (status 401) sends for one."""
+    instead: dict[str, bytes] = field(default_factory=dict)
+    """What is sent for a digest in place of its content."""
+    ranges_from: int | None = None
+    """Where a range begins that is sent in place of the one that was asked for."""
     sent: dict[str, int] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     trickle: set[str] = field(default_factory=set)
@@ -124,7 +130,7 @@ def serve(
     ``own``: a certificate with its key, and the CA, in place of new ones.
     """
     certificate, ca = own or _certificate(folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(registry))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": registry}))
     server.daemon_threads = True
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -138,53 +144,60 @@ def serve(
     return server, ssl.create_default_context(cafile=str(ca))
 
 
-def _handler(registry: Registry) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
+class _Handler(BaseHTTPRequestHandler):
+    registry: Registry
 
-        def do_GET(self) -> None:
-            *_, kind, digest = self.path.split("/")
-            # A manifest and the list of what refers to it have one digest in their paths.
-            digest = f"referrers/{digest}" if kind == "referrers" else digest
-            registry.asked.append((self.path, self.headers.get("Range", "")))
-            registry.heads.append(dict(self.headers.items()))
-            if isinstance(self.connection, ssl.SSLSocket):
-                registry.certificates.append(self.connection.getpeercert(binary_form=True))
-            status = registry.status.get(digest, 200 if digest in registry.content else 404)
-            if status != 200:
-                self.send_response(status)
-                if registry.location:
-                    self.send_header("Location", registry.location)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            with contextlib.suppress(OSError):  # a client that leaves has its reasons
-                self._send(digest, registry.content[digest])
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
 
-        def _send(self, digest: str, data: bytes) -> None:
-            if digest in registry.flipped:
-                data = bytes([data[0] ^ 1]) + data[1:]
-            if digest in registry.longer:
-                data += b"more"
-            start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-            body = data[start:]
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(body)))
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-            self.end_headers()
-            registry.before_body(digest)
-            body = body[: registry.cut_after.pop(digest, len(body))]
-            step = len(body) if digest not in registry.trickle else TRICKLE_BYTES
-            for start in range(0, len(body), max(step, 1)):
-                if step < len(body):
-                    time.sleep(TRICKLE_S)
-                self.wfile.write(body[start : start + step])
-                sent = len(body[start : start + step])
-                registry.sent[digest] = registry.sent.get(digest, 0) + sent
+    def do_GET(self) -> None:
+        *_, kind, digest = self.path.split("/")
+        # A manifest and the list of what refers to it have one digest in their paths.
+        digest = f"referrers/{digest}" if kind == "referrers" else digest
+        self.registry.asked.append((self.path, self.headers.get("Range", "")))
+        self.registry.heads.append(dict(self.headers.items()))
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.registry.certificates.append(self.connection.getpeercert(binary_form=True))
+        status = self.registry.status.get(digest, 200 if digest in self.registry.content else 404)
+        if status != 200:
+            self._refuse(status)
+            return
+        with contextlib.suppress(OSError):  # a client that leaves has its reasons
+            self._send(digest, self.registry.content[digest])
 
-    return Handler
+    def _refuse(self, status: int) -> None:
+        self.send_response(status)
+        if self.registry.location:
+            self.send_header("Location", self.registry.location)
+        if self.registry.realm:
+            self.send_header("WWW-Authenticate", f'Bearer realm="{self.registry.realm}",service="x"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _send(self, digest: str, data: bytes) -> None:
+        data = self.registry.instead.get(digest, data)
+        if digest in self.registry.flipped:
+            data = bytes([data[0] ^ 1]) + data[1:]
+        if digest in self.registry.longer:
+            data += b"more"
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        if start and self.registry.ranges_from is not None:
+            start = self.registry.ranges_from
+        body = data[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.end_headers()
+        self.registry.before_body(digest)
+        body = body[: self.registry.cut_after.pop(digest, len(body))]
+        step = len(body) if digest not in self.registry.trickle else TRICKLE_BYTES
+        for start in range(0, len(body), max(step, 1)):
+            if step < len(body):
+                time.sleep(TRICKLE_S)
+            self.wfile.write(body[start : start + step])
+            sent = len(body[start : start + step])
+            self.registry.sent[digest] = self.registry.sent.get(digest, 0) + sent
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
