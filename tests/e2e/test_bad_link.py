@@ -54,7 +54,8 @@ class Counter:
         connection = UnixHttpConnection(self._socket)
         connection.request("POST", f"/v1/telemetry/{STREAM}", json.dumps(body))
         answer = connection.getresponse()
-        assert answer.status == 200, answer.read()
+        words = answer.read()
+        assert answer.status == 200, words
         connection.close()
         self.count += 1
 
