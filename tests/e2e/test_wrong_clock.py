@@ -53,7 +53,8 @@ def hand_over(device: Device, number: int, at_us: int) -> None:
     body = {"producer": "p" * 32, "number": number, "sampled_at_us": [at_us], "bodies": [{"n": number}]}
     connection.request("POST", f"/v1/telemetry/{STREAM}", json.dumps(body))
     answer = connection.getresponse()
-    assert answer.status == 200, answer.read()
+    words = answer.read()
+    assert answer.status == 200, words
     connection.close()
 
 
