@@ -14,7 +14,7 @@ LINE = re.compile(r"^(\d+)\s+(\w+)\(")
 OF_A_CONTAINER = re.compile(r'^(\d+)\s+execve\("(?:/bin/sh|[^"]*/bin/x)"', re.MULTILINE)
 """Processes of containers: what is done to them is done to the module, not to its agent."""
 KILLED = re.compile(r"^(\d+)\s+\+\+\+ killed by SIGKILL", re.MULTILINE)
-ATTACH_TIMEOUT_S = 10.0
+ATTACH_TIMEOUT_S, DETACH_TIMEOUT_S = 10.0, 5.0
 
 
 def why_not() -> str:
@@ -48,7 +48,11 @@ def traced(pid: int, log: Path, *options: str) -> Iterator[subprocess.Popen[byte
         yield tracer
     finally:
         tracer.terminate()
-        tracer.wait()
+        try:
+            tracer.wait(DETACH_TIMEOUT_S)
+        except subprocess.TimeoutExpired:  # it waits for one that is frozen; the kernel lets go of all
+            tracer.kill()
+            tracer.wait()
 
 
 def killing(point: Point) -> tuple[str, ...]:
