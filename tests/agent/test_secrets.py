@@ -1,9 +1,10 @@
 """Secrets on a device: sealed on disk under its own key, in memory for one container, fetched when lost."""
 
+import json
 import os
 import ssl
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -154,6 +155,63 @@ def test_without_a_right_to_mount_it_is_a_folder_of_the_system_in_memory(
         assert list(place.iterdir()) == []
     finally:
         place.rmdir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_an_agent_without_root_uses_the_system_s_memory_and_no_folder_of_another(tmp_path: Path) -> None:
+    place = in_memory.SecretMemory(tmp_path)._name
+    theirs = Path("/dev/shm", place)
+
+    def as_nobody() -> dict[str, object]:
+        folder = SecretMemory(tmp_path).give("m-1", {"password": VALUE}, (0, 0))
+        try:
+            facts = [path.stat() for path in (folder, folder / "password", folder.parent)]
+            return {
+                "value": (folder / "password").read_bytes() == VALUE,
+                "place": str(folder.parent),
+                "modes": [stat.S_IMODE(one.st_mode) for one in facts],
+                "users": [one.st_uid for one in facts],
+            }
+        finally:
+            SecretMemory(tmp_path).keep([])
+
+    assert in_child(as_nobody) == {
+        "value": True, "place": str(theirs), "modes": [0o500, 0o400, 0o700], "users": [NOBODY] * 3,
+    }  # fmt: skip
+    assert not theirs.exists()
+    # Root's folder stands where nobody's would: nothing is written into it.
+    theirs.mkdir(mode=0o777)
+    theirs.chmod(0o777)
+    try:
+        assert in_child(as_nobody) == {"error": "NoMemoryFolderError"}
+        assert list(theirs.iterdir()) == []
+    finally:
+        theirs.rmdir()
+
+
+NOBODY = 65534
+
+
+def in_child(what: Callable[[], dict[str, object]]) -> dict[str, object]:
+    """Return what a function says in a process of the user nobody, or the kind of its error."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            os.environ.pop("XDG_RUNTIME_DIR", None)
+            said = what()
+        except BaseException as error:
+            said = {"error": type(error).__name__}
+        os.write(writing, json.dumps(said).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        found: dict[str, object] = json.loads(answer.read())
+    os.waitpid(child, 0)
+    return found
 
 
 class Rig:

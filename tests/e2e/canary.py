@@ -1,7 +1,6 @@
 """Looks for values where none may be: in files, in processes, and in what crosses the broker."""
 
 import asyncio
-import mmap
 import os
 import re
 import threading
@@ -29,11 +28,11 @@ def in_files(folder: Path, value: str, *, but: frozenset[int] = frozenset()) -> 
             if (facts.st_dev, facts.st_ino) in seen or not facts.st_size:
                 continue
             seen.add((facts.st_dev, facts.st_ino))
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                if any(data.find(pattern) >= 0 for pattern in patterns):
-                    found.add(name)
-        except (FileNotFoundError, ValueError):
-            continue  # gone, or emptied, since
+            data = path.read_bytes()
+            if any(pattern in data for pattern in patterns):
+                found.add(name)
+        except FileNotFoundError:
+            continue  # gone since
     return found
 
 
