@@ -101,6 +101,7 @@ def settings_facts(settings: Settings) -> dict[str, object]:
         "reconcile_interval_s": settings.reconcile_interval_s,
         "keepalive_s": settings.keepalive_s,
         "log_level": settings.log_level,
+        "policy_file": settings.policy_file,
         "outbox": {
             "max_bytes": settings.outbox.max_bytes,
             "batch_samples": settings.outbox.batch_samples,
@@ -126,6 +127,13 @@ def settings_facts(settings: Settings) -> dict[str, object]:
         },
         # Neither address may hold a user or a password, and a file of credentials is only named.
         "sources": [{"at": one.at, "ca_file": one.ca_file} for one in settings.sources],
+        "neighbours": {
+            "listen": settings.neighbours.listen,
+            "allow": list(settings.neighbours.allow),
+            "cache_bytes": settings.neighbours.cache_bytes,
+            "max_bytes_per_s": settings.neighbours.max_bytes_per_s,
+            "wait_s": settings.neighbours.wait_s,
+        },
         "proxy": {
             "http": settings.proxy.http,
             "https": settings.proxy.https,

@@ -55,7 +55,8 @@ class Link:
     @property
     def words(self) -> tuple[str, ...]:
         """What stands before a command that shall run at the other end."""
-        return ("ip", "netns", "exec", self._space)
+        # Not `ip netns exec`: it takes all mounts into a namespace of its own, and holds disks of other tests.
+        return ("nsenter", f"--net=/run/netns/{self._space}")
 
     def cut(self) -> None:
         """Lose every packet, somewhere on the way: neither end is told."""

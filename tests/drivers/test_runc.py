@@ -133,6 +133,7 @@ def test_core_files_are_off_and_the_environment_is_only_its_own(rig: Rig) -> Non
         "PYTHONDONTWRITEBYTECODE",
         "LISTEN_FDS",
         "LISTEN_FDNAMES",
+        "WHOSE",
         "LISTEN_PID",
     }
     assert set(facts["env"]) - {"HOME", "LC_CTYPE"} == own

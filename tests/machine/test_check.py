@@ -124,7 +124,7 @@ def test_where_all_is_well_nothing_is_said(hub: Callable[[], Enrolled]) -> None:
     daemon.stop()
     wrong = [one for one in answer["findings"] if one["verdict"] != "ok" and one["name"] != "cgroups"]
     assert (wrong, code, answer["failed"]) == ([], 0, 0)
-    assert len(answer["findings"]) == 13
+    assert len(answer["findings"]) == 14
 
 
 def test_each_fault_of_the_identity_is_found_at_the_hub_too(hub: Callable[[], Enrolled]) -> None:
