@@ -112,6 +112,11 @@ class Granting:
         return open_beneath(max(rules, key=len), volume.path, never=self._state_dir)
 
 
+def strictest() -> Granting:
+    """Return what gives nothing, where no owner and no folder are known."""
+    return Granting(Path("/nonexistent"), PolicyFile(None))
+
+
 def _node(device: Device) -> DeviceNode:
     try:
         found = Path(device.path).stat()

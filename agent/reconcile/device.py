@@ -9,7 +9,7 @@ from agent.artifacts.store import ContentStore
 from agent.drivers.port import Driver
 from agent.endpoints.listeners import Listeners
 from agent.endpoints.ports import Ports
-from agent.policy.granting import Granting
+from agent.policy.granting import Granting, strictest
 from agent.reconcile.giving import SecretPlaces
 from agent.reconcile.records import AgentRecords, ContainerRecords
 
@@ -24,7 +24,7 @@ class Device:
     listeners: Listeners
     containers: ContainerRecords
     records: AgentRecords
-    granting: Granting
+    granting: Granting = field(default_factory=strictest)
     ports: Ports = field(default_factory=Ports)
     flow: Flow = field(default_factory=Flow)
     savings: Savings = field(default_factory=Savings)

@@ -98,7 +98,9 @@ class Executor:
         every = [*modules, *(container.module for container in seen)]
         self._pulls.keep([*every, *self._besides()])
         self._giving.keep(every, [container.id for container in seen])
-        judged = ((spec_digest(module), self._device.granting.policy.forbids(module)) for module in every)
+        policy = self._device.granting.policy
+        policy.current()  # also without a module: a wider one lets the hub send what was refused
+        judged = ((spec_digest(module), policy.forbids(module)) for module in every)
         self._forbidden = {spec: reason for spec, reason in judged if reason}
         staged = {m.image.digest for m in modules if self._pulls.staged(m) is not None}
         return Observed(seen, frozenset(staged), self._giving.lacking(modules))

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.clock import EPOCH
 from agent.errors import StateWriteError
 from agent.identity.store import DeviceFacts, Identity
+from agent.policy.file import PolicyFile
 from agent.policy.judge import Denial
 from agent.trust.acceptance import Expected, Refused, judge
 from agent.trust.ed25519 import verify
@@ -16,6 +17,8 @@ from agent.trust.floor import TimeFloor
 from contract.desired import Desired
 
 log = logging.getLogger(__name__)
+
+STRICTEST = PolicyFile(None)
 
 
 class Desk:
@@ -32,7 +35,7 @@ class Desk:
         held: Callable[[], Desired | None],
         accept: Callable[[Desired], None],
         time_floor: TimeFloor,
-        forbids: Callable[[Desired], Denial | None],
+        forbids: Callable[[Desired], Denial | None] = STRICTEST.refuses,
     ) -> None:
         self._facts = facts
         self._held = held

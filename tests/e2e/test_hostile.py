@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.endpoints.unix_client import UnixHttpConnection
-from simulators.demo.stage import Device
+from simulators.demo.stage import Device, StageError
 from simulators.sensors.digits import DigitsSensor
 from tests.e2e.conftest import Owner, World, manifest
 from tests.e2e.test_access import module, reported
@@ -43,7 +43,10 @@ def with_hostile(device: Device, image: str, **more: str) -> str:
 
 def probed(device: Device) -> dict[str, int]:
     """Return what came of what the module tried: an error's number, or 0."""
-    lines = device.agent("logs", "hostile", "--lines", "100000")
+    try:
+        lines = device.agent("logs", "hostile", "--lines", "100000")
+    except StageError:  # it has not begun yet
+        return {}
     found = [line["text"] for line in lines if line["text"].startswith("probe ")]
     return dict(json.loads(found[-1].removeprefix("probe "))) if found else {}
 
