@@ -14,7 +14,7 @@ import pytest
 
 from agent.reconcile.records import AgentRecords
 from tests.drivers.rig import runc_is_missing
-from tests.faults.rig import FaultFoundError, Rig
+from tests.faults.rig import SETTLES_WITHIN_S, FaultFoundError, Rig
 from tests.faults.summary import Summary
 from tests.faults.tracing import (
     KILLED,
@@ -160,6 +160,7 @@ def test_killed_at_200_points_of_an_update(
     run(rig, by_kind(found, SOAK_POINTS_OF_A_CALL[rig.kind]), summary)
     run_at_random(rig, SOAK_RANDOM[rig.kind], summary)
     summary.show(capsys)
+    assert summary.longest_s < SETTLES_WITHIN_S
 
 
 def test_negative_controls_the_judge_sees_a_mixed_set_and_a_lost_document(rig: Rig) -> None:

@@ -18,7 +18,7 @@ from simulators.disk import Disk, FileSystem, why_not
 from tests.faults.fsck import store_faults
 from tests.faults.handover import Hand
 from tests.faults.images import layers_of
-from tests.faults.rig import FaultFoundError, Rig
+from tests.faults.rig import SETTLES_WITHIN_S, FaultFoundError, Rig
 from tests.faults.summary import Summary
 from tests.power.writers import standing_still
 
@@ -134,6 +134,7 @@ def test_after_200_power_cuts(site: Site, file_system: str, capsys: pytest.Captu
     summary = Summary(f"{file_system}: power cuts during updates and pulls")
     run(site, SOAK_CUTS, summary)
     summary.show(capsys)
+    assert summary.longest_s < SETTLES_WITHIN_S
 
 
 def test_negative_control_without_syncs_it_is_seen(site: Site) -> None:

@@ -14,7 +14,7 @@ LINE = re.compile(r"^(\d+)\s+(\w+)\(")
 OF_A_CONTAINER = re.compile(r'^(\d+)\s+execve\("(?:/bin/sh|[^"]*/bin/x)"', re.MULTILINE)
 """Processes of containers: what is done to them is done to the module, not to its agent."""
 KILLED = re.compile(r"^(\d+)\s+\+\+\+ killed by SIGKILL", re.MULTILINE)
-ATTACH_TIMEOUT_S, DETACH_TIMEOUT_S = 10.0, 5.0
+ATTACH_TIMEOUT_S, DETACH_TIMEOUT_S = 60.0, 5.0
 
 
 def why_not() -> str:
