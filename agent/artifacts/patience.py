@@ -24,7 +24,10 @@ class Heard(Enum):
 
 @dataclass(frozen=True)
 class Bounds:
-    """Seconds that a layer is waited for at the most (0: never), and those of the random moment."""
+    """Seconds that a layer is waited for at the most (0: never), and those of the random moment.
+
+    Who waits in vain ends somewhere in the second half of the time, so that not all do at once.
+    """
 
     wait_s: float = 0.0
     settle_s: float = 10.0
@@ -36,7 +39,7 @@ class Patience:
     def __init__(self, bounds: Bounds, draw: Callable[[], float], now: float, *, leads: bool) -> None:
         self._bounds = bounds
         self._draw = draw
-        self._until = now + bounds.wait_s
+        self._until = now + bounds.wait_s * (1 + draw()) / 2
         self._leads = leads
         self._settled_at: float | None = None
         self._step_s = FIRST_STEP_S

@@ -31,7 +31,7 @@ def serving(found: Identity, settings: Neighbours) -> Finding:
         )
     except (OSError, http.client.HTTPException):
         return _could_be(settings)
-    return ok("neighbours", f"{len(settings.allow)} devices may read at {settings.listen}")
+    return ok("neighbours", f"served at {settings.listen}; devices that may read: {len(settings.allow)}")
 
 
 def _could_be(settings: Neighbours) -> Finding:
@@ -62,7 +62,7 @@ def asking(found: Identity, sources: Sequence[Source]) -> Finding:
     if wrong:
         fix = "The hub is asked instead. Is it on, is its port open, does its neighbours.allow name us?"
         return warning("sources", "; ".join(wrong), fix)
-    return ok("sources", f"{len(others)} neighbours answer")
+    return ok("sources", f"neighbours that answer: {len(others)}")
 
 
 def _reached_at(host: str) -> str:

@@ -23,7 +23,7 @@ class Neighbours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     allow: tuple[DeviceId, ...] = ()
     cache_bytes: Annotated[int, Meta(ge=1_000_000)] = 1024**3
     max_bytes_per_s: Annotated[int, Meta(ge=0)] = 0
-    wait_s: Annotated[float, Meta(ge=0, le=3600)] = 120.0
+    wait_s: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
 
     def __post_init__(self) -> None:
         """Raise ValueError for an address that is none, or one that nobody may read at."""

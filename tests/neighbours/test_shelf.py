@@ -138,7 +138,7 @@ def test_nothing_is_kept_from_the_reserve(tmp_path: Path) -> None:
         'listen = "0.0.0.0:7443"', 'listen = "7443"\nallow = ["a"]', 'listen = "host"\nallow = ["a"]',
         'listen = "host:0"\nallow = ["a"]', 'listen = "u:p@host:1"\nallow = ["a"]', 'allow = ["A"]',
         'listen = "host:1/x"\nallow = ["a"]', 'allow = ["*"]', "cache_bytes = 5", "max_bytes_per_s = 5",
-        "wait_s = -1", "wait_s = 3601", "key = 1", 'listen = "host:99999"\nallow = ["a"]',
+        "wait_s = -1", "wait_s = 86401", "key = 1", 'listen = "host:99999"\nallow = ["a"]',
     ],
 )  # fmt: skip
 def test_settings_that_are_wrong(tmp_path: Path, text: str) -> None:
