@@ -11,7 +11,7 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from benchmarks.figures import machine, spread, table
 from benchmarks.hub import PAGE, refreshed
 from benchmarks.packaged_agent import enrol, packaged_agent, through, why_not
 from benchmarks.running_hub import running_hub
-from benchmarks.watching import MIB, Look, parts, share, slope, told, watch
+from benchmarks.watching import MIB, Look, look, parts, share, slope, told, watch
 from cloud_hub.sdk import Hub
 from contract.encoding import decode
 from contract.messages import Reported
@@ -56,6 +56,14 @@ class Watched:
     name: str
     looks: list[Look]
     reconnects: int = 0
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds from the start of the process to its first plan, and of a processor until soon after it."""
+
+    seconds: float
+    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -104,20 +112,20 @@ class Bench:
                 looks = watch(device.daemon.pid, device.state_dir, seconds, LOOK_EACH_S)
             return Watched(name, looks, device.daemon.log.count(CONNECTED) - 1)
 
-    def first_plans(self, runs: int) -> dict[str, list[float]]:
-        """Return the seconds from the start of the process to the first plan, the hub away and reachable."""
-        found: dict[str, list[float]] = {"the hub is away": [], "the hub is there": []}
+    def first_plans(self, runs: int) -> dict[str, list[Start]]:
+        """Return starts of the process until its first plan, the hub away and reachable."""
+        found: dict[str, list[Start]] = {"the hub is away": [], "the hub is there": []}
         line = CutLine(self.stage.mqtt_port)
         with contextlib.closing(line), self.device(REPORT_USUAL_S, line) as device:
             for _ in range(runs):
-                for name, times in found.items():
+                for name, starts in found.items():
                     device.daemon.stop()
                     line.down = name == "the hub is away"
-                    times.append(_first_plan_s(device))
+                    starts.append(_first_plan(device))
         return found
 
 
-def _first_plan_s(device: Device) -> float:
+def _first_plan(device: Device) -> Start:
     """Start an agent; its first report is what follows from its first plan, and tells when that was."""
     began_s = time.time()
     gives_up_at_s = began_s + FIRST_PLAN_S
@@ -126,7 +134,8 @@ def _first_plan_s(device: Device) -> float:
         with contextlib.suppress(ControlUnavailableError):
             status, body = ask(device.state_dir, REPORTED_PATH)
             if status == 200:
-                return decode(body, Reported, what="report").at.timestamp() - began_s
+                cpu_s = look(device.daemon.pid, device.state_dir).cpu_s
+                return Start(decode(body, Reported, what="report").at.timestamp() - began_s, cpu_s)
         time.sleep(0.005)
     raise StageError(f"{device.name} made no plan in {FIRST_PLAN_S:g} s:\n{device.daemon.log[-2000:]}")
 
@@ -154,7 +163,7 @@ def memory_table(found: Sequence[Watched]) -> list[str]:
             ]
         )
     head = [
-        "agent", "minutes", "reconnects", "PSS at the start, MiB", "PSS of the last minute", "RSS", "private",
+        "agent", "minutes", "reconnects", "PSS at the start, MiB", "PSS at the end", "RSS", "private",
         "slope of PSS, MiB/h", "slope of RSS, MiB/h", "descriptors: first, last", "threads: first, last",
     ]  # fmt: skip
     return table(head, rows)
@@ -174,6 +183,19 @@ def rest_table(found: Sequence[Watched]) -> list[str]:
     return table(["agent", "PSS, MiB", "of one processor, %", "its short-lived children, %"], rows)
 
 
+def start_table(starts: Mapping[str, Sequence[Start]]) -> list[str]:
+    """Return how long starts took, and what they took of a processor."""
+    rows = [
+        [
+            name,
+            spread([1000 * each.seconds for each in found]).told(0),
+            spread([1000 * each.cpu_s for each in found]).told(0),
+        ]
+        for name, found in starts.items()
+    ]
+    return table(["start of the process to its first plan", "ms", "of a processor, ms"], rows)
+
+
 def measure(bench: Bench, runs: int) -> str:
     """Return all tables."""
     with Hub.connect() as hub:
@@ -188,9 +210,7 @@ def measure(bench: Bench, runs: int) -> str:
         "",
         *rest_table(resting),
     ]
-    rows = [[name, spread([1000 * each for each in times]).told(0)] for name, times in starts.items()]
-    lines += ["", f"{runs} starts; median (smallest-largest)", ""]
-    lines += [*table(["start of the process to its first plan", "ms"], rows), ""]
+    lines += ["", f"{runs} starts; median (smallest-largest)", "", *start_table(starts), ""]
     lines += [f"A report each second, the line to the broker cut every {CUT_EACH_S:.0f} s", ""]
     return "\n".join([*lines, *memory_table(busy)])
 
