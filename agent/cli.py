@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--config", type=Path, help="settings file (TOML); see configs/agent.toml")
     shared.add_argument("--state-dir", type=Path, help="overrides state_dir of the settings")
-    shared.add_argument("--driver", choices=["auto", "runc", "process"], help="overrides driver")
+    shared.add_argument("--driver", choices=["auto", "runc", "docker", "process"], help="overrides driver")
     shared.add_argument("--output", choices=["text", "json"], default="text", help="how to print")
     parser = argparse.ArgumentParser(
         prog="headland-agent",

@@ -17,6 +17,7 @@ from agent.outbox.policy import StreamPolicy
 from contract.ids import STREAM
 
 DEFAULT_STATE_DIR = Path("/var/lib/headland-agent")
+DOCKER_SOCKET = Path("/run/docker.sock")
 LEAST_BYTES_PER_S = 1024
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -77,6 +78,12 @@ class SelfUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     trial_s: Annotated[float, Meta(ge=5, le=3600)] = 300.0
 
 
+class Docker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the container engine of the driver ``docker`` answers: Docker's or Podman's."""
+
+    socket: Path = DOCKER_SOCKET
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an owner may set on a device.
 
@@ -85,7 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     state_dir: Path = DEFAULT_STATE_DIR
-    driver: Literal["auto", "runc", "process"] = "auto"
+    driver: Literal["auto", "runc", "docker", "process"] = "auto"
     report_interval_s: Seconds = 60.0
     reconcile_interval_s: Seconds = 2.0
     keepalive_s: Annotated[int, Meta(ge=5, le=3600)] = 10
@@ -99,6 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sources: tuple[Source, ...] = ()
     neighbours: Neighbours = Neighbours()
     proxy: Proxy = Proxy()
+    docker: Docker = Docker()
 
     @property
     def policy_path(self) -> Path | None:

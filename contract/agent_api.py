@@ -19,6 +19,8 @@ SECRETS_ENV = "HEADLAND_SECRETS_DIR"
 SECRETS_FOLDER = "/run/secrets"
 """Where a module finds its secrets, each a file; the variable says it too, for a driver without isolation."""
 LISTEN_FD = 3
+LISTENERS_ENV = "HEADLAND_LISTENERS"
+"""Where descriptors cannot be inherited: the Unix socket that hands the listening sockets over."""
 READY_PATH = "/v1/ready"
 DEFER_PATH = "/v1/defer"
 UPDATE_LOCK = "update.lock"

@@ -90,14 +90,18 @@ def cgroups(settings: Settings, root: Path = CGROUP_ROOT) -> Finding:
         return ok("cgroups", f"version {version}, with {', '.join(CONTROLLERS)}")
     words = f"version {version} without {', '.join(missing)}: containers have no such limit"
     fix = "Turn them on (kernel command line `cgroup_enable=memory`, or systemd's Delegate=yes)."
-    return failed("cgroups", words, fix) if settings.driver == "runc" else warning("cgroups", words, fix)
+    return (
+        failed("cgroups", words, fix)
+        if settings.driver in {"runc", "docker"}
+        else warning("cgroups", words, fix)
+    )
 
 
 def driver(settings: Settings) -> Finding:
     """Which driver would be taken, and why? A trial container runs where runc may be used."""
     folder = settings.state_dir / f"check-{os.getpid()}"
     try:
-        chosen, why = choose_driver(settings.driver, folder)
+        chosen, why = choose_driver(settings.driver, folder, settings.docker.socket)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if chosen.name == "process" and settings.driver == "auto":

@@ -6,19 +6,28 @@ from typing import Literal
 from agent.drivers.port import Driver, DriverUnavailableError
 from agent.drivers.process import ProcessDriver
 from agent.drivers.runc import RuncDriver
-from agent.drivers.trial import runc_obstacle
+from agent.drivers.trial import docker_obstacle, runc_obstacle
+from agent.settings import DOCKER_SOCKET
 
-Wanted = Literal["auto", "runc", "process"]
+Wanted = Literal["auto", "runc", "docker", "process"]
 
 
-def choose_driver(wanted: Wanted, state_dir: Path) -> tuple[Driver, str]:
+def choose_driver(wanted: Wanted, state_dir: Path, docker_socket: Path = DOCKER_SOCKET) -> tuple[Driver, str]:
     """Return the driver and one line that says which and why.
 
     ``auto`` takes runc where a trial container starts, else plain processes. Raises
-    `DriverUnavailableError` where ``runc`` is asked for and does not work.
+    `DriverUnavailableError` where ``runc`` or ``docker`` is asked for and does not work.
     """
     if wanted == "process":
         return ProcessDriver(state_dir), "process (as set): plain processes, no isolation"
+    if wanted == "docker":
+        # Here, so that a device without an engine does not carry it.
+        from agent.drivers.docker import DockerDriver  # noqa: PLC0415
+
+        if (obstacle := docker_obstacle(state_dir, docker_socket)) is not None:
+            words = f"docker cannot be used: {obstacle}"
+            raise DriverUnavailableError(words, where="driver", fix="Start the engine, or set docker.socket.")
+        return DockerDriver(state_dir, docker_socket), f"docker (as set): the engine at {docker_socket}"
     obstacle = runc_obstacle(state_dir)
     if obstacle is None:
         why = "as set" if wanted == "runc" else "a trial container ran"

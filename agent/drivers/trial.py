@@ -1,4 +1,4 @@
-"""Whether runc works on this device, found out by running a container."""
+"""Whether runc, or a container engine, works on this device, found out by running a container."""
 
 import contextlib
 import os
@@ -7,9 +7,10 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from agent.drivers.port import ContainerSpec, DriverError, Mount
+from agent.drivers.port import ContainerSpec, Driver, DriverError, Mount
 from agent.drivers.runc import RuncDriver
 from contract.desired import Limits
 
@@ -27,9 +28,20 @@ def runc_obstacle(state_dir: Path) -> str | None:
         return "the agent does not run as root"
     if shutil.which("runc") is None:
         return "runc is not on the PATH"
+    return _obstacle(RuncDriver, state_dir)
+
+
+def docker_obstacle(state_dir: Path, socket_path: Path) -> str | None:
+    """Return why `DockerDriver` cannot be used here, or None where a whole trial container ran."""
+    from agent.drivers.docker import DockerDriver  # noqa: PLC0415  a device without an engine does without
+
+    return _obstacle(lambda folder: DockerDriver(folder, socket_path), state_dir)
+
+
+def _obstacle(make: Callable[[Path], Driver], state_dir: Path) -> str | None:
     folder = state_dir.absolute() / TRIAL_FOLDER
     try:
-        driver = RuncDriver(folder)
+        driver = make(folder)
         _clean(driver, folder)
         folder.mkdir(parents=True, mode=0o700)
         try:
@@ -42,7 +54,7 @@ def runc_obstacle(state_dir: Path) -> str | None:
         return f"{folder}: {error.strerror}"
 
 
-def _run_trial(driver: RuncDriver, folder: Path) -> str | None:
+def _run_trial(driver: Driver, folder: Path) -> str | None:
     home, layer = folder / "home", folder / "layer"
     home.mkdir()
     layer.mkdir(mode=0o755)
@@ -77,7 +89,7 @@ def _system_folders() -> list[str]:
     return [folder for folder in SYSTEM_FOLDERS if Path(folder).is_dir()]
 
 
-def _clean(driver: RuncDriver, folder: Path) -> None:
+def _clean(driver: Driver, folder: Path) -> None:
     """Delete what a trial, also a killed one, left."""
     for status in driver.observe():
         driver.signal(status.id, signal.SIGKILL)

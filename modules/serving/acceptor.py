@@ -10,11 +10,13 @@ from typing import Final
 
 from modules.serving.errors import ServingSettingsError
 from modules.serving.log import log_event
-from modules.serving.settings import LISTEN_FIX, InheritedListener, Listen, TcpListener
+from modules.serving.settings import LISTEN_FIX, HandedListener, InheritedListener, Listen, TcpListener
 
 BURST: Final = 64
 BACKLOG: Final = 1024
 PAUSE_S: Final = 0.1
+HAND_OVER_S: Final = 10.0
+MOST_HANDED: Final = 64
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -27,6 +29,8 @@ def open_listeners(listen: Listen) -> list[socket.socket]:
     try:
         if isinstance(listen, InheritedListener):
             listeners = [_inherited(listen.fd + index) for index in range(listen.count)]
+        elif isinstance(listen, HandedListener):
+            listeners = [_inherited(fd) for fd in _fetch(listen.path)]
         elif isinstance(listen, TcpListener):
             family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
             listeners = [socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)]
@@ -40,6 +44,17 @@ def open_listeners(listen: Listen) -> list[socket.socket]:
     for listener in listeners:
         listener.setblocking(False)
     return listeners
+
+
+def _fetch(path: str) -> list[int]:
+    """Ask for the listening sockets that this container may have: the module's, and its ports."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(HAND_OVER_S)
+        line.connect(path)
+        _, handed, _, _ = socket.recv_fds(line, 4096, MOST_HANDED)
+    if not handed:
+        raise ServingSettingsError("no socket was handed over", where=path)
+    return handed
 
 
 class Acceptor:

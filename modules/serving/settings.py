@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.agent_api import IMAGE_ENV, LISTEN_FD, MODULE_ENV, SOCKET_ENV
+from contract.agent_api import IMAGE_ENV, LISTEN_FD, LISTENERS_ENV, MODULE_ENV, SOCKET_ENV
 from modules.serving.errors import ServingSettingsError
 
 MIB = 1024 * 1024
@@ -25,6 +25,13 @@ class InheritedListener:
 
 
 @dataclass(frozen=True)
+class HandedListener:
+    """The agent hands the listening sockets over at the Unix socket ``path``."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class UnixListener:
     """Bind a Unix socket at ``path``: for a run by hand."""
 
@@ -39,7 +46,7 @@ class TcpListener:
     port: int
 
 
-Listen = InheritedListener | UnixListener | TcpListener
+Listen = InheritedListener | HandedListener | UnixListener | TcpListener
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,8 @@ def _read_listen(environ: Mapping[str, str], faults: list[str]) -> Listen:
             faults.append(f"LISTEN_FDS is not a number from 1 to {MOST_LISTENERS}")
             return InheritedListener(LISTEN_FD)
         return InheritedListener(LISTEN_FD, int(count))
+    if handing := environ.get(LISTENERS_ENV):
+        return HandedListener(handing)
     kind, _, address = environ.get("HEADLAND_LISTEN", "").partition(":")
     if kind == "unix" and address:
         return UnixListener(address)

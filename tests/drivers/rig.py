@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 import psutil
 
+from agent.drivers.docker import DockerDriver
 from agent.drivers.fake import FakeDriver, FakeMachine
 from agent.drivers.port import ContainerRunningError, ContainerSpec, ContainerStatus, Driver, Mount
 from agent.drivers.process import ProcessDriver
@@ -44,6 +46,8 @@ class Rig:
     folder: Path
     layers: tuple[Path, ...]
     listener: socket.socket
+    engine: Path | None = None
+    whose: str = field(default_factory=lambda: secrets.token_hex(8))
     machine: FakeMachine = field(default_factory=FakeMachine)
     drivers: list[Driver] = field(default_factory=list)
 
@@ -57,9 +61,16 @@ class Rig:
             "fake": lambda: FakeDriver(self.machine),
             "process": lambda: ProcessDriver(self.state),
             "runc": lambda: RuncDriver(self.state),
+            "docker": lambda: DockerDriver(self.state, self._socket),
+            "podman": lambda: DockerDriver(self.state, self._socket),
         }
         self.drivers.append(kinds[self.kind]())
         return self.drivers[-1]
+
+    @property
+    def _socket(self) -> Path:
+        assert self.engine is not None
+        return self.engine
 
     def spec(
         self,
@@ -76,7 +87,7 @@ class Rig:
         home.mkdir(parents=True, exist_ok=True)
         own = {
             CONTAINER_ENV: name,
-            "WHOSE": self.folder.name,
+            "WHOSE": self.whose,
             "LD_LIBRARY_PATH": "/opt/python/lib",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
@@ -125,8 +136,6 @@ class Rig:
             driver.signal(container.id, signal.SIGKILL)
             exited(driver, container.id)
             driver.remove(container.id)
-        for parent in self.drivers:
-            parent.observe()  # each reaps its own children
         self.listener.close()
 
 
@@ -163,9 +172,15 @@ def holder_of(rig: Rig) -> psutil.Process:
 
 def runc_is_missing() -> str:
     """Return why there can be no test with runc here, or nothing."""
+    return is_missing("runc")
+
+
+def is_missing(kind: str) -> str:
+    """Return why there can be no test with this kind of containers here, or nothing."""
     if os.geteuid() != 0:
-        return "runc needs root"
-    return "" if shutil.which("runc") else "runc is not installed"
+        return f"{kind} needs root"
+    program = {"docker": "dockerd"}.get(kind, kind)
+    return "" if shutil.which(program) else f"{program} is not installed"
 
 
 __all__ = [
@@ -173,6 +188,7 @@ __all__ = [
     "Rig",
     "exited",
     "holder_of",
+    "is_missing",
     "printed",
     "runc_is_missing",
     "status",

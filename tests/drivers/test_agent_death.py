@@ -15,7 +15,9 @@ from agent.drivers.port import ContainerSpec
 from tests.drivers.rig import Rig, exited, status, until
 
 RUNC = pytest.param("runc", marks=pytest.mark.system)
-every_real = pytest.mark.parametrize("rig", ["process", RUNC], indirect=True)
+ENGINES = [pytest.param(name, marks=pytest.mark.system) for name in ("docker", "podman")]
+every_real = pytest.mark.parametrize("rig", ["process", RUNC, *ENGINES], indirect=True)
+by_signals = pytest.mark.parametrize("rig", ["process", RUNC], indirect=True)
 KILLS = 16
 
 
@@ -26,7 +28,8 @@ def start_agent(rig: Rig, spec: ContainerSpec) -> subprocess.Popen[str]:
     listener = rig.listener.fileno()
     starter = Path(__file__).with_name("starter.py")
     words = [sys.executable, str(starter), rig.kind, str(rig.state), str(pickled), str(listener)]
-    agent = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, pass_fds=[listener])
+    env = os.environ | {"ENGINE": str(rig.engine)}
+    agent = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, pass_fds=[listener], env=env)
     assert agent.stdout is not None
     assert agent.stdout.readline() == "starting\n"
     return agent
@@ -108,7 +111,7 @@ def test_an_exit_code_of_a_time_without_an_agent_is_known_to_the_next(rig: Rig) 
     assert exited(rig.driver(), "one").exit_code == 7
 
 
-@every_real
+@by_signals
 def test_killed_at_any_moment_of_a_start_nothing_stays_that_cannot_be_removed(rig: Rig) -> None:
     whole_start_s = time_a_start(rig)
     running = 0

@@ -1,5 +1,6 @@
 """What every driver owes, over each of them."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,8 +23,10 @@ from tests.artifacts.registry import make_tar
 from tests.drivers.rig import PROGRAM, PYTHON, Rig, exited, holder_of, printed, status, until
 
 RUNC = pytest.param("runc", marks=pytest.mark.system)
-every = pytest.mark.parametrize("rig", ["fake", "process", RUNC], indirect=True)
-every_real = pytest.mark.parametrize("rig", ["process", RUNC], indirect=True)
+ENGINES = [pytest.param(name, marks=pytest.mark.system) for name in ("docker", "podman")]
+every = pytest.mark.parametrize("rig", ["fake", "process", RUNC, *ENGINES], indirect=True)
+every_real = pytest.mark.parametrize("rig", ["process", RUNC, *ENGINES], indirect=True)
+held = pytest.mark.parametrize("rig", ["process", RUNC], indirect=True)
 
 
 @every
@@ -123,7 +126,7 @@ def test_a_specification_that_breaks_a_rule_is_refused(rig: Rig, change: dict[st
 def test_another_agents_containers_are_not_seen(rig: Rig, tmp_path: Path) -> None:
     rig.start(rig.spec("serve"))
     with socket.socket(socket.AF_UNIX) as unused:
-        other = Rig(rig.kind, tmp_path / "other", rig.layers, unused)
+        other = Rig(rig.kind, tmp_path / "other", rig.layers, unused, rig.engine)
         assert other.driver().observe() == ()
         other.driver().signal("one", signal.SIGKILL)
         other.driver().remove("one")
@@ -241,7 +244,7 @@ def test_an_exit_code_is_known_at_once_and_until_removal(rig: Rig) -> None:
         assert {seen.id: seen.exit_code for seen in other.observe()} == {"well": 0, "badly": 9}
 
 
-@every_real
+@held
 def test_what_holds_an_exit_code_has_nothing_of_the_agents_and_goes_with_the_container(rig: Rig) -> None:
     spec = rig.spec("serve")
     driver = rig.start(spec)
@@ -257,7 +260,7 @@ def test_what_holds_an_exit_code_has_nothing_of_the_agents_and_goes_with_the_con
     assert not holder.is_running()
 
 
-@every_real
+@held
 def test_without_its_holder_a_container_runs_on_and_its_exit_code_is_unknown(rig: Rig) -> None:
     """The control: it is the holder that keeps the code."""
     driver = rig.start(rig.spec("serve"))
@@ -327,8 +330,10 @@ def test_nothing_runs_in_a_container_that_does_not(rig: Rig) -> None:
 
 @every_real
 def test_a_program_in_a_container_sees_what_its_first_process_sees(rig: Rig) -> None:
-    driver = rig.start(rig.spec("serve", env={"TEXT": "a 'b' $c\nd"}))
+    spec = rig.spec("serve", env={"TEXT": "a 'b' $c\nd"})
+    driver = rig.start(spec)
     first = rig.ask()
+    printed(spec, "stderr")
     before = set(Path("/proc/self/fd").iterdir())
     done = driver.execute("one", (PYTHON, PROGRAM, "look", "two words", "", "$HOME"), 20)
     assert set(Path("/proc/self/fd").iterdir()) == before
@@ -367,7 +372,9 @@ def test_what_lingers_would_be_seen(rig: Rig) -> None:
     driver = rig.start(spec)
     printed(spec, "lingers")
     until("all have begun", lambda: len(lingering(rig)) == 7)
-    driver.signal("one", signal.SIGKILL)
+    for pid in lingering(rig):  # also those that a plain process has let out of its session
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     exited(driver, "one")
 
 
@@ -376,7 +383,7 @@ def lingering(rig: Rig) -> list[int]:
     found = []
     for process in psutil.process_iter():
         try:
-            mine = process.environ().get("WHOSE") == rig.folder.name
+            mine = process.environ().get("WHOSE") == rig.whose
             if mine and "linger" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process.pid)
         except psutil.Error:

@@ -33,12 +33,28 @@ def containerd() -> Iterator[tuple[str, ...]]:
 @contextmanager
 def docker() -> Iterator[tuple[str, ...]]:
     """Run Docker's engine without a bridge; yield the first words of its client."""
+    # Debian's own client: another in front of it on the path may be of another age.
+    client = "/usr/bin/docker" if Path("/usr/bin/docker").exists() else str(shutil.which("docker"))
+    with docker_socket() as address:
+        yield client, "--config", str(address.parent / "client"), "--host", f"unix://{address}"
+
+
+@contextmanager
+def docker_socket() -> Iterator[Path]:
+    """Run Docker's engine without a bridge; yield the socket of its API."""
+    with _folder() as folder, _daemon(_dockerd(folder), folder, "docker.sock") as address:
+        yield address
+
+
+@contextmanager
+def podman_socket() -> Iterator[Path]:
+    """Run Podman's engine with runc; yield the socket of its API, which is Docker's."""
     with _folder() as folder:
-        command = _dockerd(folder)
-        # Debian's own client: another in front of it on the path may be of another age.
-        client = "/usr/bin/docker" if Path("/usr/bin/docker").exists() else str(shutil.which("docker"))
-        with _daemon(command, folder, "docker.sock") as address:
-            yield client, "--config", str(folder / "client"), "--host", f"unix://{address}"
+        command = ["podman", "--root", str(folder / "root"), "--runroot", str(folder / "run")]
+        command += ["--tmpdir", str(folder / "tmp"), "--runtime", "runc", "--cgroup-manager", "cgroupfs"]
+        command += ["system", "service", "--time=0", f"unix://{folder}/podman.sock"]
+        with _daemon(command, folder, "podman.sock") as address:
+            yield address
 
 
 @contextmanager

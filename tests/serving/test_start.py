@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from agent.endpoints.handover import Handover
 from modules.serving.errors import ServingSettingsError
 from modules.serving.settings import InheritedListener, TcpListener, UnixListener, read_settings
 from tests.inspection.samples import external
@@ -113,6 +114,22 @@ def test_run_by_hand(servers: Servers, digits: Path, tmp_path: Path) -> None:
         assert servers.connect(server).ask("GET", "/v2/health/ready").status == 200
         server.process.kill()
         server.wait_exit()
+
+
+def test_a_listener_that_is_handed_over(servers: Servers, digits: Path, tmp_path: Path) -> None:
+    """By the agent's own hand-over, with a second socket that this server has no use for."""
+    path = tmp_path / "listener"
+    with socket.socket(socket.AF_UNIX) as listener, socket.create_server(("127.0.0.1", 0)) as other:
+        listener.bind(str(path))
+        listener.listen()
+        handing = Handover(tmp_path, {"socket": listener.fileno(), "web": other.fileno()})
+        server = servers.start(None, digits, HEADLAND_LISTENERS=str(tmp_path / "socket"))
+        handing.close()
+    server.address = str(path)
+    assert servers.connect(server).ask("GET", "/v2/health/ready").status == 200
+    nobody = servers.start(None, digits, wait=False, HEADLAND_LISTENERS=str(tmp_path / "socket"))
+    assert nobody.wait_exit() == 2
+    assert "[serving-settings]" in nobody.log
 
 
 def test_a_stop_while_the_model_loads(servers: Servers, tmp_path: Path) -> None:

@@ -1,0 +1,252 @@
+"""The driver `DockerDriver`: containers by Docker's or Podman's engine, over its API socket.
+
+The engine pulls nothing: it is given the layers that the agent has verified. Containers have the walls
+that runc's have; they cannot inherit descriptors, so they ask for their listening sockets
+(`agent.endpoints.handover`). Only containers and images with this agent's label are seen or touched.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import resource
+import secrets
+import shutil
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from agent.drivers.cgroups import swap_accounted
+from agent.drivers.docker_config import (
+    ID_LABEL,
+    LAYERS_LABEL,
+    LISTENERS_FOLDER,
+    SCOPE_LABEL,
+    container_body,
+    engine_seccomp,
+)
+from agent.drivers.docker_engine import Engine
+from agent.drivers.docker_exec import execute_in
+from agent.drivers.docker_image import Picture, image_name, write_archive
+from agent.drivers.docker_logs import Follower
+from agent.drivers.port import (
+    ContainerRunningError,
+    ContainerSpec,
+    ContainerStatus,
+    Driver,
+    DriverError,
+    DriverUnavailableError,
+    Executed,
+    Mount,
+    stopped,
+)
+from agent.drivers.register import Register
+from agent.drivers.seccomp import SECCOMP_ARCHITECTURES, seccomp_profile
+from agent.endpoints.handover import Handover
+from contract.oci import architecture_of
+
+OWN: Final = "docker"  # the folder in a container's home that is this driver's own
+LOG_LINK: Final = "log"
+POSITION: Final = "log-position"
+LAST_WORDS_S: Final = 5.0
+NOT_FOUND, CONFLICT = 404, 409
+
+
+class DockerDriver(Driver):
+    """Containers of the engine at ``socket`` that were started for ``state_dir``, and no others.
+
+    Each answer of the engine may take ``timeout_s`` seconds.
+    """
+
+    name: ClassVar[str] = "docker"
+
+    def __init__(self, state_dir: Path, socket: Path, *, timeout_s: float = 60.0) -> None:
+        self._state = state_dir.absolute()
+        self._register = Register(self._state / "docker-homes")
+        self._engine = Engine(socket, timeout_s=timeout_s)
+        self._scope = hashlib.sha256(os.fsencode(self._state.resolve())).hexdigest()[:12]
+        self._loading = threading.Lock()
+        self._handovers: dict[str, Handover] = {}
+        self._followers: dict[str, Follower] = {}
+        self._heard_out: set[str] = set()
+
+    def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
+        if self._register.home(spec.id) is not None or self._inspected(spec.id) is not None:
+            raise ContainerRunningError(
+                "it exists already", where=f"container {spec.id}", fix="Remove it, or use another id."
+            )
+        own = spec.home.absolute() / OWN
+        self._register.add(spec.id, spec.home)
+        try:
+            own.mkdir(mode=0o700)
+            hand = own / "hand"
+            hand.mkdir()
+            hand.chmod(0o755)
+            (own / LOG_LINK).symlink_to(spec.log.absolute())
+            image = self._load(spec.layers)
+            body = self._body(spec, image, own)
+            self._handovers[spec.id] = Handover(hand, listeners)
+            name = self._name(spec.id)
+            where = f"container {spec.id}"
+            self._engine.ask("POST", "/containers/create", body, query={"name": name}, where=where)
+            self._engine.ask("POST", f"/containers/{name}/start", where=where)
+        except BaseException:
+            with contextlib.suppress(DriverError):
+                self._clear(spec.id)
+            raise
+        self._follow(spec.id, own)
+
+    def _body(self, spec: ContainerSpec, image: str, own: Path) -> dict[str, object]:
+        seccomp = json.dumps(engine_seccomp(seccomp_profile(_machine())))
+        if self._is_podman():  # it takes the name of a file, where Docker takes what is in it
+            (own / "seccomp.json").write_text(seccomp)
+            seccomp = str(own / "seccomp.json")
+        return container_body(
+            spec,
+            image,
+            scope=self._scope,
+            handover=Mount(own / "hand", LISTENERS_FOLDER, read_only=True),
+            seccomp=seccomp,
+            swap=swap_accounted(),
+            processes=_most_processes(),
+        )
+
+    def _is_podman(self) -> bool:
+        parts = self._engine.ask("GET", "/version").json().get("Components") or ()
+        return any("Podman" in part.get("Name", "") for part in parts)
+
+    def _load(self, layers: tuple[Path, ...]) -> str:
+        """Return the name of an image of these layers, loaded where the engine has none."""
+        name = image_name(layers)
+        labels = {
+            SCOPE_LABEL: self._scope,
+            LAYERS_LABEL: json.dumps([str(layer.absolute()) for layer in layers]),
+        }
+        with self._loading:
+            if self._engine.ask("GET", f"/images/{name}/json", but=(NOT_FOUND,)).fine:
+                return name
+            picture = Picture(name, _machine(), labels)
+            answer = self._engine.send(
+                "/images/load?quiet=1",
+                "application/x-tar",
+                lambda write: write_archive(picture, layers, write),
+            )
+            if not self._engine.ask("GET", f"/images/{name}/json", but=(NOT_FOUND,)).fine:
+                raise DriverError(f"the engine took no image: {answer.reason()}", where="engine")
+        return name
+
+    def _observe(self) -> tuple[ContainerStatus, ...]:
+        ids = {row["Labels"][ID_LABEL] for row in self._listed("/containers/json", all="1")}
+        return tuple(self._status(container_id) for container_id in ids | self._register.homes().keys())
+
+    def _status(self, container_id: str) -> ContainerStatus:
+        state = (self._inspected(container_id) or {}).get("State", {})
+        home = self._register.home(container_id)
+        if state.get("Running"):
+            if home is not None:
+                self._follow(container_id, home / OWN)
+            return ContainerStatus(container_id, running=True, pid=state["Pid"] or None, exit_code=None)
+        if home is not None and state:
+            self._hear_out(container_id, home / OWN)
+        code = state.get("ExitCode") if state.get("Status") in {"exited", "stopped"} else None
+        return ContainerStatus(container_id, running=False, pid=None, exit_code=code)
+
+    def _signal(self, container_id: str, signal_number: int) -> None:
+        path = f"/containers/{self._name(container_id)}/kill"
+        try:
+            self._engine.ask("POST", path, query={"signal": str(signal_number)}, but=(NOT_FOUND, CONFLICT))
+        except DriverError:
+            # It may have ended by itself: that is no error, and engines say it in words of their own.
+            found = self._inspected(container_id)
+            if found is not None and found["State"].get("Running"):
+                raise
+
+    def _remove(self, container_id: str) -> None:
+        found = self._inspected(container_id)
+        if found is not None and found["State"].get("Running"):
+            raise ContainerRunningError(
+                "it runs", where=f"container {container_id}", fix="Stop it by a signal, then remove it."
+            )
+        if found is not None or self._register.home(container_id) is not None:
+            self._clear(container_id)
+
+    def _clear(self, container_id: str) -> None:
+        if (handover := self._handovers.pop(container_id, None)) is not None:
+            handover.close()
+        name = self._name(container_id)
+        self._engine.ask("DELETE", f"/containers/{name}", query={"v": "1"}, but=(NOT_FOUND,))
+        if (follower := self._followers.pop(container_id, None)) is not None:
+            follower.close()
+        self._heard_out.discard(container_id)
+        home = self._register.home(container_id)
+        if home is not None:
+            shutil.rmtree(home / OWN, ignore_errors=True)
+        self._register.drop(container_id)
+        self._prune()
+
+    def _prune(self) -> None:
+        """Delete our images of which a layer is no longer on the device; what is in use the engine keeps."""
+        for row in self._listed("/images/json"):
+            layers = json.loads(row["Labels"].get(LAYERS_LABEL, "[]"))
+            if not all(Path(layer).is_dir() for layer in layers):
+                self._engine.ask("DELETE", f"/images/{row['Id']}", but=(NOT_FOUND, CONFLICT))
+
+    def _execute(self, container_id: str, args: tuple[str, ...], timeout_s: float) -> Executed:
+        found = self._inspected(container_id)
+        if found is None or not found["State"].get("Running"):
+            raise stopped(container_id)
+        return execute_in(self._engine, self._name(container_id), args, timeout_s, mark=secrets.token_hex(8))
+
+    def _follow(self, container_id: str, own: Path) -> None:
+        follower = self._followers.get(container_id)
+        if follower is None or not follower.follows:
+            self._followers[container_id] = self._copier(container_id, own, follow=True)
+
+    def _copier(self, container_id: str, own: Path, *, follow: bool) -> Follower:
+        log = (own / LOG_LINK).readlink()
+        return Follower(self._engine, self._name(container_id), log, own / POSITION, follow=follow)
+
+    def _hear_out(self, container_id: str, own: Path) -> None:
+        """Wait until the last that an ended container printed is in its log."""
+        follower = self._followers.get(container_id)
+        if follower is not None:
+            follower.wait(LAST_WORDS_S)
+        if container_id in self._heard_out or not (own / LOG_LINK).is_symlink():
+            return
+        # Podman may end a stream before it has given the last lines.
+        self._followers[container_id] = self._copier(container_id, own, follow=False)
+        self._followers[container_id].wait(LAST_WORDS_S)
+        if self._followers[container_id].done:
+            self._heard_out.add(container_id)
+
+    def _inspected(self, container_id: str) -> dict[str, Any] | None:
+        answer = self._engine.ask("GET", f"/containers/{self._name(container_id)}/json", but=(NOT_FOUND,))
+        if not answer.fine:
+            return None
+        found: dict[str, Any] = answer.json()
+        return found if (found["Config"].get("Labels") or {}).get(SCOPE_LABEL) == self._scope else None
+
+    def _listed(self, path: str, **query: str) -> list[dict[str, Any]]:
+        mine: dict[str, object] = {"filters": {"label": [f"{SCOPE_LABEL}={self._scope}"]}}
+        rows: list[dict[str, Any]] = self._engine.ask("GET", path, query=mine | query).json()
+        return [row for row in rows or () if (row.get("Labels") or {}).get(SCOPE_LABEL) == self._scope]
+
+    def _name(self, container_id: str) -> str:
+        return f"headland-{self._scope}-{container_id}"
+
+
+def _most_processes() -> int:
+    """Return how many processes a user may be allowed: Podman's service has lowered its own limit to this."""
+    most = int(Path("/proc/sys/kernel/pid_max").read_text())
+    own = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    return most if own == resource.RLIM_INFINITY else min(most, own)
+
+
+def _machine() -> str:
+    machine = architecture_of(os.uname().machine)
+    if machine not in SECCOMP_ARCHITECTURES:
+        raise DriverUnavailableError(
+            f"no list of system calls for {machine}", where="driver", fix="Use the process driver."
+        )
+    return machine
