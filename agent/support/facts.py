@@ -134,6 +134,7 @@ def settings_facts(settings: Settings) -> dict[str, object]:
             "max_bytes_per_s": settings.neighbours.max_bytes_per_s,
             "wait_s": settings.neighbours.wait_s,
         },
+        "docker": {"socket": str(settings.docker.socket)},
         "proxy": {
             "http": settings.proxy.http,
             "https": settings.proxy.https,

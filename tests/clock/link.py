@@ -55,7 +55,7 @@ class Link:
     @property
     def words(self) -> tuple[str, ...]:
         """What stands before a command that shall run at the other end."""
-        # Not `ip netns exec`: it takes all mounts into a namespace of its own, and holds disks of other tests.
+        # Not `ip netns exec`: it takes all mounts into a namespace, and holds disks of other tests.
         return ("nsenter", f"--net=/run/netns/{self._space}")
 
     def cut(self) -> None:
