@@ -14,6 +14,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -43,6 +44,7 @@ from agent.drivers.port import (
 )
 from agent.drivers.register import Register
 from agent.drivers.seccomp import SECCOMP_ARCHITECTURES, seccomp_profile
+from agent.drivers.staging import staged, unmount_staged
 from agent.endpoints.handover import Handover
 from contract.oci import architecture_of
 
@@ -85,12 +87,13 @@ class DockerDriver(Driver):
             hand.chmod(0o755)
             (own / LOG_LINK).symlink_to(spec.log.absolute())
             image = self._load(spec.layers)
-            body = self._body(spec, image, own)
             self._handovers[spec.id] = Handover(hand, listeners)
             name = self._name(spec.id)
             where = f"container {spec.id}"
-            self._engine.ask("POST", "/containers/create", body, query={"name": name}, where=where)
-            self._engine.ask("POST", f"/containers/{name}/start", where=where)
+            with staged(own, spec.mounts) as mounts:
+                body = self._body(replace(spec, mounts=mounts), image, own)
+                self._engine.ask("POST", "/containers/create", body, query={"name": name}, where=where)
+                self._engine.ask("POST", f"/containers/{name}/start", where=where)
         except BaseException:
             with contextlib.suppress(DriverError):
                 self._clear(spec.id)
@@ -98,7 +101,7 @@ class DockerDriver(Driver):
         self._follow(spec.id, own)
 
     def _body(self, spec: ContainerSpec, image: str, own: Path) -> dict[str, object]:
-        seccomp = json.dumps(engine_seccomp(seccomp_profile(_machine())))
+        seccomp = json.dumps(engine_seccomp(seccomp_profile(_machine(), spec.grants.capabilities)))
         if self._is_podman():  # it takes the name of a file, where Docker takes what is in it
             (own / "seccomp.json").write_text(seccomp)
             seccomp = str(own / "seccomp.json")
@@ -181,6 +184,7 @@ class DockerDriver(Driver):
         self._heard_out.discard(container_id)
         home = self._register.home(container_id)
         if home is not None:
+            unmount_staged(home / OWN)
             shutil.rmtree(home / OWN, ignore_errors=True)
         self._register.drop(container_id)
         self._prune()

@@ -1,10 +1,12 @@
-"""What Docker's API is asked to create for one container. Pure."""
+"""What Docker's API is asked to create for one container."""
 
 import errno
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from agent.drivers.bundle import CPU_PERIOD_US, CPU_QUOTA_MIN_US, OPEN_FILES, user_ids
+from agent.drivers.grants import Grants
 from agent.drivers.port import ContainerSpec, Mount
 from contract.agent_api import LISTENERS_ENV
 
@@ -52,12 +54,9 @@ def container_body(
         "Labels": {SCOPE_LABEL: scope, ID_LABEL: spec.id},
         "HostConfig": {
             **_limits(spec, swap=swap, processes=processes),
-            "NetworkMode": "none",
+            **_walls(spec.grants, seccomp),
             "IpcMode": "private",
             "ReadonlyRootfs": True,
-            "Privileged": False,
-            "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp}"],
             "Tmpfs": {"/tmp": TMP_OPTIONS},  # noqa: S108  in the container
             "ShmSize": SHM_BYTES,
             "Mounts": [_bind(mount) for mount in (*spec.mounts, handover)],
@@ -65,6 +64,26 @@ def container_body(
             "AutoRemove": False,
             "LogConfig": {"Type": "json-file", "Config": LOG_OPTIONS},
         },
+    }
+
+
+def _walls(grants: Grants, seccomp: str) -> dict[str, object]:
+    """Return what stands between a container and the machine, less what it was given."""
+    network = {"NetworkMode": "host" if grants.host_network else "none"}
+    if grants.privileged:
+        return network | {"Privileged": True}
+    groups = {str(Path(node.path).stat().st_gid) for node in grants.devices if Path(node.path).exists()}
+    return network | {
+        # A device's node keeps its owner in an engine's container: its group may open it.
+        "GroupAdd": sorted(groups),
+        "Privileged": False,
+        "CapDrop": ["ALL"],
+        "CapAdd": list(grants.capabilities),
+        "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp}"],
+        "Devices": [
+            {"PathOnHost": node.path, "PathInContainer": node.path, "CgroupPermissions": node.access}
+            for node in grants.devices
+        ],
     }
 
 

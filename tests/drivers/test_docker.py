@@ -1,5 +1,6 @@
 """What only the driver of container engines promises: its walls, its logs, its images, others left alone."""
 
+import dataclasses
 import errno
 import hashlib
 import io
@@ -18,6 +19,7 @@ from agent.drivers.docker import DockerDriver
 from agent.drivers.docker_engine import Engine, EngineUnreachableError
 from agent.drivers.docker_image import Picture, image_name, write_archive
 from agent.drivers.docker_logs import read_piece, timed
+from agent.drivers.grants import DeviceNode, Grants
 from agent.drivers.port import DriverUnavailableError, Mount
 from agent.endpoints.handover import Handover
 from agent.layers import MARK
@@ -65,6 +67,34 @@ def test_threads_start(rig: Rig) -> None:
     """By another call where clone3 is said not to be there: EPERM would end the attempt."""
     start = "import threading; t = threading.Thread(target=print, args=(1,)); t.start(); t.join()"
     assert rig.run(rig.spec(args=(PYTHON, "-c", start))) == 1
+
+
+@engines
+def test_it_is_given_what_the_owner_allows_and_no_more(rig: Rig, tmp_path: Path) -> None:
+    for name in ("site", "secret"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "which").write_text(name)
+    judged = os.open(tmp_path / "site", os.O_PATH)
+    (tmp_path / "site").rename(tmp_path / "away")
+    (tmp_path / "site").symlink_to("secret")
+    device = DeviceNode("/dev/kmsg", "c", 1, 11, "w")
+    grants = Grants(devices=(device,), capabilities=("NET_RAW",), host_network=True)
+    mount = Mount(tmp_path / "site", "/etc/site", read_only=True, descriptor=judged)
+    look = (
+        "import json, os; s = open('/proc/self/status').read(); os.close(os.open('/dev/kmsg', os.O_WRONLY));"
+        "print(json.dumps([open('/etc/site/which').read(), s.split('CapBnd:')[1].split()[0]]))"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        look += f"; import socket; assert socket.socket().connect_ex({server.getsockname()!r}) == 0"
+        spec = rig.spec(args=(PYTHON, "-c", look), mounts=(mount,), user="0:0")
+        try:
+            which, bounding = rig.run(dataclasses.replace(spec, grants=grants))
+        finally:
+            os.close(judged)
+    assert (which, int(bounding, 16)) == ("site", 1 << 13)
+    assert "staged" not in Path("/proc/self/mountinfo").read_text().replace("unstaged", "")
+    rig.start(dataclasses.replace(rig.spec("serve"), grants=Grants(privileged=True)))
+    assert rig.ask()["status"]["Seccomp"] == "0"
 
 
 @engines
