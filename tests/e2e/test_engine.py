@@ -30,7 +30,6 @@ def device(world: World) -> Iterator[Device]:
         device.agent("enroll", "--invitation", str(invitation))
         device.daemon.start("connected to the hub")
         yield device
-        print(device.daemon.log[-6000:])
         device.daemon.stop()
         device.agent("down")
 
