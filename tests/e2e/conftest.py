@@ -80,6 +80,8 @@ def driver(request: pytest.FixtureRequest) -> str:
     return name
 
 
+above_drivers = pytest.mark.parametrize("driver", ["process"], indirect=True)
+"""For what is tried above the drivers: one of them is enough."""
 NUMBERS = itertools.count(1)
 RollOut = Callable[..., None]
 

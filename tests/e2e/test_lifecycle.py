@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.endpoints.unix_client import UnixHttpConnection
 from simulators.demo.stage import Device
 from simulators.sensors.digits import DigitsSensor
-from tests.e2e.conftest import RollOut, World, manifest, scoring_processes
+from tests.e2e.conftest import RollOut, World, above_drivers, manifest, scoring_processes
 from tests.e2e.waiting import wait_until
 
 NEVER = "{windows: [{cron: '0 0 29 2 *', durationSeconds: 60}]}"
@@ -107,6 +107,7 @@ def test_programs_in_the_container_say_that_it_is_ready_and_lives(
     wait_until(lambda: not set(before) & set(scoring_processes(device)), "the old one is gone")
 
 
+@above_drivers
 def test_a_container_that_hangs_is_replaced(world: World, device: Device, roll_out: RollOut) -> None:
     roll_out(
         "digits:1", stopGraceSeconds="1", lifecycle="{liveness: {http: /v2/health/live, periodSeconds: 1}}"
@@ -116,6 +117,7 @@ def test_a_container_that_hangs_is_replaced(world: World, device: Device, roll_o
     wait_until(lambda: set(scoring_processes(device)) - {pid} != set(), "a new one runs")
 
 
+@above_drivers
 def test_an_update_that_stops_first_lets_requests_wait_and_refuses_none(
     world: World, device: Device, roll_out: RollOut
 ) -> None:
@@ -133,6 +135,7 @@ def test_an_update_that_stops_first_lets_requests_wait_and_refuses_none(
     assert log.index("pulling digits:2") < log.index("started digits:2")
 
 
+@above_drivers
 def test_a_change_waits_for_its_window_and_what_runs_serves(
     world: World, device: Device, roll_out: RollOut
 ) -> None:
@@ -148,6 +151,7 @@ def test_a_change_waits_for_its_window_and_what_runs_serves(
     assert not set(before) & set(scoring_processes(device))
 
 
+@above_drivers
 def test_a_module_puts_its_change_off(world: World, device: Device, roll_out: RollOut) -> None:
     roll_out("digits:1")
     before = scoring_processes(device)
@@ -165,6 +169,7 @@ def test_a_module_puts_its_change_off(world: World, device: Device, roll_out: Ro
     wait_until(lambda: state_of(world, device)[:2] == ("running", "digits:2"), "it changes")
 
 
+@above_drivers
 def test_a_module_starts_behind_those_that_it_depends_on(world: World, device: Device) -> None:
     """The first cannot be ready: the second waits and says for what."""
     text = manifest(device.name, "silent:1") + (
