@@ -17,7 +17,7 @@ from simulators.demo.stage import Daemon, Device
 from simulators.sensors.digits import DigitsSensor
 from tests.activities import journal
 from tests.conformance.servers import s3
-from tests.e2e.conftest import World, above_drivers, command, manifest
+from tests.e2e.conftest import World, command, manifest
 from tests.e2e.hubs import Hubs
 from tests.e2e.test_update import judge
 from tests.e2e.waiting import wait_until
@@ -100,7 +100,6 @@ def test_each_does_a_share_and_what_one_is_told_the_others_know(hubs: Hubs) -> N
             assert workspace.audit.verify().faults == []
 
 
-@above_drivers
 def test_every_hub_is_killed_once_and_nothing_is_lost(
     hubs: Hubs, world: World, device: Device, tmp_path: Path
 ) -> None:
