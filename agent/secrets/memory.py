@@ -36,8 +36,9 @@ class SecretMemory:
     def give(self, container_id: str, files: Mapping[str, bytes], user: tuple[int, int]) -> Path:
         """Return a folder with ``files``, which only ``user`` (uid, gid) may read, and nobody write.
 
-        Without root they are the agent's own user's, as its containers are. Raises `NoMemoryFolderError`
-        and `OSError`.
+        Without root they are the agent's own user's, and the folder that they are in shuts all others out: a
+        container of an engine that runs as another user finds them by its mount. Raises
+        `NoMemoryFolderError` and `OSError`.
         """
         self.take_back(container_id)
         folder = self._place() / container_id
@@ -48,9 +49,11 @@ class SecretMemory:
                 file.write(value)
                 if os.geteuid() == 0:
                     os.fchown(descriptor, *user)
+                else:
+                    os.fchmod(descriptor, 0o444)
         if os.geteuid() == 0:
             os.chown(folder, *user)
-        folder.chmod(0o500)
+        folder.chmod(0o500 if os.geteuid() == 0 else 0o555)
         return folder
 
     def take_back(self, container_id: str) -> None:

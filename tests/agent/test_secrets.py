@@ -118,7 +118,8 @@ def test_files_in_memory_are_the_user_s_to_read_and_gone_with_the_container(
     folder = memory.give("m-1", {"password": VALUE, "b": b""}, (1234, 2345))
     assert in_memory._is_in_memory(folder)
     assert (folder / "password").read_bytes() == VALUE
-    for path, mode in ((folder, 0o500), (folder / "password", 0o400), (folder.parent, 0o700)):
+    of_folder, of_file = (0o500, 0o400) if os.geteuid() == 0 else (0o555, 0o444)
+    for path, mode in ((folder, of_folder), (folder / "password", of_file), (folder.parent, 0o700)):
         assert stat.S_IMODE(path.stat().st_mode) == mode
     owner = (1234, 2345) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
     assert ((folder / "b").stat().st_uid, (folder / "b").stat().st_gid) == owner
@@ -176,7 +177,7 @@ def test_an_agent_without_root_uses_the_system_s_memory_and_no_folder_of_another
             SecretMemory(tmp_path).keep([])
 
     assert in_child(as_nobody) == {
-        "value": True, "place": str(theirs), "modes": [0o500, 0o400, 0o700], "users": [NOBODY] * 3,
+        "value": True, "place": str(theirs), "modes": [0o555, 0o444, 0o700], "users": [NOBODY] * 3,
     }  # fmt: skip
     assert not theirs.exists()
     # Root's folder stands where nobody's would: nothing is written into it.
