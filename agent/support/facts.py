@@ -126,7 +126,9 @@ def settings_facts(settings: Settings) -> dict[str, object]:
             "deadline_s": settings.pull.deadline_s,
         },
         # Neither address may hold a user or a password, and a file of credentials is only named.
-        "sources": [{"at": one.at, "ca_file": one.ca_file} for one in settings.sources],
+        "sources": [
+            {"at": one.at, "ca_file": one.ca_file, "neighbour": one.neighbour} for one in settings.sources
+        ],
         "neighbours": {
             "listen": settings.neighbours.listen,
             "allow": list(settings.neighbours.allow),
