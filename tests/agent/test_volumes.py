@@ -1,12 +1,29 @@
 """Named volumes: kept through everything, and gone with their module where that was said."""
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
+import pytest
+
+from agent.reconcile.records import ContainerRecords
 from agent.volumes import Volumes
 from contract.access import Volume
+from tests.agent.test_planner import V1
 
 OWNER = (os.geteuid(), os.getegid())
+
+
+def dig(folder: Path) -> None:
+    """Make folders deeper than Python may recurse."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
 
 
 def test_a_volume_is_kept_until_its_module_is_forgotten_and_longer_unless_said(tmp_path: Path) -> None:
@@ -42,13 +59,20 @@ def test_a_volume_that_a_module_made_deep_or_full_of_links_is_deleted_and_nothin
     volumes = Volumes(tmp_path / "volumes")
     folder = volumes.open("m", Volume(target="/l", name="v", keep=False), OWNER)
     (folder / "link").symlink_to(outside)
-    here = os.open(folder, os.O_RDONLY)
-    for _ in range(1500):
-        os.mkdir("d", dir_fd=here)
-        inner = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = inner
-    os.close(here)
+    dig(folder)
     volumes.forget("m")
     assert not folder.exists()
     assert outside.read_text() == "x"
+
+
+def test_a_container_that_dug_deep_is_cleared_away(tmp_path: Path) -> None:
+    """Else each round of the agent would end there."""
+    records = ContainerRecords(tmp_path / "containers")
+    record = records.create(V1, "listener")
+    dig(records.run_folder(record.id))
+    if sys.version_info < (3, 12):
+        with pytest.raises(RecursionError):  # the control
+            shutil.rmtree(records.run_folder(record.id))
+    records.remove(record.id)
+    assert not records.home(record.id).exists()
+    assert records.all() == ()
