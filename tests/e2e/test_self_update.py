@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud_hub.sdk import HubRefusedError
 from simulators.demo.stage import Device
 from simulators.sensors.digits import DigitsSensor
 from tests.e2e.conftest import World, scoring_processes
@@ -72,11 +73,11 @@ def release(world: World, tmp_path: Path, libraries: Path) -> AddRelease:
     return add
 
 
-def roll_out(world: World, device: Device, agent: str = "") -> None:
+def roll_out(world: World, device: Device, agent: str = "", *, module: str = "digits:1") -> None:
     order = f"  agent: {agent}\n" if agent else ""
     world.workspace.apply_rollout(
         f"apiVersion: headland/v1\nkind: Rollout\nmetadata:\n  name: {device.name}\nspec:\n{order}"
-        f"  target:\n    devices: [{device.name}]\n  modules:\n    scorer:\n      image: digits:1\n"
+        f"  target:\n    devices: [{device.name}]\n  modules:\n    scorer:\n      image: {module}\n"
     )
 
 
@@ -122,6 +123,10 @@ def test_versions_come_and_go_and_no_container_notices(
     """A good one, a better one, one that lacks a file, one that cannot connect; no supervisor helps."""
     judge = Judge(device, sensor)
     first, second = release("0.1.1"), release("0.1.2")
+    with pytest.raises(HubRefusedError, match="names what is not there"):
+        roll_out(world, device, "digits:1")  # no release of the agent
+    with pytest.raises(HubRefusedError, match="names what is not there"):
+        roll_out(world, device, module=first)  # and that is nothing else
     for version, name in (("0.1.1", first), ("0.1.2", second)):
         roll_out(world, device, name)
         wait_until(lambda: state_of(world, device) == "running", f"{version} is confirmed")
@@ -139,6 +144,8 @@ def test_versions_come_and_go_and_no_container_notices(
         assert reason in told["reason"]
     assert device.daemon.log.count("is tried now") == 4, "the same generation is not tried again"
     assert device.agent("status")["agent"]["release"] == second
+    with pytest.raises(HubRefusedError, match="deployed"):
+        world.workspace.delete_image(second)
     assert judge.faults() == []
 
 
