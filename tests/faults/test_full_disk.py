@@ -19,6 +19,8 @@ from tests.faults.summary import Summary
 pytestmark = pytest.mark.system
 REPORT_S, REPORTS = 0.4, 4
 FILLS = 4
+UNSEEN = 3
+"""A version whose image was never there: that of the last one may be still."""
 FULL_S, SOAK_FULL_S = 2.5, 70.0
 GENEROUS_S = 40.0
 KIB = 1024
@@ -30,7 +32,7 @@ def rig(folder: Path, request: pytest.FixtureRequest) -> Iterator[Rig]:
     (folder / "d").mkdir()
     image = folder / "disk.img" if getattr(request, "param", "") == "ext4" else None
     with small_disk(folder / "d/state", "8m", image):
-        rig = Rig(folder, report_s=REPORT_S, outbox_bytes=KIB * KIB)
+        rig = Rig(folder, versions=UNSEEN, report_s=REPORT_S, outbox_bytes=KIB * KIB)
         yield rig
         rig.close()
 
@@ -89,12 +91,12 @@ def through(rig: Rig, seconds: float, summary: Summary) -> None:
     version = rig.settled().version
     # The document fits, its image does not.
     filler = fill(rig, leaving=96 * KIB)
-    assert rig.apply(*rig.next()) is not None
+    assert rig.apply(rig.next()[0], UNSEEN) is not None
     watch(rig, hand, seconds, version=version)
     assert rig.reported_states() == {"pulling"}
     filler.unlink()
     settled = rig.settled()
-    assert settled.version != version
+    assert settled.version == UNSEEN
     summary.add("full during a pull: the new set runs", settled.seconds)
     # A start, after a clean stop, which takes the files away that SQLite needs.
     rig.daemon.stop()
