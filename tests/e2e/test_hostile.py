@@ -88,8 +88,13 @@ def test_a_hostile_module_gets_nothing_and_disturbs_nobody(
     wait_until(lambda: module(world, device) == ("running", ""), "the neighbour runs")
     alone_s = p95_s(device, 300) if lasts_s > 10 else 0.0
     world.workspace.apply_rollout(with_hostile(device, hostile))
-    wait_until(lambda: bool(probed(device)), "it has tried")
-    results = probed(device)  # what it prints later pushes that out of its log
+    results = dict[str, int]()
+
+    def has_tried() -> bool:  # asked once: what it prints later pushes that out of its log
+        results.update(probed(device))
+        return bool(results)
+
+    wait_until(has_tried, "it has tried")
     sensor = DigitsSensor(
         device.name, device.state_dir / "run/scorer.sock", "digits", world.digits.held_out_images, 20.0
     )
