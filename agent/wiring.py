@@ -45,7 +45,7 @@ def device_of(
         store=ContentStore(state / "content", Reserve(disk.reserve_bytes, disk.reserve_percent)),
         registry=_nearest_first(hub, settings, identity, savings, network),
         listeners=Listeners(state / "run"),
-        containers=ContainerRecords(state / "containers"),
+        containers=ContainerRecords(state / "containers", others=driver.other_users),
         records=AgentRecords(state / "desired"),
         secrets=_secrets(identity, tls, network),
         granting=Granting(state, policy),

@@ -62,6 +62,7 @@ class DockerDriver(Driver):
     """
 
     name: ClassVar[str] = "docker"
+    other_users: ClassVar[bool] = True
 
     def __init__(self, state_dir: Path, socket: Path, *, timeout_s: float = 60.0) -> None:
         self._state = state_dir.absolute()

@@ -129,6 +129,8 @@ class Driver(ABC):
     """
 
     name: ClassVar[str]
+    other_users: ClassVar[bool] = False
+    """Do containers run as users other than the agent's own?"""
 
     def start(self, spec: ContainerSpec, listener_fd: int, ports: Mapping[str, int] | None = None) -> None:
         """Start a container whose descriptor 3 is the listening socket ``listener_fd``.

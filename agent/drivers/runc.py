@@ -53,6 +53,7 @@ class RuncDriver(Driver):
     """
 
     name: ClassVar[str] = "runc"
+    other_users: ClassVar[bool] = True
 
     def __init__(self, state_dir: Path, *, timeout_s: float = 30.0) -> None:
         program = shutil.which("runc")

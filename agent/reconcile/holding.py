@@ -1,6 +1,7 @@
 """Not now: maintenance windows of the owner, and modules that put a change off."""
 
 import fcntl
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -81,12 +82,18 @@ class Holding:
 
 
 def is_locked(path: Path) -> bool:
-    """Does somebody hold a lock (flock) on a file?"""
+    """Does somebody hold a lock (flock) on a file? What else a module puts in its place is no lock."""
     try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        # Not following a link out of the folder, and not waiting for the other end of a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return False
+    finally:
+        os.close(descriptor)
     return False

@@ -136,7 +136,7 @@ class Probes:
 
 def _written_ns(path: Path) -> int | None:
     try:
-        return path.stat().st_mtime_ns
+        return path.lstat().st_mtime_ns  # what a module links to is not its own
     except OSError:
         return None
 

@@ -4,12 +4,16 @@
 always known; markers beside it say that it was started, is ready, or is draining.
 """
 
+import logging
+import os
 import shutil
 import uuid
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from agent import tmpfs
 from agent.container_logs.rotation import keep
 from agent.deleting import delete
 from agent.durable import sync_folder, write_durably
@@ -17,7 +21,11 @@ from agent.reconcile.state import Failure, Memory
 from contract.desired import Desired, Module
 from contract.encoding import decode, encode
 
+log = logging.getLogger(__name__)
+
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# Everybody may make files, and delete their own: the agent's socket among them stays the agent's.
+RUN_OPTIONS: Final = "size=1m,nr_inodes=256,mode=1777,nosuid,nodev,noexec"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,11 +49,15 @@ class _MemoryFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContainerRecords:
-    """The folder of containers."""
+    """The folder of containers.
 
-    def __init__(self, folder: Path) -> None:
+    With ``others`` their programs run as users other than the agent's own: each gets a run folder in which it
+    may write, where the agent is root.
+    """
+
+    def __init__(self, folder: Path, *, others: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder = folder
+        self._folder, self._others = folder, others and os.geteuid() == 0
         self._kept_logs = folder.parent / "logs"
         self._boot_id = BOOT_ID.read_text().strip()
 
@@ -61,7 +73,15 @@ class ContainerRecords:
         self.driver_folder(record.id).mkdir()
         write_durably(self.home(record.id) / "record.json", encode(record))
         sync_folder(self._folder)
+        if self._others:
+            self._open_to_others(record.id)
         return record
+
+    def _open_to_others(self, container_id: str) -> None:
+        """Let the container's user write into its run folder: in memory, and little, so it fills no disk."""
+        folder = self.run_folder(container_id)
+        if not tmpfs.mount(folder, "headland-run", RUN_OPTIONS):
+            log.warning("container %s: its user may not write to /run/headland: no tmpfs", container_id)
 
     def all(self) -> tuple[Record, ...]:
         """Return the records; a home that was never finished is cleared away."""
@@ -91,6 +111,7 @@ class ContainerRecords:
 
     def remove(self, container_id: str) -> None:
         """Clear the container's home away; the last that it printed is kept until its successor's end."""
+        tmpfs.unmount(self.run_folder(container_id))
         keep(self.home(container_id), self._kept_logs, container_id.rpartition("-")[0])
         delete(self.home(container_id))
 

@@ -10,18 +10,16 @@ import hashlib
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from agent import tmpfs
 from agent.secrets.errors import NoMemoryFolderError
 
 MOUNT: Final = "secrets-in-use"
 IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 OPTIONS: Final = "size=64m,mode=0700,nosuid,nodev,noexec"
-ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-COMMAND_TIMEOUT_S: Final = 20.0
 MOUNTINFO: Final = Path("/proc/self/mountinfo")
 
 
@@ -127,16 +125,12 @@ def _is_in_memory(path: Path) -> bool:
 
 def _mount(place: Path) -> bool:
     place.mkdir(exist_ok=True, mode=0o700)
-    return any(
-        _run("mount", "-t", "tmpfs", "-o", options, "headland-secrets", str(place))
-        for options in (f"{OPTIONS},noswap", OPTIONS)
-    )
+    return any(tmpfs.mount(place, "headland-secrets", options) for options in (f"{OPTIONS},noswap", OPTIONS))
 
 
 def _leave(place: Path) -> None:
     """Remove a place that nobody uses."""
-    if place.is_mount():
-        _run("umount", "-l", str(place))
+    tmpfs.unmount(place)
     try:
         place.rmdir()
     except OSError:
@@ -147,19 +141,3 @@ def _delete(folder: Path) -> None:
     if folder.is_dir() and not folder.is_symlink():
         folder.chmod(0o700)
         shutil.rmtree(folder)
-
-
-def _run(*command: str) -> bool:
-    """Run a command; return whether it did what it was asked to."""
-    try:
-        done = subprocess.run(
-            command,
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0

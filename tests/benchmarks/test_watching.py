@@ -55,8 +55,8 @@ def test_a_start_that_brought_memory_long_ago_is_not_growth() -> None:
     [
         ({"rss_bytes": lambda h: (30 + 2 * h) * MIB}, "memory grows by +2.00"),
         ({"disk_bytes": lambda h: 2 * h * MIB}, "disk grows by"),
-        ({"fds": lambda h: 12 + int(4 * h)}, "descriptors: up to 13, then up to 15"),
-        ({"threads": lambda h: 7 + int(2 * h)}, "threads: up to 7, then up to 8"),
+        ({"fds": lambda h: 12 + int(4 * h)}, "descriptors: 12.5, then 14.5"),
+        ({"threads": lambda h: 7 + int(2 * h)}, "threads: 7, then 8"),
         ({"rss_bytes": lambda h: (10 + 80 * (int(h * 20) % 2)) * MIB}, "is not known well enough"),
     ],
 )

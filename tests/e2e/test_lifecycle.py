@@ -94,9 +94,11 @@ def test_programs_in_the_container_say_that_it_is_ready_and_lives(
 ) -> None:
     """By the container's own Python, in its own folders: /tmp/well is there, then it is not."""
     ask = "[/opt/python/bin/python3, '-c', 'import os, sys; sys.exit(not os.path.exists(\"/tmp/{}\"))']"
-    tell = "import os, sys; open('/tmp/well', 'w').close(); os.path.exists('/tmp/well') or sys.exit(1)"
+    shared = "os.path.dirname(os.environ['HEADLAND_AGENT_SOCKET'])"
+    tell = f"import os; open('/tmp/well', 'w').close(); open({shared} + '/mine', 'w').close()"
     begin = f"[/opt/python/bin/python3, '-c', \"{tell}\"]"
     roll_out("digits:1", lifecycle=f"{{readiness: {{exec: {begin}, periodSeconds: 1, timeoutSeconds: 20}}}}")
+    assert (run_folder(device) / "mine").exists(), "its user may not write into its run folder"
     before = scoring_processes(device)
     lives = "{{liveness: {{exec: {}, periodSeconds: 1, failures: 2, timeoutSeconds: 20}}}}"
     roll_out("digits:1", lifecycle=lives.format(ask.format("well")))
