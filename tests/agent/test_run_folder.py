@@ -3,6 +3,8 @@
 import errno
 import fcntl
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,13 +43,15 @@ def as_the_module(folder: Path, work: Callable[[], object]) -> int:
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Iterator[ContainerRecords]:
+def records() -> Iterator[ContainerRecords]:
     if os.geteuid() != 0:
         pytest.skip("to become another user needs root")
-    records = ContainerRecords(tmp_path / "containers", others=True)
+    folder = Path(tempfile.mkdtemp(prefix="hl-r-"))  # a socket's path may have 107 bytes
+    records = ContainerRecords(folder / "containers", others=True)
     yield records
     for record in records.all():
         tmpfs.unmount(records.run_folder(record.id))
+    shutil.rmtree(folder)
 
 
 @pytest.mark.system

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent import tmpfs
 from agent.errors import AgentError
 from agent.reconcile.backoff import LONGEST_S, Backoff
 from agent.reconcile.giving import Giving, SecretPlaces
@@ -139,7 +140,7 @@ def test_files_in_memory_are_the_user_s_to_read_and_gone_with_the_container(
 def test_without_a_right_to_mount_it_is_a_folder_of_the_system_in_memory(
     device: Enrolled, memory: SecretMemory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(in_memory, "ENVIRONMENT", {"PATH": "/nowhere"})
+    monkeypatch.setattr(tmpfs, "ENVIRONMENT", {"PATH": "/nowhere"})
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # on a disk: passed over, unless the tests are not
     folder = memory.give("m-1", {"password": VALUE}, (0, 0))
     if not in_memory._is_in_memory(tmp_path):
