@@ -56,6 +56,13 @@ class Pace:
         elif waited_s > LONG_S and now - self._shrunk_at > self._smoothed_s:
             self._shrink(SHRINK, now)
 
+    def moved(self) -> None:
+        """What was sent more than once was stored: that measures nothing, but something gets through.
+
+        Else, where many batches are lost, only one that arrives at once would end waits that grow and grow.
+        """
+        self._patience = 1
+
     def unanswered(self, now: float) -> None:
         """No acknowledgement came in time: perhaps the line is that slow."""
         self._patience *= 2

@@ -171,10 +171,12 @@ class Sender:
             now = self._now()
             if ack.mark > cursor.mark:
                 flying_bytes, self._answered_at = self._flying_bytes(), now
-                for flight in cursor.advance(ack.mark, now):
-                    if not flight.again:
-                        waited_s = now - flight.since
-                        self._pace.acknowledged(waited_s, flight.size_bytes, flying_bytes, now)
+                measured = [flight for flight in cursor.advance(ack.mark, now) if not flight.again]
+                for flight in measured:
+                    waited_s = now - flight.since
+                    self._pace.acknowledged(waited_s, flight.size_bytes, flying_bytes, now)
+                if not measured:
+                    self._pace.moved()
             if ack.gap and (ack.mark != cursor.mark or now - cursor.gap_at > SAME_GAP_S):
                 # Its mark may even be below ours: a hub restored from a backup.
                 cursor.rewind(ack.mark, now)

@@ -127,3 +127,12 @@ def test_the_timer_follows_rfc_6298_and_waits_longer_each_time_that_nothing_come
     assert waits[-1] == 300
     pace.acknowledged(2.25, 100, 100, 0.0)
     assert pace.resend_after_s < 10
+
+
+def test_a_wait_that_grew_ends_with_anything_that_gets_through() -> None:
+    pace = Pace(0.1)
+    for at in range(12):
+        pace.unanswered(float(at))
+    assert pace.resend_after_s > 60
+    pace.moved()
+    assert pace.resend_after_s == pytest.approx(0.1)

@@ -30,8 +30,8 @@ from contract.batches import ENCODINGS, MAGIC, pack
 from contract.encoding import encode
 from contract.messages import Ack, Batch
 
-SAMPLES = 600
-DEADLINE_S = 60.0
+SAMPLES = 400
+DEADLINE_S = 180.0
 
 
 def stored(database: Database, folder: Path) -> list[int]:
