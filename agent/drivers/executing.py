@@ -28,10 +28,12 @@ def execute(
             os.close(writing)
         output = bytearray()
         ended = _follow(pid, reading, output, time.monotonic() + timeout_s)
-        if not ended:
+        kill_all(started)
+        # Last, and by itself where it can: who has lost its parent is left to whoever adopts it, and until
+        # that takes its end, the container that it was in cannot end.
+        if not ended and not _follow(pid, reading, output, time.monotonic() + END_S):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-        kill_all(started)
         _, status = os.waitpid(pid, 0)
         _drain(reading, output)
     finally:

@@ -1,6 +1,7 @@
 """What every driver owes, over each of them."""
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import os
@@ -22,6 +23,7 @@ from agent.drivers.port import (
 from tests.artifacts.registry import make_tar
 from tests.drivers.rig import PROGRAM, PYTHON, Rig, exited, holder_of, printed, status, until
 
+PR_SET_CHILD_SUBREAPER = 36
 RUNC = pytest.param("runc", marks=pytest.mark.system)
 ENGINES = [pytest.param(name, marks=pytest.mark.system) for name in ("docker", "podman")]
 every = pytest.mark.parametrize("rig", ["fake", "process", RUNC, *ENGINES], indirect=True)
@@ -363,6 +365,21 @@ def test_a_program_out_of_time_is_killed_with_all_that_it_started(rig: Rig) -> N
     assert done.output == b"lingers\n"
     assert lingering(rig) == []
     assert rig.ask()["env"]["HEADLAND_CONTAINER"] == "one"  # and it alone
+
+
+@every_real
+def test_a_container_can_end_after_a_program_out_of_time_wherever_orphans_go(rig: Rig) -> None:
+    """Here they come to this process, which takes the end of none."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        driver = rig.start(rig.spec("serve"))
+        rig.ask()
+        assert driver.execute("one", (PYTHON, PROGRAM, "linger"), 5).exit_code is None
+        driver.signal("one", signal.SIGKILL)
+        exited(driver, "one")
+    finally:
+        prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 @every_real

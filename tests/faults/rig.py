@@ -22,7 +22,7 @@ from contract.agent_api import CONTAINER_ENV
 from contract.desired import Desired, Limits, Module
 from contract.encoding import decode
 from contract.messages import Reported
-from simulators.demo.stage import Daemon
+from simulators.demo.stage import Daemon, StageError
 from tests.artifacts.registry import Registry, serve
 from tests.faults.images import PAYLOAD_BYTES, add_version
 from tests.machine.device import PROGRAM, Enrolled
@@ -254,12 +254,24 @@ class Rig:
         return {container.id for container in self.driver().observe()} - homes
 
     def kill_everything(self) -> None:
-        """End the agent and all containers at once, as a loss of power does."""
+        """End the agent and all containers at once, as a loss of power does, with what else it started."""
+        beside = self._in_its_mounts()
         self.daemon.kill()
-        for pid in self.processes():
+        for pid in [*self.processes(), *beside]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             _reap(pid)
+
+    def _in_its_mounts(self) -> list[int]:
+        """Return who lives in the agent's mount namespace, where it has its own: they hold its disk."""
+        try:
+            its = _mounts_of(self.daemon.pid)
+        except StageError:  # it does not run
+            return []
+        if its == _mounts_of(os.getpid()):
+            return []
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        return [pid for pid in pids if _mounts_of(pid) == its]
 
     def kill_one(self, module: str) -> None:
         """End a module's containers."""
@@ -280,6 +292,13 @@ class Rig:
             driver.remove(container.id)
         self._server.shutdown()
         self._server.server_close()
+
+
+def _mounts_of(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/ns/mnt").readlink())
+    except OSError:
+        return ""
 
 
 def _reap(pid: int) -> None:
