@@ -158,7 +158,10 @@ def test_it_serves_on_descriptor_3_with_its_environment_and_log(rig: Rig) -> Non
     assert facts["fds"] == ["0", "1", "2", "3", "4", "5"]  # 4 the connection, 5 the listing itself
     assert facts["status"]["NoNewPrivs"] == "1"
     log = printed(spec, "a word on stderr")
-    assert log.startswith("serving\n")
+    if rig.kind in ("docker", "podman"):  # two pipes, which the engine reads side by side
+        assert "serving" in log.splitlines()
+    else:
+        assert log.startswith("serving\n")
 
 
 @every
