@@ -38,8 +38,8 @@ def container_body(
     """Return the body of a request to create ``spec`` from the loaded ``image``.
 
     ``handover`` is the folder with the socket that hands the listeners over, ``seccomp`` is as the engine
-    takes it; ``swap`` says whether the
-    kernel can limit it; ``processes`` is how many its user may have, beside its own limit.
+    takes it; ``swap`` says whether the kernel can limit it; ``processes`` is how many its user may have,
+    beside its own limit.
     """
     uid, gid = user_ids(spec.user)
     env = spec.env | {LISTENERS_ENV: LISTENERS_SOCKET}

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from cloud_hub.sdk.errors import SdkError
+from cloud_hub.sdk.whole_file import whole_file
 from contract import oci
 from contract.agent_release import PYTHON_LABEL, STATE_LABEL, VERSION_LABEL
 from contract.digests import hex_of, sha256
@@ -173,22 +174,11 @@ def _tar(lib: Path, tops: Iterable[Path]) -> bytes:
 
 
 def _write(target: Path, files: dict[str, bytes]) -> None:
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with tarfile.open(part, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for name, data in files.items():
-                header = tarfile.TarInfo(name)
-                header.size, header.mode = len(data), 0o644
-                tar.addfile(header, io.BytesIO(data))
-        part.replace(target)
-    except OSError as error:
-        raise SdkError(
-            f"it could not be written ({error.strerror})",
-            where=str(target),
-            fix="Check the path and the space.",
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(target) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in files.items():
+            header = tarfile.TarInfo(name)
+            header.size, header.mode = len(data), 0o644
+            tar.addfile(header, io.BytesIO(data))
 
 
 def _member(tar: tarfile.TarFile, name: str) -> bytes:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, BinaryIO, Literal
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.errors import SdkError
 from cloud_hub.sdk.image_types import Image
+from cloud_hub.sdk.whole_file import whole_file
 from contract import oci
 from contract.digests import hex_of, sha256
 
@@ -28,26 +28,13 @@ def export_image(
     of one platform and in gzip. Every blob is checked. Raises `SdkError`.
     """
     source = _Source(client, image)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with part.open("wb") as file:
-            tar = _Tar(file)
-            if form == "oci":
-                _write_layout(tar, source, platform)
-            else:
-                _write_docker(tar, source, platform)
-            tar.end()
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    except OSError as error:
-        raise SdkError(
-            f"it could not be written ({error.strerror})",
-            where=str(target),
-            fix="Check the path and the space.",
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(target) as file:
+        tar = _Tar(file)
+        if form == "oci":
+            _write_layout(tar, source, platform)
+        else:
+            _write_docker(tar, source, platform)
+        tar.end()
     return target.stat().st_size
 
 

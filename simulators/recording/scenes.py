@@ -68,7 +68,7 @@ class Scenes:
         self._heading("An update")
         self._words("A camera's images are to be scored on a device. First digits:1, a small model.")
         self._roll_out("digits:1")
-        sensor = DigitsSensor(DEVICE, self.device.endpoint(), "digits", self._digits.held_out_images, RATE_HZ)
+        sensor = self._camera()
         sensor.start()
         try:
             time.sleep(SETTLE_S)
@@ -86,7 +86,7 @@ class Scenes:
         """Roll out an image that cannot start; the device goes back by itself."""
         self._heading("A bad update")
         self._words("The next image has a script that fails as it starts. The camera goes on sending.")
-        sensor = DigitsSensor(DEVICE, self.device.endpoint(), "digits", self._digits.held_out_images, RATE_HZ)
+        sensor = self._camera()
         sensor.start()
         try:
             time.sleep(SETTLE_S)
@@ -131,6 +131,9 @@ class Scenes:
         self._type("headland", "device", "show", DEVICE)
         return counts
 
+    def _camera(self) -> DigitsSensor:
+        return DigitsSensor(DEVICE, self.device.endpoint(), "digits", self._digits.held_out_images, RATE_HZ)
+
     def _enrol(self, driver: str) -> Device:
         self._stage.headland("device", "invite", DEVICE, "--file", str(self._stage.folder / f"{DEVICE}.json"))
         device = Device(
@@ -147,7 +150,7 @@ class Scenes:
         self._type("headland", "rollout", "apply", "--file", name, "--wait", "60", succeeds=succeeds)
 
     def _score_once(self) -> None:
-        sensor = DigitsSensor(DEVICE, self.device.endpoint(), "digits", self._digits.held_out_images, RATE_HZ)
+        sensor = self._camera()
         sensor.start()
         time.sleep(0.05)
         tally = sensor.stop()

@@ -28,6 +28,20 @@ PROGRAM = "/app/program.py"
 TIMEOUT_S = 20.0
 
 
+def exchanged(folder: Path) -> tuple[Path, int]:
+    """Return a path and the descriptor of what stood there; by now it is a link to something secret.
+
+    Both have a file ``which`` that says what it is: site or secret.
+    """
+    for name in ("site", "secret"):
+        (folder / name).mkdir()
+        (folder / name / "which").write_text(name)
+    judged = os.open(folder / "site", os.O_PATH)
+    (folder / "site").rename(folder / "away")
+    (folder / "site").symlink_to("secret")
+    return folder / "site", judged
+
+
 def until(what: str, look: Callable[[], T | None]) -> T:
     """Return the first true answer of ``look``; fail after a while."""
     deadline = time.monotonic() + TIMEOUT_S

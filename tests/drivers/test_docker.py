@@ -24,7 +24,7 @@ from agent.drivers.port import DriverUnavailableError, Mount
 from agent.endpoints.handover import Handover
 from agent.layers import MARK
 from contract.desired import Limits
-from tests.drivers.rig import PYTHON, Rig, exited, printed, status, until
+from tests.drivers.rig import PYTHON, Rig, exchanged, exited, printed, status, until
 from tests.drivers.test_agent_death import kill, start_agent
 
 ENGINES = [pytest.param(name, marks=pytest.mark.system) for name in ("docker", "podman")]
@@ -71,15 +71,10 @@ def test_threads_start(rig: Rig) -> None:
 
 @engines
 def test_it_is_given_what_the_owner_allows_and_no_more(rig: Rig, tmp_path: Path) -> None:
-    for name in ("site", "secret"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "which").write_text(name)
-    judged = os.open(tmp_path / "site", os.O_PATH)
-    (tmp_path / "site").rename(tmp_path / "away")
-    (tmp_path / "site").symlink_to("secret")
+    site, judged = exchanged(tmp_path)
     device = DeviceNode("/dev/kmsg", "c", 1, 11, "w")
     grants = Grants(devices=(device,), capabilities=("NET_RAW",), host_network=True)
-    mount = Mount(tmp_path / "site", "/etc/site", read_only=True, descriptor=judged)
+    mount = Mount(site, "/etc/site", read_only=True, descriptor=judged)
     look = (
         "import json, os; s = open('/proc/self/status').read(); os.close(os.open('/dev/kmsg', os.O_WRONLY));"
         "print(json.dumps([open('/etc/site/which').read(), s.split('CapBnd:')[1].split()[0]]))"

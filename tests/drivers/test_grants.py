@@ -12,7 +12,7 @@ import pytest
 from agent.drivers.grants import DeviceNode, Grants
 from agent.drivers.port import ContainerSpec, InvalidContainerError, Mount
 from agent.drivers.staging import staged, unmount_staged
-from tests.drivers.rig import PYTHON, Rig
+from tests.drivers.rig import PYTHON, Rig, exchanged
 
 runc = pytest.mark.parametrize("rig", [pytest.param("runc", marks=pytest.mark.system)], indirect=True)
 KERNEL_LOG = (1, 11)  # /dev/kmsg: not among the devices that every container has
@@ -83,14 +83,9 @@ def test_privileged_has_no_wall(rig: Rig) -> None:
 
 @runc
 def test_what_was_judged_is_mounted_whatever_stands_there_by_then(rig: Rig, tmp_path: Path) -> None:
-    for name in ("site", "secret"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "which").write_text(name)
-    judged = os.open(tmp_path / "site", os.O_PATH)
-    (tmp_path / "site").rename(tmp_path / "away")
-    (tmp_path / "site").symlink_to("secret")
+    site, judged = exchanged(tmp_path)
     try:
-        mount = Mount(tmp_path / "site", "/etc/site", read_only=True, descriptor=judged)
+        mount = Mount(site, "/etc/site", read_only=True, descriptor=judged)
         read = (PYTHON, "-c", "import json; print(json.dumps(open('/etc/site/which').read()))")
         assert rig.run(rig.spec(args=read, mounts=(mount,))) == "site"
         unguarded = dataclasses.replace(mount, descriptor=None)

@@ -23,7 +23,6 @@ from agent.drivers.fake import FakeDriver, FakeMachine
 from agent.drivers.port import ContainerSpec
 from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
-from agent.endpoints.unix_client import UnixHttpConnection
 from agent.identity.store import DeviceFacts
 from agent.outbox.sqlite import SqliteOutbox
 from agent.policy.file import PolicyFile
@@ -35,11 +34,12 @@ from agent.reconcile.records import AgentRecords, ContainerRecords
 from agent.trust.desk import Desk
 from agent.trust.floor import TimeFloor
 from cloud_hub.pki.signer import DesiredSigner
-from contract.agent_api import IMAGE_ENV, MODULE_ENV, READY_PATH
+from contract.agent_api import IMAGE_ENV, MODULE_ENV
 from contract.desired import Desired, Module
 from contract.encoding import encode
 from contract.messages import Reported
 from tests.faults.memory_registry import Images, MemoryRegistry
+from tests.faults.speaking import say_ready
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 MODULES, VERSIONS = ("a", "b"), (1, 2, 3)
@@ -339,15 +339,7 @@ class Delivery(RuleBasedStateMachine):
 
     def say_ready(self, container_id: str) -> None:
         """Speak as a container does, to its agent; nobody may be listening yet."""
-        path = self.device.containers.run_folder(container_id) / "agent.sock"
-        line = UnixHttpConnection(path)
-        try:
-            line.request("POST", READY_PATH, b"{}")
-            line.getresponse().read()
-        except OSError:
-            return
-        finally:
-            line.close()
+        say_ready(self.device.containers.run_folder(container_id))
 
 
 class LowDelivery(Delivery):

@@ -71,11 +71,11 @@ int main(int count, char **words) {
 
 
 @functools.cache
-def program() -> bytes:
-    """Return the program, compiled once."""
+def compiled(text: str) -> bytes:
+    """Return a static program of C, compiled once."""
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder, "module.c"), Path(folder, "module")
-        source.write_text(PROGRAM)
+        source.write_text(text)
         subprocess.run(["cc", "-Os", "-s", "-static", "-o", str(made), str(source)], check=True)
         return made.read_bytes()
 
@@ -83,7 +83,7 @@ def program() -> bytes:
 def add_version(registry: Registry, version: int, *, payload_bytes: int = PAYLOAD_BYTES) -> ImageRef:
     """Serve an image of ``version``: a layer that all versions share, and one of its own."""
     noise = random.Random(version).randbytes(payload_bytes)
-    layers = [_layer({"bin/x": (program(), 0o755)})]
+    layers = [_layer({"bin/x": (compiled(PROGRAM), 0o755)})]
     layers.append(_layer({"version": (b"%d\n" % version, 0o644), "payload": (noise, 0o644)}))
     return registry.add_image(
         layers, architecture_of(os.uname().machine), args=("/bin/x", "/version"), name=f"m:{version}"

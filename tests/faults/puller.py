@@ -12,7 +12,6 @@ from agent.drivers.fake import Behaviour, FakeDriver, FakeMachine
 from agent.drivers.port import ContainerSpec
 from agent.endpoints.listeners import Listeners
 from agent.endpoints.module_api import Hooks
-from agent.endpoints.unix_client import UnixHttpConnection
 from agent.outbox.sqlite import SqliteOutbox
 from agent.policy.file import PolicyFile
 from agent.policy.granting import Granting
@@ -20,9 +19,10 @@ from agent.reconcile.device import Device
 from agent.reconcile.executor import Executor
 from agent.reconcile.loop import Reconciler
 from agent.reconcile.records import AgentRecords, ContainerRecords
-from contract.agent_api import IMAGE_ENV, READY_PATH
+from contract.agent_api import IMAGE_ENV
 from contract.desired import Desired, ImageRef, Module
 from contract.messages import ModuleReport, Reported
+from tests.faults.speaking import say_ready
 
 ROUNDS = 60
 PULL_TIMEOUT_S = 60.0
@@ -139,15 +139,7 @@ class Puller:
     def _modules_speak(self) -> None:
         for name, container in list(self.machine.containers.items()):
             if container.running:
-                path = self.device.containers.run_folder(name) / "agent.sock"
-                line = UnixHttpConnection(path)
-                try:
-                    line.request("POST", READY_PATH, b"{}")
-                    line.getresponse().read()
-                except OSError:
-                    continue
-                finally:
-                    line.close()
+                say_ready(self.device.containers.run_folder(name))
 
     def _keep(self, reported: Reported) -> None:
         self.report = reported

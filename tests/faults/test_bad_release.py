@@ -4,13 +4,10 @@ The judge looks at processes and sockets: exactly the set that last passed runs 
 time that a version has to become ready and ten seconds more; the report then says why.
 """
 
-import functools
 import io
 import itertools
 import os
-import subprocess
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +22,7 @@ from contract.desired import ImageRef
 from contract.lifecycle import Lifecycle, Update
 from contract.oci import architecture_of
 from tests.drivers.rig import runc_is_missing
+from tests.faults.images import compiled
 from tests.faults.rig import MODULES, POLL_S, FaultFoundError, Rig
 from tests.faults.summary import Summary
 
@@ -60,16 +58,6 @@ int main(int count, char **words) {
 """
 
 
-@functools.cache
-def bad_program() -> bytes:
-    """Return the program, compiled once."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, made = Path(folder, "bad.c"), Path(folder, "bad")
-        source.write_text(PROGRAM)
-        subprocess.run(["cc", "-Os", "-s", "-static", "-o", str(made), str(source)], check=True)
-        return made.read_bytes()
-
-
 def layer(files: dict[str, tuple[bytes, int]]) -> bytes:
     """Return a layer of files, each with its mode."""
     buffer = io.BytesIO()
@@ -83,7 +71,7 @@ def layer(files: dict[str, tuple[bytes, int]]) -> bytes:
 
 def add_bad(rig: Rig, kind: str) -> ImageRef:
     """Serve an image that is bad in this way."""
-    files = layer({"bin/x": (bad_program(), 0o755), "version": (b"%d\n" % BAD, 0o644)})
+    files = layer({"bin/x": (compiled(PROGRAM), 0o755), "version": (b"%d\n" % BAD, 0o644)})
     machine = architecture_of(os.uname().machine)
     return rig.registry.add_image([files], machine, args=("/bin/x", kind), name=f"m:{kind}")
 
