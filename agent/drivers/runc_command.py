@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from agent.drivers.held import PID_FILE, await_held, hold
+from agent.drivers.mounted import detach_below
 from agent.drivers.port import DriverError, DriverTimeoutError
 
 RUNC_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -75,7 +76,12 @@ class RuncCommand:
         self._call("kill", container_id, str(signal_number))
 
     def delete(self, container_id: str, *, force: bool) -> None:
-        """Delete what runc holds of a container; with ``force`` kill it first, and no error if unknown."""
+        """Delete what runc holds of a container; with ``force`` kill it first, and no error if unknown.
+
+        While a container starts, runc mounts itself, read-only, below its folder of the container
+        (``runc.XXXXXX``, CVE-2019-5736). One that is killed then leaves that, and nothing could be deleted.
+        """
+        detach_below(self._root / container_id, "what a killed runc left")
         self._call("delete", *(["--force"] if force else []), container_id)
 
     def _call(self, *arguments: str) -> bytes:

@@ -13,12 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from agent.drivers.port import DriverError, Mount
+from agent.drivers.mounted import detach_below
+from agent.drivers.port import Mount
 
 MS_BIND: Final = 4096
-MNT_DETACH: Final = 2
 FOLDER: Final = "staged"
-MOUNTS: Final = Path("/proc/self/mountinfo")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -46,13 +45,7 @@ def unmount_staged(bundle: Path) -> None:
 
     Whoever deletes the bundle has to call this before: what is mounted there is the machine's.
     """
-    folder = bundle / FOLDER
-    for place in _mounted_below(folder):
-        _libc.umount2(os.fsencode(place), MNT_DETACH)
-    if left := _mounted_below(folder):
-        raise DriverError(
-            "cannot unmount what the container was given", where=str(left[0]), fix="Check dmesg."
-        )
+    detach_below(bundle / FOLDER, "what the container was given")
 
 
 def _bound(place: Path, descriptor: int) -> Path:
@@ -66,14 +59,3 @@ def _bound(place: Path, descriptor: int) -> Path:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return place
-
-
-def _mounted_below(folder: Path) -> list[Path]:
-    """Return what is mounted below ``folder``, the last mounted first; also binds on one file system."""
-    found = []
-    for line in MOUNTS.read_bytes().splitlines():
-        # Blanks and the like in a name are octal: proc_pid_mountinfo(5).
-        place = Path(os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1")))
-        if place.is_relative_to(folder):
-            found.append(place)
-    return found[::-1]

@@ -9,6 +9,10 @@ MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 60
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 GENERATED = "cloud_hub/db/migrations/versions"
+FILES = {
+    "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml",
+    "requirements.lock",
+}  # fmt: skip
 
 
 def files() -> list[Path]:
@@ -71,3 +75,5 @@ def test_the_top_level_is_fixed() -> None:
     allowed = {*PACKAGES, "tests", "benchmarks", "configs", "docs"}
     folders = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".")}
     assert folders - allowed <= {"build", "headland.egg-info", "headland-data"}
+    files = {p.name for p in ROOT.iterdir() if p.is_file() and not p.name.startswith(".")}
+    assert files == FILES

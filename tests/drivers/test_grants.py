@@ -108,7 +108,9 @@ def test_what_a_killed_agent_left_bound_is_let_go_and_not_deleted(rig: Rig, tmp_
     site = tmp_path / "site"
     site.mkdir()
     (site / "precious").write_text("x")
-    bundle = tmp_path / "bundle"
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "state").symlink_to("disk")  # a state folder that was moved: the kernel knows the other name
+    bundle = tmp_path / "state/bundle"
     bundle.mkdir()
     place = os.open(site, os.O_PATH)
     try:

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -162,7 +163,7 @@ def test_a_hundred_layers_with_awkward_names_fit_one_mount(rig: Rig, tmp_path: P
 
 
 def test_what_a_broken_start_left_is_seen_and_removed(rig: Rig) -> None:
-    """As after a kill between the mount and runc: the register and a mounted bundle, no container."""
+    """As after a kill of the agent and of runc while that mounts itself: a mounted bundle, no container."""
     spec = rig.spec("serve")
     half_made(rig, spec)
     driver = rig.driver()
@@ -182,6 +183,11 @@ def half_made(rig: Rig, spec: ContainerSpec) -> None:
     (rig.state / "runc/one").mkdir(parents=True)
     (spec.home / "bundle").mkdir()
     mount_layers(spec.home / "bundle", spec.layers)
+    itself = rig.state / "runc/one/runc.AbCdEf"
+    itself.touch()
+    subprocess.run(["mount", "--bind", "/bin/true", itself], check=True)
+    with pytest.raises(OSError, match="busy"):  # the control: as long as it is there nothing goes
+        itself.unlink()
 
 
 def test_a_limit_that_cannot_be_kept_is_an_error_with_the_reason(rig: Rig) -> None:

@@ -73,7 +73,8 @@ def _dockerd(folder: Path) -> list[str]:
 @contextmanager
 def _daemon(command: list[str], folder: Path, name: str) -> Iterator[Path]:
     with (folder / "log").open("wb") as log:
-        running = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        # Podman's helper leaves a file `oom` in its working folder when a container's memory ran out.
+        running = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
     try:
         _until_answering(folder / name, running, folder / "log")
         yield folder / name
