@@ -52,6 +52,7 @@ OWN: Final = "docker"  # the folder in a container's home that is this driver's 
 LOG_LINK: Final = "log"
 POSITION: Final = "log-position"
 LAST_WORDS_S: Final = 5.0
+LOOK_S: Final = 1.0
 NOT_FOUND, CONFLICT = 404, 409
 
 
@@ -206,22 +207,26 @@ class DockerDriver(Driver):
     def _follow(self, container_id: str, own: Path) -> None:
         follower = self._followers.get(container_id)
         if follower is None or not follower.follows:
-            self._followers[container_id] = self._copier(container_id, own, follow=True)
+            # Podman 4.3 leaves lines out of a stream that it follows, once the container has ended.
+            each_s = LOOK_S if self._is_podman() else None
+            self._followers[container_id] = self._copier(container_id, own, each_s)
 
-    def _copier(self, container_id: str, own: Path, *, follow: bool) -> Follower:
-        log = (own / LOG_LINK).readlink()
-        return Follower(self._engine, self._name(container_id), log, own / POSITION, follow=follow)
+    def _copier(self, container_id: str, own: Path, each_s: float | None) -> Follower:
+        log, name = (own / LOG_LINK).readlink(), self._name(container_id)
+        return Follower(self._engine, name, log, own / POSITION, each_s)
 
     def _hear_out(self, container_id: str, own: Path) -> None:
-        """Wait until the last that an ended container printed is in its log."""
+        """Wait until the last that an ended container printed is in its log; what takes longer goes on."""
         follower = self._followers.get(container_id)
         if follower is not None:
-            follower.wait(LAST_WORDS_S)
+            follower.end(LAST_WORDS_S)
+            if follower.follows:  # a second one beside it would copy its lines again
+                return
         if container_id in self._heard_out or not (own / LOG_LINK).is_symlink():
             return
-        # Podman may end a stream before it has given the last lines.
-        self._followers[container_id] = self._copier(container_id, own, follow=False)
-        self._followers[container_id].wait(LAST_WORDS_S)
+        # What it printed since the last look, or what an engine left out where it ended its stream too soon.
+        self._followers[container_id] = self._copier(container_id, own, 0)
+        self._followers[container_id].end(LAST_WORDS_S)
         if self._followers[container_id].done:
             self._heard_out.add(container_id)
 

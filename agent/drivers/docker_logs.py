@@ -1,8 +1,9 @@
 """What a container in an engine prints, copied into the container's log as it comes.
 
 The engine keeps it too, within a bound, also while no agent lives: a new agent goes on behind the last line
-that was copied, whose time is in a file beside. A line is copied twice only where the agent was killed
-between the line and its time.
+that was copied, whose place is in a file beside. That is its time, and how many lines of that time were
+copied: Podman's times are whole seconds, and Docker gives what it read at once one time too. A line is copied
+twice only where the agent was killed between the line and its place.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import socket
 import threading
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from agent.drivers.docker_engine import Engine, with_query
 
@@ -24,16 +25,37 @@ Time = tuple[int, int]
 """Seconds and nanoseconds."""
 
 
+class Place(NamedTuple):
+    """Where a log was copied to: the time of the last piece, and how many lines of that time have ended.
+
+    Pieces do not count: Podman joins the two of a line that did not fit one reading, or does not.
+    """
+
+    at: Time
+    lines: int
+
+    def behind(self, at: Time, text: bytes) -> "Place":
+        """Return the place behind one more piece, printed at ``at``."""
+        return Place(at, (self.lines if at == self.at else 0) + text.endswith(b"\n"))
+
+
+BEGINNING: Final = Place((0, 0), 0)
+
+
 class Follower:
     """Copies into ``log`` until the container has ended, or until closed.
 
-    Without ``follow``: what is there now. ``done`` says that it came to the end.
+    It follows the engine's stream where ``each_s`` is None; otherwise it looks again each so many seconds,
+    and once where that is 0. ``done`` says that the last look came to the end of what there was.
     """
 
-    def __init__(self, engine: Engine, name: str, log: Path, position: Path, *, follow: bool = True) -> None:
-        self._engine, self._name, self._follow = engine, name, follow
+    def __init__(
+        self, engine: Engine, name: str, log: Path, position: Path, each_s: float | None = None
+    ) -> None:
+        self._engine, self._name, self._each_s = engine, name, each_s
         self._log, self._position = log, position
         self._line: socket.socket | None = None
+        self._ending = threading.Event()
         self._closing = False
         self.done = False
         self._thread = threading.Thread(target=self._run, name="container-log", daemon=True)
@@ -44,27 +66,33 @@ class Follower:
         """Is it at work?"""
         return self._thread.is_alive()
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait until it is through."""
+    def end(self, timeout_s: float) -> None:
+        """Look no more, and wait until it is through."""
+        self._ending.set()
         self._thread.join(timeout_s)
 
     def close(self) -> None:
         """Copy no more."""
         self._closing = True
+        self._ending.set()
         if self._line is not None:
             with contextlib.suppress(OSError):
                 self._line.shutdown(socket.SHUT_RDWR)
         self._thread.join()
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            self.done = self._copy()
+        while True:
+            self.done = False
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                self.done = self._copy()
+            if not self._each_s or self._ending.wait(self._each_s):
+                return
 
     def _copy(self) -> bool:
         last = read_position(self._position)
-        query = {"follow": str(int(self._follow)), "stdout": "1", "stderr": "1", "timestamps": "1"}
-        if last != (0, 0):
-            query["since"] = f"{last[0]}.{last[1]:09d}"
+        query = {"follow": str(int(self._each_s is None)), "stdout": "1", "stderr": "1", "timestamps": "1"}
+        if last != BEGINNING:
+            query["since"] = "{}.{:09d}".format(*last.at)
         connection = self._engine.connection(timeout_s=None)
         connection.timeout = None
         try:
@@ -87,15 +115,22 @@ class Follower:
 
     @staticmethod
     def _copy_pieces(
-        pieces: IO[bytes] | http.client.HTTPResponse, log: int, position: int, last: Time
+        pieces: IO[bytes] | http.client.HTTPResponse, log: int, position: int, last: Place
     ) -> None:
+        place = Place(last.at, 0)
         while (piece := read_piece(pieces)) is not None:
             at, text = timed(piece)
-            if at is not None and at <= last:
+            if at is None:
+                os.write(log, text)
+                continue
+            if at < last.at:
+                continue
+            known = at == last.at and place.lines < last.lines
+            place = place.behind(at, text)
+            if known:
                 continue
             os.write(log, text)
-            if at is not None:
-                os.pwrite(position, b"%d.%09d\n" % at, 0)
+            os.pwrite(position, b"%d.%09d %d\n" % (*at, place.lines), 0)
 
 
 def read_piece(pieces: IO[bytes] | http.client.HTTPResponse) -> bytes | None:
@@ -120,10 +155,11 @@ def timed(piece: bytes) -> tuple[Time | None, bytes]:
     return (int(moment.timestamp()), int((fraction or b"0").ljust(9, b"0"))), piece[found.end() :]
 
 
-def read_position(path: Path) -> Time:
-    """Return the time of the last line that was copied; zeros where none was."""
+def read_position(path: Path) -> Place:
+    """Return the place to which was copied; the beginning where nothing was."""
     try:
-        seconds, _, nanoseconds = path.read_text().splitlines()[0].partition(".")
-        return int(seconds), int(nanoseconds)
+        at, _, lines = path.read_text().splitlines()[0].partition(" ")
+        seconds, _, nanoseconds = at.partition(".")
+        return Place((int(seconds), int(nanoseconds)), int(lines or 1))
     except (OSError, ValueError, IndexError):
-        return 0, 0
+        return BEGINNING

@@ -186,15 +186,15 @@ def spin(cpu_s: str) -> None:
     print(json.dumps({"took_s": time.monotonic() - begun}), flush=True)
 
 
-def chatter() -> None:
-    """Print numbered lines of 80 bytes, some at a time, until SIGTERM."""
+def chatter(pause_s: str = "0.0005") -> None:
+    """Print numbered lines of 80 bytes, 40 at a time, until SIGTERM."""
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
     number = 0
     while not stopping:
         os.write(1, b"".join(b"%09d %s\n" % (number + i, b"x" * 69) for i in range(40)))
         number += 40
-        time.sleep(0.0005)
+        time.sleep(float(pause_s))
     os.write(1, b"%09d the end\n" % number)
 
 
@@ -204,9 +204,9 @@ if __name__ == "__main__":
         fetch_listeners()
     if word == "exit":
         sys.exit(int(sys.argv[2]))
-    elif word == "look":
-        look(*sys.argv[2:])
-    elif word in {"write", "syscalls", "serve", "stubborn", "abandon", "chatter", "linger", "flood"}:
+    elif word in {"look", "chatter"}:
+        globals()[word](*sys.argv[2:])
+    elif word in {"write", "syscalls", "serve", "stubborn", "abandon", "linger", "flood"}:
         globals()[word]()
     else:
         {"eat": eat, "fork": fork, "spin": spin}[word](sys.argv[2])

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.drivers.mounted import detach_below
 from agent.drivers.port import Driver, DriverError
 from agent.drivers.process import STATE_ENV, ProcessDriver
 from agent.drivers.runc import RuncDriver
@@ -290,6 +291,7 @@ class Rig:
                 assert time.monotonic() < deadline, f"{container.id} does not end"
                 time.sleep(POLL_S)
             driver.remove(container.id)
+        detach_below(self.state, "what the agent mounted")  # the folders of its modules' sockets
         self._server.shutdown()
         self._server.server_close()
 
