@@ -1,8 +1,9 @@
 """What a container in an engine prints, copied into the container's log as it comes.
 
 The engine keeps it too, within a bound, also while no agent lives: a new agent goes on behind the last line
-that was copied, whose time is in a file beside. A line is copied twice only where the agent was killed
-between the line and its time.
+that was copied, whose time is in a file beside. That time is a name and no more: the engine is not asked for
+what came since, for what is printed after the clock was set back would never be. A line is copied twice only
+where the agent was killed between the line and its time.
 """
 
 import contextlib
@@ -11,6 +12,8 @@ import os
 import re
 import socket
 import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Final
@@ -22,6 +25,16 @@ PIECE_MAX: Final = 1024 * 1024
 STAMP: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
 Time = tuple[int, int]
 """Seconds and nanoseconds."""
+Piece = tuple[Time | None, bytes]
+"""What was printed at once, and when."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """So many ``pieces`` from the first; ``last_times`` of them, the newest too, have its time."""
+
+    pieces: int
+    last_times: int
 
 
 class Follower:
@@ -61,10 +74,28 @@ class Follower:
             self.done = self._copy()
 
     def _copy(self) -> bool:
-        last = read_position(self._position)
-        query = {"follow": str(int(self._follow)), "stdout": "1", "stderr": "1", "timestamps": "1"}
+        last, copied = read_position(self._position), Copied(0, 0)
         if last != (0, 0):
-            query["since"] = f"{last[0]}.{last[1]:09d}"
+            with self._printed(follow=False) as pieces:
+                copied = copied_until(pieces, last)
+        with self._printed(follow=self._follow) as pieces:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            log = os.open(self._log, flags, 0o640)
+            position = os.open(self._position, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                for at, text in behind(pieces, last, copied):
+                    os.write(log, text)
+                    if at is not None:
+                        os.pwrite(position, b"%d.%09d\n" % at, 0)
+            finally:
+                os.close(log)
+                os.close(position)
+        return not self._closing
+
+    @contextlib.contextmanager
+    def _printed(self, *, follow: bool) -> Iterator[Iterator[Piece]]:
+        """Give what the engine has of it, from the first; raises OSError or HTTPException."""
+        query = {"follow": str(int(follow)), "stdout": "1", "stderr": "1", "timestamps": "1"}
         connection = self._engine.connection(timeout_s=None)
         connection.timeout = None
         try:
@@ -72,30 +103,29 @@ class Follower:
             self._line = connection.sock
             response = connection.getresponse()
             if self._closing or response.status != http.HTTPStatus.OK:
-                return False
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            log = os.open(self._log, flags, 0o640)
-            position = os.open(self._position, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                self._copy_pieces(response, log, position, last)
-            finally:
-                os.close(log)
-                os.close(position)
+                raise http.client.HTTPException("the engine gives no log")
+            yield (timed(piece) for piece in iter(lambda: read_piece(response), None))
         finally:
             connection.close()
-        return not self._closing
 
-    @staticmethod
-    def _copy_pieces(
-        pieces: IO[bytes] | http.client.HTTPResponse, log: int, position: int, last: Time
-    ) -> None:
-        while (piece := read_piece(pieces)) is not None:
-            at, text = timed(piece)
-            if at is not None and at <= last:
-                continue
-            os.write(log, text)
-            if at is not None:
-                os.pwrite(position, b"%d.%09d\n" % at, 0)
+
+def copied_until(pieces: Iterable[Piece], last: Time) -> Copied:
+    """Return what was copied of ``pieces``, where the newest of that has the time ``last``."""
+    pieces_copied = times = 0
+    for number, (at, _) in enumerate(pieces, 1):
+        if at == last:
+            pieces_copied, times = number, times + 1
+    return Copied(pieces_copied, times)
+
+
+def behind(pieces: Iterable[Piece], last: Time, copied: Copied) -> Iterator[Piece]:
+    """Yield the pieces behind those that were copied; the engine may have dropped some of them since."""
+    left, times = copied.pieces, copied.last_times
+    for at, text in pieces:
+        if left > 0 and times > 0:
+            left, times = left - 1, times - (at == last)
+        else:
+            yield at, text
 
 
 def read_piece(pieces: IO[bytes] | http.client.HTTPResponse) -> bytes | None:

@@ -25,6 +25,7 @@ from tests.clock.jumping import (
 )
 from tests.e2e.waiting import wait_until
 from tests.faults.conftest import folder
+from tests.machine.test_metrics import scrape
 
 __all__ = ["folder"]
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -147,8 +148,14 @@ def test_a_window_and_a_deferral_while_the_clock_is_set(make: Make) -> None:
     assert time.monotonic() - began > 10
     now = datetime.now(UTC)
     # The same window by a clock of which nobody can say that it is wrong: so this window can open.
-    rig.clock.set_to(datetime(now.year + 2, month, 1, 3, 0, 20, tzinfo=UTC))
+    ahead = datetime(now.year + 2, month, 1, 3, 0, 20, tzinfo=UTC)
+    rig.clock.set_to(ahead)
     wait_until(lambda: rig.running() == {"a": [2], "b": [2]}, "what the clock allows is done")
+    _, _, scraped = scrape(rig.state / "metrics.sock")
+    (began_s,) = (
+        float(line.split()[1]) for line in scraped.splitlines() if line.startswith(b"process_start")
+    )
+    assert 0 < ahead.timestamp() - began_s < 600, "it did not start years ago"
     assert rig.alive()
 
 

@@ -18,7 +18,7 @@ from agent.drivers.choose import choose_driver
 from agent.drivers.docker import DockerDriver
 from agent.drivers.docker_engine import Engine, EngineUnreachableError
 from agent.drivers.docker_image import Picture, image_name, write_archive
-from agent.drivers.docker_logs import read_piece, timed
+from agent.drivers.docker_logs import Copied, Piece, behind, copied_until, read_piece, timed
 from agent.drivers.grants import DeviceNode, Grants
 from agent.drivers.port import DriverUnavailableError, Mount
 from agent.endpoints.handover import Handover
@@ -218,6 +218,26 @@ def test_pieces_of_a_log_and_their_times() -> None:
     assert timed(b"1970-01-01T01:00:01+01:00 \n") == ((1, 0), b"\n")
     assert timed(b"1970-01-01T00:00:01.123456789Z x") == ((1, 123_456_789), b"x")
     assert timed(b"no time") == (None, b"no time")
+
+
+def test_what_is_printed_after_the_clock_was_set_back_is_copied_once() -> None:
+    times = (10, 20, 30, 30, 5, 6, 40)
+    printed: list[Piece] = [((at_s, 0), b"%d" % number) for number, at_s in enumerate(times)]
+    for known in range(1, len(printed) + 1):
+        last = printed[known - 1][0]
+        assert last is not None
+        copied = copied_until(printed[:known], last)
+        assert list(behind(printed, last, copied)) == printed[known:]
+        # The engine drops its oldest, also between the two looks.
+        for dropped in range(known + 1):
+            rest = printed[dropped:]
+            assert list(behind(rest, last, copied_until(rest[: known - dropped], last))) == printed[known:]
+    last = (30, 0)
+    copied = copied_until(printed[:4], last)
+    assert copied == Copied(4, 2)
+    assert list(behind(printed[1:], last, copied)) == printed[4:]
+    by_the_times = [piece for piece in printed if piece[0] is not None and piece[0] > last]
+    assert by_the_times == printed[6:], "the control: what came after the clock was set back is lost"
 
 
 def test_listeners_are_handed_to_whoever_asks_until_closed(tmp_path: Path) -> None:
