@@ -8,12 +8,13 @@ import contextlib
 import http.client
 import itertools
 import json
+import os
 import socket
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -52,7 +53,8 @@ class Jumping(Rig):
         super().__init__(folder, payload_bytes=PAYLOAD_BYTES)
         with (folder / "agent.toml").open("a") as file:
             file.write(settings)
-        self.clock = WrongClock(folder)
+        self.clock, self._ahead_s = WrongClock(folder), 0.0
+        self.lives: dict[str, Lifecycle] = {}
         self.broker = Broker(self.device.authority, folder, silent=False, receipts=True)
         self.device.mqtt_port = self.broker.port
         self.device.enrol()
@@ -72,6 +74,7 @@ class Jumping(Rig):
     def jump(self, *ahead_s: float, each_s: float = 0.6) -> None:
         """Set the clock ahead by each of these, and let it be so for a while."""
         for seconds in ahead_s:
+            self._ahead_s = seconds
             self.clock.set_ahead(seconds)
             time.sleep(each_s)
 
@@ -88,13 +91,28 @@ class Jumping(Rig):
             while not over.is_set():
                 self.jump_all(each_s)
 
-        thread = threading.Thread(target=go_on)
-        thread.start()
-        try:
+        with _beside(go_on, over):
             yield
-        finally:
-            over.set()
-            thread.join()
+
+    @contextlib.contextmanager
+    def writes_alive(self, module: str) -> Iterator[None]:
+        """Write a module's file of life meanwhile, with the time that its clock says."""
+        over = threading.Event()
+
+        def go_on() -> None:
+            while not over.wait(0.2):
+                for run in (self.state / "containers").glob(f"{module}-*/run"):
+                    with contextlib.suppress(OSError):
+                        (run / "alive").touch()
+                        os.utime(run / "alive", (time.time(), time.time() + self._ahead_s))
+
+        with _beside(go_on, over):
+            yield
+
+    def document(self, generation: int, version: int, *, modules: Sequence[str] = MODULES) -> bytes:
+        """Return the signed document of a generation; modules live as is said in ``lives``."""
+        assert tuple(modules) == MODULES
+        return self.living(generation, version, **self.lives)
 
     def living(self, generation: int, version: int, **lives: Lifecycle) -> bytes:
         """Return a signed document in which modules live as is said."""
@@ -164,6 +182,17 @@ class Jumping(Rig):
         super().close()
         self.broker.close()
         self._line.close()
+
+
+@contextlib.contextmanager
+def _beside(go_on: Callable[[], None], over: threading.Event) -> Iterator[None]:
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def gaps(at: Sequence[float]) -> list[float]:
