@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from agent.clock import WallClock, microseconds
+from agent.clock import ClockSettings, WallClock, microseconds
 from agent.container_logs.rotation import Rotation
 from agent.drivers.choose import choose_driver
 from agent.endpoints.control import Control, Doors
@@ -21,6 +21,7 @@ from agent.policy.file import PolicyFile
 from agent.private import make_private
 from agent.reconcile.executor import Executor
 from agent.reconcile.loop import Reconciler
+from agent.reconcile.records import AgentRecords
 from agent.selfupdate.launch import Launch
 from agent.selfupdate.updater import SelfUpdate, Sight
 from agent.service import ServiceManager
@@ -61,10 +62,14 @@ class Agent:
             facts.device, facts.mqtt_host, facts.mqtt_port, tls, network, keepalive_s=settings.keepalive_s
         )
         self._clock = WallClock(known_us=microseconds(self._identity.begins_at))
-        self._clock_set_by_s = 0.0
+        self._clock_settings = ClockSettings(self._clock.set_by_s, monotonic=time.monotonic)
         self._outbox, self._sender = outbox_of(settings, self._transport, self._clock)
         policy = PolicyFile(settings.policy_path, self._policy_changed)
-        device = device_of(settings, self._identity, self._driver, policy, tls, network)
+        self._time_floor = open_floor(
+            state / "desired", self._identity, AgentRecords(state / "desired").load_desired()
+        )
+        clock = self._time_floor.clock
+        device = device_of(settings, self._identity, self._driver, policy, tls, network, clock)
         self._serving = open_serving(
             settings.neighbours, self._identity, device.store, state / "content", device.savings
         )
@@ -75,7 +80,7 @@ class Agent:
             defer=lambda _container, _seconds: 0.0,
             stored=self._sender.wake,
         )
-        self._executor = Executor(device, hooks, monotonic=time.monotonic, wake=self._wake)
+        self._executor = Executor(device, hooks, monotonic=time.monotonic, wake=self._wake, clock=clock)
         self._reported: Reported | None = None
         self._reconciler = Reconciler(
             self._executor,
@@ -87,7 +92,6 @@ class Agent:
             agent=self._agent_report,
         )
         self._updates = self._self_update(launch)
-        self._time_floor = open_floor(state / "desired", self._identity, records.load_desired())
         self._desk = Desk(
             facts, records.load_desired, self._reconciler.accept, self._time_floor, policy.refuses
         )
@@ -179,15 +183,17 @@ class Agent:
     def _look_at_clock(self) -> None:
         """Where the clock was set, what was refused for its time may be accepted now."""
         self._time_floor.keep()
-        set_by_s = self._clock.set_by_s()
-        jump_s, self._clock_set_by_s = set_by_s - self._clock_set_by_s, set_by_s
-        if not jump_s:
+        setting = self._clock_settings.look()
+        if setting is None:
             return
-        log.warning("the clock was set by %+.0f s", jump_s)
+        often = f", {setting.times} times in all" if setting.times > 1 else ""
+        log.warning("the clock was set by %+.0f s%s", setting.seconds, often)
         self._transport.retry_now()
         self._reconciler.wake()
         if self._transport.is_connected():
-            self.connected()
+            # Nothing that was sent is lost by it: it is not sent again.
+            self._say_hello()
+            self._reconciler.report_again()
 
     def connected(self) -> None:
         """Say hello with the generation held, report, and send what waits."""
@@ -236,7 +242,7 @@ class Agent:
         return Facts(
             version=VERSION,
             driver=self._driver.name,
-            started_at_s=self._started_at_s,
+            started_at_s=self._started_at_s + self._clock.set_by_s(),  # by the clock as it is now
             resident_bytes=resident_bytes(),
             threads=threading.active_count(),
             connected=self._transport.is_connected(),

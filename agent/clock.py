@@ -16,6 +16,8 @@ from typing import Final
 LEAST_JUMP_US: Final = 5_000_000
 """Less is what a time server corrects in passing."""
 KEPT_STRETCHES: Final = 64
+TOLD_EVERY_S: Final = 60.0
+TOLD_AT_ONCE: Final = 5
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -83,6 +85,43 @@ class WallClock:
         ahead_us = last.ahead_us + jump
         # It may have been set at once after the last look.
         self._stretches.append(Stretch(looked_us + ahead_us, float("inf"), ahead_us))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The clock was set so many ``times`` since it was told last, by ``seconds`` in all."""
+
+    times: int
+    seconds: float
+
+
+class ClockSettings:
+    """When it is worth acting on that the clock was set: at once, but not at each of many times.
+
+    Two programs that set the clock against each other do so each second, for hours: acted on at each, the
+    hub would be asked as often. Some are told at once, the rest together, a minute apart; none is forgotten.
+    """
+
+    def __init__(self, set_by_s: Callable[[], float], *, monotonic: Callable[[], float]) -> None:
+        self._set_by_s, self._monotonic = set_by_s, monotonic
+        self._told_s = self._seen_s = 0.0
+        self._times = 0
+        self._tokens, self._filled_at = float(TOLD_AT_ONCE), monotonic()
+
+    def look(self) -> Setting | None:
+        """Return what is to be told now; call it often."""
+        now = self._monotonic()
+        self._tokens = min(TOLD_AT_ONCE, self._tokens + (now - self._filled_at) / TOLD_EVERY_S)
+        self._filled_at = now
+        set_by_s = self._set_by_s()
+        self._times += set_by_s != self._seen_s
+        self._seen_s = set_by_s
+        if not self._times or self._tokens < 1:
+            return None
+        self._tokens -= 1
+        found = Setting(self._times, set_by_s - self._told_s)
+        self._times, self._told_s = 0, set_by_s
+        return found
 
 
 def microseconds(at: datetime) -> int:

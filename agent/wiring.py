@@ -1,6 +1,8 @@
 """Builds what the agent is wired of: the adapters of a device, and the outbox with what sends it."""
 
 import ssl
+from collections.abc import Callable
+from datetime import datetime
 
 from agent.artifacts.delta import Savings
 from agent.artifacts.fetch import HttpsRegistry, Registry
@@ -36,8 +38,12 @@ def device_of(
     policy: PolicyFile,
     tls: ssl.SSLContext,
     network: Network,
+    clock: Callable[[], datetime | None],
 ) -> Device:
-    """Return the adapters that the reconciler works with; ``tls`` is towards the hub."""
+    """Return the adapters that the reconciler works with; ``tls`` is towards the hub.
+
+    ``clock`` returns None while the clock is surely wrong.
+    """
     hub = HttpsRegistry(identity.facts.hub, tls, network=network)
     state, disk, savings = settings.state_dir, settings.disk, Savings()
     return Device(
@@ -49,7 +55,7 @@ def device_of(
         records=AgentRecords(state / "desired"),
         secrets=_secrets(identity, tls, network),
         granting=Granting(state, policy),
-        flow=Flow(settings.pull.rules()),
+        flow=Flow(settings.pull.rules(), now=clock),
         savings=savings,
     )
 

@@ -14,6 +14,8 @@ CHUNK_BYTES: Final = 256 * 1024
 LEAST_CHUNK_BYTES: Final = 1024
 STEPS_PER_S: Final = 8
 """A bounded line is read in so many pieces a second, so that it is even, and ends soon where it shall."""
+CLOCK_WRONG_S: Final = 2.0
+"""A clock may be set at any moment, and costs nothing to look at."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Bucket:
 class Flow:
     """The rules, applied; safe to use from several threads.
 
-    ``sleep`` waits so many seconds and returns whether it was ended early, by `close`.
+    ``sleep`` waits so many seconds and returns whether it was ended early, by `close`. ``now``, in
+    the zone of the device, returns None while the clock is surely wrong: then no window is open.
     """
 
     def __init__(
@@ -74,12 +77,12 @@ class Flow:
         rules: FlowRules | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] | None = None,
+        now: Callable[[], datetime | None] = lambda: datetime.now().astimezone(),
         sleep: Callable[[float], bool] | None = None,
     ) -> None:
         self._rules = rules or FlowRules()
         self._monotonic = monotonic
-        self._now = now or (lambda: datetime.now().astimezone())
+        self._now = now
         self._stopping = threading.Event()
         self._sleep = sleep or self._stopping.wait
         self._lock = threading.Lock()
@@ -92,8 +95,13 @@ class Flow:
 
     def closed(self) -> tuple[str, float] | None:
         """Return why pulls wait now, and for how many seconds at the most; none where they may run."""
+        if not self._rules.windows:
+            return None
         now = self._now()
-        found = next_window(self._rules.windows, (now.astimezone(UTC) if self._rules.utc else now).time())
+        if now is None:
+            return "waits for the next window for pulls: the clock is wrong, it is behind", CLOCK_WRONG_S
+        at = (now.astimezone(UTC) if self._rules.utc else now).time()
+        found = next_window(self._rules.windows, at)
         if found is None:
             return None
         window, wait_s = found

@@ -6,12 +6,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from agent.settings import Settings
 
 READ_BYTES = 8 * 1024 * 1024  # of one part; only one that grew while no agent ran is larger
 LINE_BYTES = 64 * 1024
 REMEMBERED_BYTES = 512
 NO_PART = (0, 0)
+
+
+class _Numbered(msgspec.Struct, frozen=True):
+    """Of a container's record: its number; 0 in one of an older agent, whose order is that of times."""
+
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,12 +37,13 @@ def printable(line: bytes) -> str:
 
 
 def containers_of(settings: Settings, module: str) -> list[Path]:
-    """Return the homes of a module's containers, the oldest first."""
-    homes = [
-        path.parent
-        for path in (settings.state_dir / "containers").glob(f"{module}-{'[0-9a-f]' * 8}/record.json")
-    ]
-    return sorted(homes, key=lambda home: ((home / "record.json").stat().st_mtime, home.name))
+    """Return the homes of a module's containers, in the order of their starts."""
+    found: list[tuple[int, float, Path]] = []
+    for path in (settings.state_dir / "containers").glob(f"{module}-{'[0-9a-f]' * 8}/record.json"):
+        with contextlib.suppress(FileNotFoundError):  # it was removed just now
+            number = msgspec.json.decode(path.read_bytes(), type=_Numbered).number
+            found.append((number, path.stat().st_mtime, path.parent))
+    return [home for _, _, home in sorted(found)]
 
 
 def kept_log(settings: Settings, module: str) -> Path:

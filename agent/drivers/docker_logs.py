@@ -2,8 +2,10 @@
 
 The engine keeps it too, within a bound, also while no agent lives: a new agent goes on behind the last line
 that was copied, whose place is in a file beside. That is its time, and how many lines of that time were
-copied: Podman's times are whole seconds, and Docker gives what it read at once one time too. A line is copied
-twice only where the agent was killed between the line and its place.
+copied: Podman's times are whole seconds, and Docker gives what it read at once one time too. The time is a
+name and no more: the engine is not asked for what came since, for what is printed after the clock was set
+back would never be. A line is copied twice only where the agent was killed between the line and its place, or
+where the engine has dropped others of its time.
 """
 
 import contextlib
@@ -12,6 +14,9 @@ import os
 import re
 import socket
 import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, NamedTuple
@@ -20,9 +25,13 @@ from agent.drivers.docker_engine import Engine, with_query
 
 HEADER_BYTES: Final = 8  # the stream, three zeros, and the length, for each piece
 PIECE_MAX: Final = 1024 * 1024
+REST: Final = 10
+"""So many times as long as a look took there is none."""
 STAMP: Final = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
 Time = tuple[int, int]
 """Seconds and nanoseconds."""
+Piece = tuple[Time | None, bytes]
+"""What was printed at once, and when."""
 
 
 class Place(NamedTuple):
@@ -42,11 +51,28 @@ class Place(NamedTuple):
 BEGINNING: Final = Place((0, 0), 0)
 
 
+class Behind:
+    """Picks of what was printed the pieces behind a place; ``found``: the place was there."""
+
+    def __init__(self, place: Place) -> None:
+        self._at, self._left = place
+        self.found = place == BEGINNING
+
+    def of(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Yield them, as they come."""
+        for at, text in pieces:
+            if self.found:
+                yield at, text
+            elif at == self._at:
+                self._left -= text.endswith(b"\n")
+                self.found = self._left <= 0
+
+
 class Follower:
     """Copies into ``log`` until the container has ended, or until closed.
 
-    It follows the engine's stream where ``each_s`` is None; otherwise it looks again each so many seconds,
-    and once where that is 0. ``done`` says that the last look came to the end of what there was.
+    It follows the engine's stream where ``each_s`` is None; otherwise it looks again after so many seconds
+    or more, and once where that is 0. ``done`` says that the last look came to the end of what there was.
     """
 
     def __init__(
@@ -82,17 +108,33 @@ class Follower:
 
     def _run(self) -> None:
         while True:
-            self.done = False
+            self.done, begun_s = False, time.monotonic()
             with contextlib.suppress(OSError, http.client.HTTPException):
                 self.done = self._copy()
-            if not self._each_s or self._ending.wait(self._each_s):
+            if not self._each_s:
+                return
+            # All that the engine keeps is looked through: a long log less often than a short one.
+            if self._ending.wait(max(self._each_s, REST * (time.monotonic() - begun_s))):
                 return
 
     def _copy(self) -> bool:
-        last = read_position(self._position)
-        query = {"follow": str(int(self._each_s is None)), "stdout": "1", "stderr": "1", "timestamps": "1"}
-        if last != BEGINNING:
-            query["since"] = "{}.{:09d}".format(*last.at)
+        place = read_position(self._position)
+        behind, follow = Behind(place), self._each_s is None
+        if follow and not behind.found:  # one that is not there would be waited for until the end
+            with self._printed(follow=False) as pieces:
+                deque(behind.of(pieces), maxlen=0)
+            behind = Behind(place if behind.found else BEGINNING)
+        with self._printed(follow=follow) as pieces:
+            self._write(behind.of(pieces), place)
+        if not behind.found:  # the engine has dropped it: all that is left is new
+            with self._printed(follow=False) as pieces:
+                self._write(pieces, BEGINNING)
+        return not self._closing
+
+    @contextlib.contextmanager
+    def _printed(self, *, follow: bool) -> Iterator[Iterator[Piece]]:
+        """Give what the engine has of it, from the first; raises OSError or HTTPException."""
+        query = {"follow": str(int(follow)), "stdout": "1", "stderr": "1", "timestamps": "1"}
         connection = self._engine.connection(timeout_s=None)
         connection.timeout = None
         try:
@@ -100,37 +142,24 @@ class Follower:
             self._line = connection.sock
             response = connection.getresponse()
             if self._closing or response.status != http.HTTPStatus.OK:
-                return False
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            log = os.open(self._log, flags, 0o640)
-            position = os.open(self._position, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                self._copy_pieces(response, log, position, last)
-            finally:
-                os.close(log)
-                os.close(position)
+                raise http.client.HTTPException("the engine gives no log")
+            yield (timed(piece) for piece in iter(lambda: read_piece(response), None))
         finally:
             connection.close()
-        return not self._closing
 
-    @staticmethod
-    def _copy_pieces(
-        pieces: IO[bytes] | http.client.HTTPResponse, log: int, position: int, last: Place
-    ) -> None:
-        place = Place(last.at, 0)
-        while (piece := read_piece(pieces)) is not None:
-            at, text = timed(piece)
-            if at is None:
+    def _write(self, pieces: Iterable[Piece], place: Place) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        log = os.open(self._log, flags, 0o640)
+        position = os.open(self._position, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            for at, text in pieces:
                 os.write(log, text)
-                continue
-            if at < last.at:
-                continue
-            known = at == last.at and place.lines < last.lines
-            place = place.behind(at, text)
-            if known:
-                continue
-            os.write(log, text)
-            os.pwrite(position, b"%d.%09d %d\n" % (*at, place.lines), 0)
+                if at is not None:
+                    place = place.behind(at, text)
+                    os.pwrite(position, b"%d.%09d %d\n" % (*place.at, place.lines), 0)
+        finally:
+            os.close(log)
+            os.close(position)
 
 
 def read_piece(pieces: IO[bytes] | http.client.HTTPResponse) -> bytes | None:

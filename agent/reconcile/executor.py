@@ -66,7 +66,7 @@ class Executor:
         *,
         monotonic: Callable[[], float],
         wake: Callable[[], None],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime | None] = lambda: datetime.now(UTC),
     ) -> None:
         self._device = device
         self._failed_starts: dict[str, int] = {}

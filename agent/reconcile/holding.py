@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cronsim import CronSimError
 
+from agent.clock import EPOCH
 from agent.reconcile.state import ContainerSeen, spec_digest
 from contract.agent_api import UPDATE_LOCK
 from contract.desired import Module
@@ -17,11 +18,12 @@ from contract.desired import Module
 class Holding:
     """Says by module why it may not be changed now; keeps in memory what modules asked for.
 
-    How long a module may put a change off counts from when the change was first seen here; a restart of
-    the agent begins that anew.
+    ``clock`` returns None while the clock is surely wrong: then no window is open, whatever it says. How long
+    a module may put a change off counts from when the change was first seen here; a restart of the agent
+    begins that anew.
     """
 
-    def __init__(self, *, monotonic: Callable[[], float], clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, monotonic: Callable[[], float], clock: Callable[[], datetime | None]) -> None:
         self._monotonic, self._clock = monotonic, clock
         self._lock = threading.Lock()
         self._deferred: dict[str, float] = {}
@@ -64,14 +66,17 @@ class Holding:
 
     def _reason(self, module: Module, locks: Iterable[Path]) -> str:
         try:
-            if not module.life.may_change(self._clock()):
+            now = self._clock() if module.life.windows else EPOCH
+            if now is None:
+                return "waits for its maintenance window: the clock is wrong, it is behind"
+            if not module.life.may_change(now):
                 return "waits for its maintenance window"
         except (CronSimError, KeyError, ValueError, OSError) as error:
             return f"waits for a maintenance window that cannot be told here: {error}"
-        now = self._monotonic()
-        if self._left_s(module, now) <= 0:
+        steady = self._monotonic()
+        if self._left_s(module, steady) <= 0:
             return ""
-        if self._deferred.get(module.name, 0.0) > now or any(is_locked(lock) for lock in locks):
+        if self._deferred.get(module.name, 0.0) > steady or any(is_locked(lock) for lock in locks):
             return "put off by the module"
         return ""
 

@@ -29,12 +29,17 @@ RUN_OPTIONS: Final = "size=1m,nr_inodes=256,mode=1777,nosuid,nodev,noexec"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What a container was started for, in which life of the machine, and which socket it serves."""
+    """What a container was started for, in which life of the machine, and which socket it serves.
+
+    ``number`` is higher than those of the containers that were there at its start: a time that the clock says
+    puts them in no order.
+    """
 
     id: str
     module: Module
     boot_id: str
     listener: str = ""
+    number: int = 0
 
 
 class _FailureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +73,7 @@ class ContainerRecords:
             module=module,
             boot_id=self._boot_id,
             listener=listener,
+            number=1 + max((each.number for each in self.all()), default=0),
         )
         self.run_folder(record.id).mkdir(parents=True)
         self.driver_folder(record.id).mkdir()

@@ -40,7 +40,7 @@ class Watch:
         *,
         monotonic: Callable[[], float],
         wake: Callable[[], None],
-        clock: Callable[[], datetime],
+        clock: Callable[[], datetime | None],
     ) -> None:
         self._device, self._backoff = device, backoff
         self._monotonic, self._wake = monotonic, wake

@@ -21,6 +21,8 @@ from contract.errors import ContractError
 log = logging.getLogger(__name__)
 
 SAVE_EVERY = timedelta(hours=1)
+BEHIND = timedelta(minutes=10)
+"""So much a clock, the device's or the hub's, may be wrong as a rule."""
 
 
 class _Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,11 +33,18 @@ class TimeFloor:
     """Kept in ``path``, on from ``least`` (aware); safe to use from several threads.
 
     What passes while the device is off is not known. A file that cannot be read or written is logged, and
-    the floor is lower than it could be.
+    the floor is lower than it could be. ``wall`` is the device's clock, in its zone.
     """
 
-    def __init__(self, path: Path, least: datetime, *, steady_us: Callable[[], int] = steady_us) -> None:
-        self._path, self._steady_us = path, steady_us
+    def __init__(
+        self,
+        path: Path,
+        least: datetime,
+        *,
+        steady_us: Callable[[], int] = steady_us,
+        wall: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+    ) -> None:
+        self._path, self._steady_us, self._wall = path, steady_us, wall
         self._lock = threading.Lock()
         self._at, self._since_us = max(least, _load(path) or least), steady_us()
         self._saved = self._at
@@ -44,6 +53,11 @@ class TimeFloor:
         """Return a time that is surely past."""
         with self._lock:
             return self._now()
+
+    def clock(self) -> datetime | None:
+        """Return what the clock says; None where that is surely past, so that it is wrong."""
+        wall = self._wall()
+        return wall if wall >= self.now() - BEHIND else None
 
     def raise_to(self, at: datetime) -> None:
         """The hub signed something at ``at``."""

@@ -165,6 +165,10 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):  # a client that leaves has its reasons
             self._send(digest, self.registry.content[digest])
 
+    def do_POST(self) -> None:
+        self.registry.asked.append((f"POST {self.path}", ""))
+        self._refuse(404)
+
     def _refuse(self, status: int) -> None:
         self.send_response(status)
         if self.registry.location:

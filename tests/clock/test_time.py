@@ -10,18 +10,23 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from agent.artifacts.flow import Flow, FlowRules
 from agent.artifacts.windows import next_window, read_window
-from agent.clock import EPOCH, WallClock, microseconds
+from agent.clock import EPOCH, TOLD_AT_ONCE, ClockSettings, Setting, WallClock, microseconds
 from agent.identity.validity import begins_at
 from agent.outbox.policy import Policies, StreamPolicy
 from agent.outbox.sqlite import SqliteOutbox
+from agent.reconcile.holding import Holding
 from agent.transport.waits import LONGEST_S, wait_s
 from agent.trust.floor import TimeFloor
-from contract.lifecycle import Window
+from contract.desired import ImageRef, Module
+from contract.lifecycle import Lifecycle, Window
 from tests.clock.samples import put
 
 DAY_S = 86_400
+MODULE = Module(name="m", image=ImageRef(repository="w/m", digest="sha256:" + "0" * 64, name="m:1"))
 KEY = ec.generate_private_key(ec.SECP256R1())
 TIMES = st.datetimes(datetime(1969, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
@@ -150,6 +155,87 @@ def test_the_floor_grows_with_the_hubs_words_and_time_and_is_kept(tmp_path: Path
     assert floor().now() == begin + timedelta(days=3, hours=1)
     floor().lower_to(begin + timedelta(days=1))
     assert floor().now() == begin + timedelta(days=1)
+
+
+def test_a_clock_that_is_surely_behind_says_nothing(tmp_path: Path) -> None:
+    clocks, begin = Clocks(EPOCH), datetime(2026, 3, 1, tzinfo=UTC)
+    wall = begin
+
+    def floor() -> TimeFloor:
+        return TimeFloor(tmp_path / "t.json", begin, steady_us=lambda: clocks.steady_us, wall=lambda: wall)
+
+    one = floor()
+    assert one.clock() == begin
+    wall = begin - timedelta(minutes=9)
+    assert one.clock() == wall, "the hub's may be that much ahead"
+    wall = begin - timedelta(minutes=11)
+    assert one.clock() is None
+    wall = begin + timedelta(days=90)
+    assert one.clock() == wall, "nobody can say that it is ahead"
+    one.raise_to(begin + timedelta(days=100))
+    assert one.clock() is None
+
+
+def test_no_window_is_open_by_a_clock_that_is_surely_behind() -> None:
+    at_three = datetime(1970, 1, 1, 3, 0, 20, tzinfo=UTC)
+    module = replace(MODULE, lifecycle=Lifecycle(windows=(Window(cron="0 3 * * *", duration_s=3600),)))
+    wanted = {"m": replace(module, env={"V": "2"})}
+
+    def held(clock: datetime | None) -> dict[str, str]:
+        holding = Holding(monotonic=lambda: 0.0, clock=lambda: clock)
+        return holding.held(wanted, {"m": module}, (), Path)
+
+    assert held(at_three) == {}, "the control: by the clock alone it is open"
+    assert "the clock is wrong" in held(None)["m"]
+    rules = FlowRules(windows=(read_window("03:00-04:00"),), utc=True)
+    assert Flow(rules, now=lambda: at_three).closed() is None, "the control"
+    assert Flow(rules, now=lambda: None).closed() is not None
+    assert Flow(FlowRules(), now=lambda: None).closed() is None
+
+
+def told(times: int, every_s: float, *, set_by_s: float = 90.0 * DAY_S) -> list[tuple[float, Setting]]:
+    """Set a clock there and back so often; return what was told, and when."""
+    clocks, found = Clocks(datetime(2026, 3, 1, tzinfo=UTC)), []
+    settings = ClockSettings(clocks.clock().set_by_s, monotonic=lambda: clocks.steady_us / 1e6)
+    began_us = clocks.steady_us
+    for number in range(times):
+        clocks.set_by(set_by_s if number % 2 == 0 else -set_by_s)
+        for _ in range(int(every_s * 2)):
+            if (setting := settings.look()) is not None:
+                found.append(((clocks.steady_us - began_us) / 1e6, setting))
+            clocks.pass_s(0.5)
+    return found
+
+
+def test_settings_of_the_clock_are_told_at_once_and_seldom() -> None:
+    single = told(1, 300)
+    assert [at_s for at_s, _ in single] == [0]
+    assert single[0][1].times == 1
+    assert single[0][1].seconds == pytest.approx(90 * DAY_S)
+    rare = told(4, 300)
+    assert [at_s for at_s, _ in rare] == [0, 300, 600, 900], "each at once"
+    storm = told(3601, 1)
+    assert len(storm) <= TOLD_AT_ONCE + 60, "of 3,600 in an hour"
+    assert sum(setting.times for _, setting in storm) >= 3600 - 60, "none is forgotten"
+
+
+def test_negative_control_each_setting_is_a_storm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.clock.TOLD_AT_ONCE", 10**9)
+    assert len(told(600, 1)) == 600
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=30))
+def test_the_last_setting_is_told_within_a_minute(waits: list[int]) -> None:
+    clocks = Clocks(datetime(2026, 3, 1, tzinfo=UTC))
+    settings = ClockSettings(clocks.clock().set_by_s, monotonic=lambda: clocks.steady_us / 1e6)
+    told_s = 0.0
+    for passes_s in [*waits, 61]:
+        clocks.set_by(DAY_S)
+        for _ in range(passes_s):
+            if (setting := settings.look()) is not None:
+                told_s += setting.seconds
+            clocks.pass_s(1)
+    assert told_s == pytest.approx(DAY_S * (len(waits) + 1))
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"at":"2026-01-01T00:00:00"}', b"\xff"])

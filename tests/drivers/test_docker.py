@@ -18,7 +18,7 @@ from agent.drivers.choose import choose_driver
 from agent.drivers.docker import DockerDriver
 from agent.drivers.docker_engine import Engine, EngineUnreachableError
 from agent.drivers.docker_image import Picture, image_name, write_archive
-from agent.drivers.docker_logs import read_piece, timed
+from agent.drivers.docker_logs import BEGINNING, Behind, Piece, read_piece, timed
 from agent.drivers.grants import DeviceNode, Grants
 from agent.drivers.port import DriverUnavailableError, Mount
 from agent.endpoints.handover import Handover
@@ -101,8 +101,8 @@ def test_processes_and_processor_are_limited(rig: Rig) -> None:
 
 @engines
 def test_its_log_is_copied_once_also_over_an_agents_death_and_to_the_last_line(rig: Rig) -> None:
-    # What comes faster than 4 MB for each look is lost: the engine keeps no more, and Podman is looked at.
-    spec = rig.spec("chatter", "0.005")
+    # What comes faster than the engine keeps for each look is lost: Podman is looked at.
+    spec = rig.spec("chatter", "0.02")
     agent = start_agent(rig, spec)
     printed(spec, "000000400 ")
     kill(agent)
@@ -223,6 +223,35 @@ def test_pieces_of_a_log_and_their_times() -> None:
     assert timed(b"1970-01-01T01:00:01+01:00 \n") == ((1, 0), b"\n")
     assert timed(b"1970-01-01T00:00:01.123456789Z x") == ((1, 123_456_789), b"x")
     assert timed(b"no time") == (None, b"no time")
+
+
+def test_what_is_printed_after_the_clock_was_set_back_is_copied_once() -> None:
+    times = (10, 20, 30, 30, 5, 6, 40)
+    printed: list[Piece] = [((at_s, 0), b"%d\n" % number) for number, at_s in enumerate(times)]
+    place = BEGINNING
+    for known, (at, text) in enumerate(printed, 1):
+        assert at is not None
+        place = place.behind(at, text)
+        for dropped in range(len(printed)):  # the engine drops its oldest
+            behind = Behind(place)
+            picked = list(behind.of(printed[dropped:]))
+            if times[dropped:known].count(at[0]) >= place.lines:
+                assert picked == printed[known:]
+            elif at[0] not in times[dropped:]:
+                assert not behind.found, "the place went with them: all is new"
+    by_the_times = [piece for piece in printed if piece[0] is not None and piece[0] > (30, 0)]
+    assert by_the_times == printed[6:], "the control: what came after the clock was set back is lost"
+
+
+def test_a_line_in_two_pieces_is_one(tmp_path: Path) -> None:
+    whole: list[Piece] = [((1, 0), b"a\n"), ((1, 0), b"bc\n"), ((1, 0), b"d\n")]
+    parted = [whole[0], ((1, 0), b"b"), ((1, 0), b"c\n"), whole[2]]
+    for read, again in ((whole, parted), (parted, whole)):
+        place = BEGINNING
+        for at, text in read[:-1]:
+            assert at is not None
+            place = place.behind(at, text)
+        assert list(Behind(place).of(again)) == [whole[2]]
 
 
 def test_listeners_are_handed_to_whoever_asks_until_closed(tmp_path: Path) -> None:

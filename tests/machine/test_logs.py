@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,9 +36,6 @@ class Machine:
     def container(self) -> tuple[str, Path]:
         record = self.records.create(MODULE, "listener")
         home = self.records.home(record.id)
-        # Their order is that of their starts; two within a tick of the clock have none.
-        at = time.time() + len(containers_of(self.settings, "m"))
-        os.utime(home / "record.json", (at, at))
         (home / "log").touch()
         return record.id, home / "log"
 
@@ -75,6 +71,28 @@ def test_parts_are_whole_lines_in_order_and_no_more_than_allowed(machine: Machin
     assert kept == sorted(kept)
     assert first > 10_000
     assert machine.last(3) == ["line 019998", "line 019999", "line 020000"]
+
+
+def test_containers_are_in_the_order_of_their_starts_whatever_the_clock_said(machine: Machine) -> None:
+    homes = []
+    for number, at_s in enumerate([2e9, 30, 1.9e9, 40, 40, 0]):
+        _, log = machine.container()
+        append(log, numbered(number, number + 1))
+        os.utime(log.with_name("record.json"), (at_s, at_s))
+        homes.append(log.parent)
+    assert containers_of(machine.settings, "m") == homes
+    assert machine.last(10) == [f"line {number:06d}" for number in range(6)]
+    by_the_clock = sorted(homes, key=lambda home: (home / "record.json").stat().st_mtime)
+    assert by_the_clock != homes, "the control"
+
+
+def test_records_of_an_older_agent_come_first_in_the_order_of_their_times(machine: Machine) -> None:
+    homes = [machine.container()[1].parent for _ in range(3)]
+    for home, at_s in zip(homes[:2], (200, 100), strict=True):
+        record = home / "record.json"
+        record.write_bytes(record.read_bytes().replace(b'"number":', b'"unknown":'))
+        os.utime(record, (at_s, at_s))
+    assert containers_of(machine.settings, "m") == [homes[1], homes[0], homes[2]]
 
 
 def test_a_log_within_its_bound_is_left_alone(machine: Machine) -> None:
