@@ -6,7 +6,7 @@ documents and of samples, is on the disk.
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,10 +15,10 @@ import pytest
 from agent.endpoints.module_api import Hooks, ModuleApi
 from agent.outbox.sqlite import SqliteOutbox
 from tests.faults.handover import Hand
-from tests.faults.rig import FaultFoundError, Rig
+from tests.faults.rig import GENEROUS_S, MODULES, UNKNOWN, FaultFoundError, Rig
 from tests.faults.summary import Summary
 from tests.faults.tracing import (
-    OF_A_CONTAINER,
+    STARTED,
     Point,
     by_kind,
     counted,
@@ -81,14 +81,31 @@ def fail_at(rig: Rig, hand: Hand, point: Point, error: str) -> str:
         outcome = "tried again" if hit else "not reached"
     if rig.accepted < generation and rig.apply(generation, version) is None:
         raise FaultFoundError(f"{point} {error}: the document is never taken\n{rig.daemon.log[-3000:]}")
-    if set(hit) & set(OF_A_CONTAINER.findall(text)):
-        # The module's own program failed: the version may have been given up, for that is what it is for.
-        return "the module's program failed"
+    if set(hit) & set(STARTED.findall(text)):
+        # strace counts in each process: all that start a module fail there, so its version may be given up.
+        until(lambda: each_serves(rig), f"{point} {error}: each module runs, in one version")
+        return "what starts a module failed each time; the old version or the new one serves"
     try:
         rig.settled()
     except FaultFoundError as found:
         raise FaultFoundError(f"{point} {error}, {outcome}: {found}\n{text[-2000:]}") from found
     return outcome
+
+
+def each_serves(rig: Rig) -> bool:
+    """Does each module run once, and answer with the version that runs?"""
+    running = rig.running()
+    return running.keys() == set(MODULES) and all(
+        versions == [rig.served(name)] and versions != [UNKNOWN] for name, versions in running.items()
+    )
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + GENEROUS_S
+    while not holds():
+        if time.monotonic() > deadline:
+            raise FaultFoundError(f"never: {what}")
+        time.sleep(TRY_WAIT_S)
 
 
 def _wait(rig: Rig, hand: Hand) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 LINE = re.compile(r"^(\d+)\s+(\w+)\(")
 OF_A_CONTAINER = re.compile(r'^(\d+)\s+execve\("(?:/bin/sh|[^"]*/bin/x)"', re.MULTILINE)
 """Processes of containers: what is done to them is done to the module, not to its agent."""
+STARTED = re.compile(r"^(\d+)\s+execve\(", re.MULTILINE)
+"""Programs that the process started, of containers or not."""
 KILLED = re.compile(r"^(\d+)\s+\+\+\+ killed by SIGKILL", re.MULTILINE)
 ATTACH_TIMEOUT_S, DETACH_TIMEOUT_S = 60.0, 5.0
 
