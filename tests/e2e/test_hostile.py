@@ -21,6 +21,7 @@ from tests.e2e.waiting import wait_until
 pytestmark = [pytest.mark.system, pytest.mark.parametrize("driver", ["runc"], indirect=True)]
 SCRIPT = Path(__file__).with_name("hostile_script.py")
 INTERVAL_S = 1.0
+ASKED = 2000
 AGENT = f"report_interval_s = {INTERVAL_S}\nreconcile_interval_s = 0.5\n"
 REFUSED = {
     "mount", "unshare-user", "unshare-mount", "alg", "raw", "packet", "metadata", "kernel-log", "sysrq",
@@ -86,7 +87,11 @@ def test_a_hostile_module_gets_nothing_and_disturbs_nobody(
     device = owner(AGENT, "")
     world.workspace.apply_rollout(manifest(device.name, "digits:1"))
     wait_until(lambda: module(world, device) == ("running", ""), "the neighbour runs")
-    alone_s = p95_s(device, 300) if lasts_s > 10 else 0.0
+    sensor = DigitsSensor(
+        device.name, device.state_dir / "run/scorer.sock", "digits", world.digits.held_out_images, 20.0
+    )
+    sensor.start()
+    alone_s = p95_s(device, ASKED) if lasts_s > 10 else 0.0
     world.workspace.apply_rollout(with_hostile(device, hostile))
     results = dict[str, int]()
 
@@ -95,12 +100,8 @@ def test_a_hostile_module_gets_nothing_and_disturbs_nobody(
         return bool(results)
 
     wait_until(has_tried, "it has tried")
-    sensor = DigitsSensor(
-        device.name, device.state_dir / "run/scorer.sock", "digits", world.digits.held_out_images, 20.0
-    )
-    sensor.start()
     gaps = beats(world, device, lasts_s)
-    beside_s = p95_s(device, 300) if lasts_s > 10 else 0.0
+    beside_s = p95_s(device, ASKED) if lasts_s > 10 else 0.0
     tally = sensor.stop()
     print(f"{len(gaps)} gaps between reports, the longest {max(gaps):.2f} s;", end=" ")
     print(f"p95 {beside_s * 1e3:.2f} ms beside it, {alone_s * 1e3:.2f} ms alone")
