@@ -5,12 +5,14 @@ import os
 import signal
 import threading
 import time
+from datetime import UTC, datetime
 
 from agent.clock import ClockSettings, WallClock, microseconds
 from agent.container_logs.rotation import Rotation
 from agent.drivers.choose import choose_driver
 from agent.endpoints.control import Control, Doors
 from agent.endpoints.module_api import Hooks
+from agent.identity.renewal import Renewal
 from agent.identity.store import Identity, load
 from agent.lock import lock_state
 from agent.metrics.collect import Facts
@@ -96,6 +98,13 @@ class Agent:
             facts, records.load_desired, self._reconciler.accept, self._time_floor, policy.refuses
         )
         self._again = Again(self._judge)
+        self._renewal = Renewal(
+            self._identity,
+            network,
+            now=lambda: max(datetime.now(UTC), self._time_floor.now()),
+            connected=self._transport.is_connected,
+            renewed=self._transport.connect_anew,
+        )
         self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
         self._started_at_s = time.time()
         self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
@@ -114,6 +123,7 @@ class Agent:
         self._sender.start()
         self._transport.start(self)
         self._serving.start()
+        self._renewal.start()
         facts = self._identity.facts
         service.ready(f"{facts.device}, {self.driver_choice}", lambda: self._reconciler.stalled_s)
         again = False
@@ -172,6 +182,7 @@ class Agent:
     def close(self) -> None:
         """Stop all threads and free all resources."""
         self._again.close()
+        self._renewal.stop()
         self._serving.close()
         self._reconciler.stop()
         self._sender.stop()

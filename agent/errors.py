@@ -27,6 +27,13 @@ class EnrolmentError(AgentError):
     code = "enrolment-failed"
 
 
+class RenewalError(AgentError):
+    """The hub did not give this device another certificate."""
+
+    code = "renewal-failed"
+    retriable = True
+
+
 class HubUnreachableError(AgentError):
     """No connection to the hub."""
 

@@ -77,7 +77,7 @@ def _secrets(identity: Identity, tls: ssl.SSLContext, network: Network) -> Secre
     facts, state = identity.facts, identity.folder.parent
     return SecretPlaces(
         HubSecrets(facts.hub, tls, network=network),
-        SealedSecrets(state / "secrets", identity.key_file, facts.device, facts.workspace),
+        SealedSecrets(state / "secrets", identity.enrolled.key_file, facts.device, facts.workspace),
         SecretMemory(state),
     )
 

@@ -1,9 +1,12 @@
-"""Enrolment over HTTPS, EST-style (RFC 7030, section 4.2, with JSON bodies)."""
+"""Enrolment and renewal over HTTPS, EST-style (RFC 7030, section 4.2, with JSON bodies)."""
 
 import msgspec
 
 ENROL_PATH = "/.well-known/est/simpleenroll"
+RENEW_PATH = "/.well-known/est/simplereenroll"
 CA_PATH = "/.well-known/est/cacerts"
+CERTIFICATE_PATH = "/api/v1/device/certificate"
+"""``GET``, with a certificate, answers a `CertificateHeld`: that it is the one that counts from now on."""
 
 
 class Invitation(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +26,21 @@ class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     token: str
     csr_pem: str
+
+
+class RenewRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A PEM certificate request of a device that shows the certificate which it has; answered like enrolment.
+
+    The new certificate counts from its first use, and then the old one no longer does.
+    """
+
+    csr_pem: str
+
+
+class CertificateHeld(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose certificate was shown."""
+
+    device: str
 
 
 class EnrolAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ import msgspec
 
 from agent.errors import EnrolmentError, HubUnreachableError
 from agent.identity import store
+from agent.identity.new_key import make_key_and_request
 from agent.network.line import DIRECT, Network
 from contract.encoding import decode, encode
 from contract.enrolment import CA_PATH, ENROL_PATH, EnrolAnswer, EnrolRequest, Invitation
@@ -41,7 +42,7 @@ def enrol(invitation: Invitation, folder: Path, network: Network = DIRECT) -> st
             fix="Remove that folder first if it shall become another device.",
         )
     ca_pem = _fetch_ca(invitation, network)
-    key_pem, csr_pem = _make_key_and_request()
+    key_pem, csr_pem = make_key_and_request()
     answer = _request_certificate(invitation, ca_pem, csr_pem, network)
     facts = store.DeviceFacts(
         device=answer.device,
@@ -54,20 +55,6 @@ def enrol(invitation: Invitation, folder: Path, network: Network = DIRECT) -> st
     return store.save(
         folder, facts, key_pem=key_pem, certificate_pem=answer.certificate_pem, ca_pem=answer.ca_pem
     )
-
-
-def _make_key_and_request() -> tuple[bytes, str]:
-    # Imported here: x509 costs memory that the daemon need not carry.
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-    key_pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return key_pem, request.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _fetch_ca(invitation: Invitation, network: Network) -> str:

@@ -1,20 +1,29 @@
-"""The identity on disk: `device.json` (public), `key.pem` (0600), `cert.pem`, `hub-ca.pem`."""
+"""The identity on disk: `device.json` (public), `key.pem` (0600), `cert.pem`, `hub-ca.pem`.
+
+A renewed key and certificate lie in a slot, `slots/1` or `slots/2`, and the link `slot` says which one
+counts. The other one holds what counted before, or what has just come: see `agent.identity.renewal`.
+"""
 
 import logging
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Final
+from weakref import WeakSet
 
 import msgspec
 
 from agent.clock import EPOCH
-from agent.durable import write_durably
+from agent.durable import sync_folder, write_durably
 from agent.errors import NotEnrolledError
-from agent.identity.validity import begins_at
+from agent.identity.validity import Validity, validity
 from contract.encoding import decode, encode
 
 log = logging.getLogger(__name__)
+
+SLOTS: Final = "slots"
+SLOT: Final = "slot"
 
 
 class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,11 +38,10 @@ class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Identity:
-    """An enrolled device's identity in ``folder``."""
+class Pair:
+    """A private key and its certificate in one folder; `cert.pem` comes last: a half-written one is none."""
 
     folder: Path
-    facts: DeviceFacts
 
     @property
     def key_file(self) -> Path:
@@ -45,6 +53,70 @@ class Identity:
         """Certificate, PEM."""
         return self.folder / "cert.pem"
 
+    def show(self, context: ssl.SSLContext) -> None:
+        """Have ``context`` show it on each new connection; raises `OSError`, ssl.SSLError among them."""
+        context.load_cert_chain(self.certificate_file, self.key_file)
+
+    def validity(self) -> Validity | None:
+        """Return from when to when the certificate holds; None where there is none that can be read."""
+        try:
+            return validity(self.certificate_file.read_text())
+        except (OSError, ValueError):
+            return None
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An enrolled device's identity in ``folder``."""
+
+    folder: Path
+    facts: DeviceFacts
+    _shown_in: "WeakSet[ssl.SSLContext]" = field(default_factory=WeakSet, repr=False, compare=False)
+
+    @property
+    def held(self) -> Pair:
+        """The key and the certificate that count."""
+        try:
+            return Pair(self.folder / SLOTS / (self.folder / SLOT).readlink().name)
+        except OSError:  # never renewed
+            return self.enrolled
+
+    @property
+    def enrolled(self) -> Pair:
+        """Those of the enrolment: the key stays, for what it seals."""
+        return Pair(self.folder)
+
+    @property
+    def other(self) -> Pair:
+        """The slot beside: complete only where there is something in it that may be tried."""
+        held = self.held.folder.name
+        return Pair(self.folder / SLOTS / ("2" if held == "1" else "1"))
+
+    def show_in(self, context: ssl.SSLContext) -> None:
+        """Have each new connection of ``context`` show the pair that counts by then."""
+        self.held.show(context)
+        self._shown_in.add(context)
+
+    def hold(self, pair: Pair) -> None:
+        """From now on the pair of a slot counts, durable when this returns; raises `OSError`."""
+        beside = self.folder / f".{SLOT}.new"
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(pair.folder.relative_to(self.folder))
+        beside.replace(self.folder / SLOT)
+        sync_folder(self.folder)
+        for context in list(self._shown_in):
+            pair.show(context)
+
+    @property
+    def key_file(self) -> Path:
+        """Private key, PEM, readable by the owner alone."""
+        return self.held.key_file
+
+    @property
+    def certificate_file(self) -> Path:
+        """Certificate, PEM."""
+        return self.held.certificate_file
+
     @property
     def ca_file(self) -> Path:
         """The hub's CA certificate, PEM: the only one this device trusts."""
@@ -53,17 +125,20 @@ class Identity:
     @property
     def begins_at(self) -> datetime:
         """From when the certificate holds, in UTC; where it does not say, 1970."""
-        try:
-            return begins_at(self.certificate_file.read_text())
-        except (OSError, ValueError) as error:
-            log.warning("the certificate does not say from when it holds: %s", error)
+        found = self.held.validity()
+        if found is None:
+            log.warning("the certificate does not say from when it holds")
             return EPOCH
+        return found.begins
 
-    def tls_context(self) -> ssl.SSLContext:
-        """TLS towards the hub: it must show a certificate of its CA; we show ours."""
+    def tls_context(self, pair: Pair | None = None) -> ssl.SSLContext:
+        """TLS towards the hub: it must show a certificate of its CA; we show ours, or that of ``pair``."""
         context = ssl.create_default_context(cafile=str(self.ca_file))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self.certificate_file, self.key_file)
+        if pair is None:
+            self.show_in(context)
+        else:
+            pair.show(context)
         return context
 
 

@@ -1,11 +1,11 @@
-"""From when a certificate holds, read out of its DER (RFC 5280, 4.1) without a library for the whole of it.
+"""From when to when a certificate holds, read out of its DER (RFC 5280, 4.1) without a library for all of it.
 
 Only for certificates of our own that were checked when they came: it costs the daemon no memory.
 """
 
 import ssl
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 _SEQUENCE: Final = 0x30
 _UTC_TIME: Final = 0x17
@@ -13,8 +13,15 @@ _GENERALIZED_TIME: Final = 0x18
 _VERSION: Final = 0xA0
 
 
-def begins_at(certificate_pem: str) -> datetime:
-    """Return ``notBefore`` of the first certificate, in UTC; raises ValueError where it is none."""
+class Validity(NamedTuple):
+    """``notBefore`` and ``notAfter``, in UTC."""
+
+    begins: datetime
+    ends: datetime
+
+
+def validity(certificate_pem: str) -> Validity:
+    """Return it of the first certificate; raises ValueError where it is none."""
     try:
         certificate, _ = _value(ssl.PEM_cert_to_DER_cert(certificate_pem), _SEQUENCE)
         rest, _ = _value(certificate, _SEQUENCE)
@@ -22,15 +29,23 @@ def begins_at(certificate_pem: str) -> datetime:
             _, rest = _value(rest, _VERSION)
         for _ in ("serial number", "signature", "issuer"):
             _, rest = _value(rest, rest[0])
-        validity, _ = _value(rest, _SEQUENCE)
-        text = _value(validity, validity[0])[0].decode("ascii")
-        if validity[0] == _UTC_TIME:
-            text = f"{'19' if text[:2] >= '50' else '20'}{text}"
-        elif validity[0] != _GENERALIZED_TIME:
-            raise ValueError("no time")
-        return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+        both, _ = _value(rest, _SEQUENCE)
+        begins, both = _time(both)
+        ends, _ = _time(both)
+        return Validity(begins, ends)
     except IndexError:
         raise ValueError("it breaks off") from None
+
+
+def _time(data: bytes) -> tuple[datetime, bytes]:
+    """Return the time at the head of ``data``, and what follows it."""
+    value, rest = _value(data, data[0])
+    text = value.decode("ascii")
+    if data[0] == _UTC_TIME:
+        text = f"{'19' if text[:2] >= '50' else '20'}{text}"
+    elif data[0] != _GENERALIZED_TIME:
+        raise ValueError("no time")
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC), rest
 
 
 def _value(data: bytes, tag: int) -> tuple[bytes, bytes]:

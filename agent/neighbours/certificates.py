@@ -45,7 +45,7 @@ def serving_context(identity: Identity) -> ssl.SSLContext:
     context.num_tickets = 0
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(identity.ca_file)
-    context.load_cert_chain(identity.certificate_file, identity.key_file)
+    identity.show_in(context)
     return context
 
 
@@ -55,7 +55,7 @@ def asking_context(identity: Identity, device: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # for OpenSSL; `verify` below is stricter
-    context.load_cert_chain(identity.certificate_file, identity.key_file)
+    identity.show_in(context)
     ca_pem = identity.ca_file.read_bytes()
     context.verify = lambda certificate: check_device(certificate, ca_pem, device, datetime.now(UTC))
     return context

@@ -33,6 +33,10 @@ class MemoryTransport:
     def retry_now(self) -> None:
         """It connects when it is told to."""
 
+    def connect_anew(self) -> None:
+        """Go offline; it connects when it is told to."""
+        self.online = False
+
     def is_connected(self) -> bool:
         """Is it online?"""
         return self.online

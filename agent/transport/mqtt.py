@@ -74,6 +74,10 @@ class MqttTransport:
         """Try to connect without waiting."""
         self._client.hurry()
 
+    def connect_anew(self) -> None:
+        """Cut the connection: paho makes another."""
+        self._client.cut()
+
     def is_connected(self) -> bool:
         """Is there a connection now?"""
         return self._client.is_connected()

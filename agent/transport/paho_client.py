@@ -9,6 +9,7 @@
   too often on a slow link.
 """
 
+import contextlib
 import logging
 import random
 import socket
@@ -65,6 +66,13 @@ class PahoClient(paho.Client):
     def hurry(self) -> None:
         """Do not wait for the next try."""
         self._hurry.set()
+
+    def cut(self) -> None:
+        """End the connection that stands, without a goodbye."""
+        line = self.socket()
+        if line is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(line, socket.SHUT_RDWR)  # type: ignore[arg-type]
 
     def reconnect(self) -> MQTTErrorCode:
         """Try once; raises OSError."""

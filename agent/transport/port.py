@@ -34,6 +34,9 @@ class Transport(Protocol):
     def retry_now(self) -> None:
         """What kept it from connecting may be over: do not wait for the next try."""
 
+    def connect_anew(self) -> None:
+        """End the connection, if there is one, and make another: who we are may be shown anew."""
+
     def is_connected(self) -> bool:
         """Is there a connection now?"""
 

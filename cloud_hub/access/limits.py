@@ -1,7 +1,8 @@
 """How often credentials may be wrong: counted in the database, so for all processes of the hub.
 
 After `MOST` failures of one key in a window, further tries of that key wait for the window's end. Of
-`device-secret`, a device that reads a secret, every try counts: each leaves an entry in the audit log.
+`device-secret`, a device that reads a secret, and `renewal` every try counts: each leaves an entry in the
+audit log.
 """
 
 import hashlib
@@ -16,11 +17,18 @@ from cloud_hub.access.rows import AttemptRow
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import CredentialError, TooManyAttemptsError
 
-Kind = Literal["password", "token", "enrolment", "address", "device-secret"]
+Kind = Literal["password", "token", "enrolment", "address", "device-secret", "renewal"]
 Key = tuple[Kind, str]
 
 WINDOW = timedelta(minutes=15)
-MOST: dict[Kind, int] = {"password": 10, "token": 60, "enrolment": 30, "address": 100, "device-secret": 600}
+MOST: dict[Kind, int] = {
+    "password": 10,
+    "token": 60,
+    "enrolment": 30,
+    "address": 100,
+    "device-secret": 600,
+    "renewal": 10,
+}
 
 
 class AttemptLimits:

@@ -7,6 +7,7 @@ not there. ``shown`` routes check a credential of their own in the body.
 from typing import Literal
 
 from cloud_hub.access.roles import Role
+from contract.enrolment import CERTIFICATE_PATH, RENEW_PATH
 from contract.secrets import DEVICE_SECRETS_PATH
 
 Rule = Role | Literal["anyone", "shown", "signed-in", "puller", "pusher", "device"]
@@ -40,6 +41,8 @@ HUB: dict[str, Rule] = {
     f"GET {API}/audit/verify": "Admin",
     "GET /.well-known/est/cacerts": "anyone",
     "POST /.well-known/est/simpleenroll": "shown",
+    f"POST {RENEW_PATH}": "device",
+    f"GET {CERTIFICATE_PATH}": "device",
     f"GET {DEVICE_SECRETS_PATH}/{{secret}}": "device",
     "GET /v2/": "puller",
     "GET /v2/{workspace}/{image}/manifests/{reference}": "puller",

@@ -10,7 +10,11 @@ from cloud_hub.db.base import Base
 
 
 class DeviceRow(Base):
-    """A device: its certificate's serial and end, and what it last said (`contract.messages`)."""
+    """A device: its certificate's serial and end, and what it last said (`contract.messages`).
+
+    ``next_serial`` and ``next_not_after`` are of the certificate that it was given for that one, and has not
+    yet used.
+    """
 
     __tablename__ = "devices"
 
@@ -19,6 +23,8 @@ class DeviceRow(Base):
     created_at: Mapped[datetime]
     certificate_serial: Mapped[str | None]
     certificate_not_after: Mapped[datetime | None]
+    next_serial: Mapped[str | None]
+    next_not_after: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_seen_at: Mapped[datetime | None]
     hello: Mapped[dict[str, Any] | None]

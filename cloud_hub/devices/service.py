@@ -1,4 +1,4 @@
-"""Devices: invited by an owner, enrolled once, heard from ever after."""
+"""Devices: invited by an owner, enrolled once, renewed in time, heard from ever after."""
 
 import dataclasses
 import secrets
@@ -20,8 +20,8 @@ from cloud_hub.errors import (
     TokenUnknownError,
     TokenUsedError,
 )
-from cloud_hub.pki.authority import Authority
-from contract.enrolment import EnrolAnswer, EnrolRequest, Invitation
+from cloud_hub.pki.authority import Authority, DeviceCertificate
+from contract.enrolment import EnrolAnswer, EnrolRequest, Invitation, RenewRequest
 from contract.ids import check_device_id
 from contract.messages import Hello, Reported
 
@@ -100,12 +100,31 @@ class Devices:
             invitation.used_at = now
             device.certificate_serial = issued.serial
             device.certificate_not_after = issued.not_after
+            device.next_serial = device.next_not_after = None
             workspace = device.workspace
             by = dataclasses.replace(asked, principal=f"device:{device.id}")
             details = {"serial": issued.serial}
             self._audit.record(session, by, "device.enrol", device.id, workspace=workspace, details=details)
+        return self._answer(invitation.device, workspace, issued)
+
+    def renew(self, device: str, request: RenewRequest, asked: Actor) -> EnrolAnswer:
+        """Give a device its next certificate; the one it has counts until that one is used.
+
+        A device that lost the answer asks again: of what was not used only the last counts. Raises
+        `CsrRefusedError`.
+        """
+        now = datetime.now(UTC)
+        with self._database.transaction() as session:
+            row = session.get_one(DeviceRow, device, with_for_update=True)
+            issued = self._authority.issue_device(request.csr_pem, device, now)
+            row.next_serial, row.next_not_after = issued.serial, issued.not_after
+            workspace, details = row.workspace, {"serial": issued.serial}
+            self._audit.record(session, asked, "device.renew", device, workspace=workspace, details=details)
+        return self._answer(device, workspace, issued)
+
+    def _answer(self, device: str, workspace: str, issued: DeviceCertificate) -> EnrolAnswer:
         return EnrolAnswer(
-            device=invitation.device,
+            device=device,
             workspace=workspace,
             certificate_pem=issued.certificate_pem.decode(),
             ca_pem=self._authority.ca_pem.decode(),
@@ -115,12 +134,25 @@ class Devices:
         )
 
     def recognise(self, device: str, serial: str) -> DeviceRow | None:
-        """Return the device whose certificate this is, or none where it is unknown or revoked."""
+        """Return the device whose certificate this is, or none where it is unknown, replaced or revoked.
+
+        A renewed certificate counts from here on, and the one before it no longer.
+        """
         with self._database.reading() as session:
             row = session.get(DeviceRow, device)
-        if row is None or row.revoked_at is not None or row.certificate_serial != serial:
+        if row is None or row.revoked_at is not None:
             return None
-        return row
+        if row.certificate_serial == serial:
+            return row
+        return self._first_use(device, serial) if row.next_serial == serial else None
+
+    def _first_use(self, device: str, serial: str) -> DeviceRow | None:
+        with self._database.transaction() as session:
+            row = session.get_one(DeviceRow, device, with_for_update=True)
+            if row.revoked_at is None and row.next_serial == serial:
+                row.certificate_serial, row.certificate_not_after = row.next_serial, row.next_not_after
+                row.next_serial = row.next_not_after = None
+        return row if row.revoked_at is None and row.certificate_serial == serial else None
 
     def said_hello(self, device: str, hello: Hello) -> None:
         """Keep what the device said after it connected."""
@@ -168,6 +200,8 @@ def _new_device(workspace: str, device: str, now: datetime) -> DeviceRow:
         created_at=now,
         certificate_serial=None,
         certificate_not_after=None,
+        next_serial=None,
+        next_not_after=None,
         revoked_at=None,
         last_seen_at=None,
         hello=None,

@@ -204,6 +204,7 @@ IN_BODY = {f"POST {API}/session/invitation": ("token",), in_workspace("POST /mod
 ELSEWHERE = {
     f"PUT {API}/me/password",  # below: a session of one's own is needed
     "POST /.well-known/est/simpleenroll",  # tests/hub/test_devices.py
+    "POST /.well-known/est/simplereenroll",  # tests/hub/test_renewal.py
     in_workspace("POST /rollouts"),  # tests/e2e
     "PUT /v2/{workspace}/{image}/manifests/{reference}",  # tests/registry/test_access.py, as the next two
     "DELETE /v2/{workspace}/{image}/manifests/{reference}",

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from agent.artifacts.flow import Flow, FlowRules
 from agent.artifacts.windows import next_window, read_window
 from agent.clock import EPOCH, TOLD_AT_ONCE, ClockSettings, Setting, WallClock, microseconds
-from agent.identity.validity import begins_at
+from agent.identity.validity import validity
 from agent.outbox.policy import Policies, StreamPolicy
 from agent.outbox.sqlite import SqliteOutbox
 from agent.reconcile.holding import Holding
@@ -57,13 +57,13 @@ def test_the_beginning_of_a_certificate_is_read(begins: datetime) -> None:
     made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(KEY.public_key())
     made = made.serial_number(1 << 150).not_valid_before(begins).not_valid_after(begins + timedelta(days=30))
     pem = made.sign(KEY, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-    assert begins_at(pem) == begins.replace(tzinfo=UTC)
+    assert validity(pem).begins == begins.replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize("body", ["", "MAA=", "MIIB", "MIIBAA=="])
 def test_what_is_no_certificate_says_so(body: str) -> None:
     with pytest.raises(ValueError, match=r"breaks off|something else"):
-        begins_at(f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+        validity(f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
 
 
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(-200 * DAY_S, 200 * DAY_S)), max_size=8))

@@ -1,0 +1,30 @@
+"""A new key of a device, and the certificate request for it.
+
+The daemon has it made in a confined child (`confined`): what x509 needs in memory it need not carry.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from agent.durable import write_durably
+
+
+def make_key_and_request() -> tuple[bytes, str]:
+    """Return an ECDSA P-256 key (PKCS #8, PEM) and a request that names nobody (PEM)."""
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return key_pem, request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def confined(request: dict[str, Any]) -> str:
+    """Write a new key to `key.pem` in the folder ``folder``, durably, and return the request for it."""
+    key_pem, csr_pem = make_key_and_request()
+    write_durably(Path(request["folder"]) / "key.pem", key_pem, mode=0o600)
+    return csr_pem
