@@ -24,11 +24,11 @@ from tests.artifacts.registry import make_tar
 from tests.drivers.rig import PROGRAM, PYTHON, Rig, exited, holder_of, printed, status, until
 
 PR_SET_CHILD_SUBREAPER = 36
-RUNC = pytest.param("runc", marks=pytest.mark.system)
+RUNC = [pytest.param(name, marks=pytest.mark.system) for name in ("runc", "runc-userns")]
 ENGINES = [pytest.param(name, marks=pytest.mark.system) for name in ("docker", "podman")]
-every = pytest.mark.parametrize("rig", ["fake", "process", RUNC, *ENGINES], indirect=True)
-every_real = pytest.mark.parametrize("rig", ["process", RUNC, *ENGINES], indirect=True)
-held = pytest.mark.parametrize("rig", ["process", RUNC], indirect=True)
+every = pytest.mark.parametrize("rig", ["fake", "process", *RUNC, *ENGINES], indirect=True)
+every_real = pytest.mark.parametrize("rig", ["process", *RUNC, *ENGINES], indirect=True)
+held = pytest.mark.parametrize("rig", ["process", *RUNC], indirect=True)
 
 
 @every
