@@ -8,6 +8,7 @@ from agent.drivers.grants import DeviceNode
 from agent.drivers.id_ranges import IdRange
 from agent.drivers.port import ContainerSpec, listening
 
+BUNDLE: Final = "bundle"  # the folder in a container's home that is the driver runc's own
 ROOTFS: Final = "rootfs"
 # Whoever builds an image and says nothing of the user gets this one, never root.
 DEFAULT_USER: Final = (65532, 65532)

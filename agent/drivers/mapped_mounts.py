@@ -133,5 +133,5 @@ def _call(name: str, number: int, *arguments: object) -> int:
         return result
     code = ctypes.get_errno()
     if (name == "mount_setattr" and code in REFUSALS) or code == errno.ENOSYS:
-        raise UnmappableError(f"{name}: {os.strerror(code)}")
+        raise UnmappableError(f"the kernel cannot map the users of a mount ({name}: {os.strerror(code)})")
     raise OSError(code, f"{name}: {os.strerror(code)}")

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from agent.drivers.bundle import other_process, runtime_config, user_ids
+from agent.drivers.bundle import BUNDLE, other_process, runtime_config, user_ids
 from agent.drivers.cgroups import group_below, processes_in, swap_accounted
 from agent.drivers.executing import execute
 from agent.drivers.grants import Grants
@@ -51,7 +51,6 @@ log = logging.getLogger(__name__)
 
 UserNamespaces = Literal["off", "auto", "required"]
 STATUS = Path("/proc/self/status")
-BUNDLE = "bundle"  # the folder in a container's home that is this driver's own
 
 
 class RuncDriver(Driver):
@@ -99,7 +98,7 @@ class RuncDriver(Driver):
             self._run_mapped(spec, listeners)
         except UnmappableError as error:
             if self._user_namespaces == "required":
-                where, fix = f"container {spec.id}", "See docs/device-policy.md for what they need."
+                where, fix = f"container {spec.id}", "See what user namespaces need, in docs/devices.md."
                 raise DriverError(str(error), where=where, fix=fix) from error
             log.warning("container %s has no user namespace: %s", spec.id, error)
             self._clear_home(spec.id, spec.home)
