@@ -34,7 +34,8 @@ NODEV: Final = 0x4
 NOEXEC: Final = 0x8
 IDMAP: Final = 0x100000
 
-REFUSALS: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+# The last: what is mapped already, or was mounted in another user namespace.
+REFUSALS: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 NAMESPACE_TIMEOUT_S: Final = 5.0
 POLL_S: Final = 0.001
 ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}

@@ -18,6 +18,7 @@ import pytest
 from agent.artifacts.unpack import unpack
 from agent.drivers.grants import DeviceNode, Grants
 from agent.drivers.id_ranges import FIRST, RANGES, SIZE, IdRange, needs_the_devices_ids, take, taken
+from agent.drivers.mapped_mounts import mount_mapped, namespace_of
 from agent.drivers.overlay import mount_layers
 from agent.drivers.port import DriverError, Mount
 from agent.drivers.roots import ROOTS
@@ -180,11 +181,24 @@ def test_which_containers_those_are(tmp_path: Path, layers: tuple[Path, ...]) ->
         assert needs_the_devices_ids(dataclasses.replace(spec, grants=grants), (0, 0))
 
 
+@pytest.fixture
+def mapped_already(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is shown by other users' numbers."""
+    for name in ("plain", "already"):
+        (tmp_path / name).mkdir()
+    with namespace_of(IdRange(FIRST)) as namespace:
+        mount_mapped(tmp_path / "plain", tmp_path / "already", namespace, read_only=True)
+    yield tmp_path / "already"
+    subprocess.run(["umount", "-l", tmp_path / "already"], check=True)
+
+
 @mapped
+@pytest.mark.parametrize("where", ["of no disk", "mapped already"])
 def test_a_path_that_cannot_be_mapped_takes_the_namespace_from_its_container(
-    rig: Rig, caplog: pytest.LogCaptureFixture
+    rig: Rig, where: str, mapped_already: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    mount = Mount(Path("/sys/kernel"), "/given", read_only=True)
+    source = Path("/sys/kernel") if where == "of no disk" else mapped_already
+    mount = Mount(source, "/given", read_only=True)
     spec = rig.spec("serve", mounts=(mount,), user="0:0")
     with pytest.raises(DriverError, match="mount_setattr"):
         rig.start(spec)
