@@ -58,7 +58,9 @@ class Agent:
         self._identity: Identity = load(settings.identity_dir)
         make_private(state)
         facts = self._identity.facts
-        self._driver, self.driver_choice = choose_driver(settings.driver, state, settings.docker.socket)
+        self._driver, self.driver_choice = choose_driver(
+            settings.driver, state, settings.docker.socket, settings.user_namespaces
+        )
         tls, network = self._identity.tls_context(), open_network(settings.proxy)
         self._transport: Transport = MqttTransport(
             facts.device, facts.mqtt_host, facts.mqtt_port, tls, network, keepalive_s=settings.keepalive_s

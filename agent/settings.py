@@ -88,11 +88,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What an owner may set on a device.
 
     ``state_dir`` holds identity, layers, containers and the outbox; ``driver`` is what runs
-    containers; ``policy_file`` says what modules may have of the device; the rest are times in seconds.
+    containers, runc in ``user_namespaces`` where it can; ``policy_file`` says what modules may have of the
+    device; the rest are times in seconds.
     """
 
     state_dir: Path = DEFAULT_STATE_DIR
     driver: Literal["auto", "runc", "docker", "process"] = "auto"
+    user_namespaces: Literal["auto", "off"] = "auto"
     report_interval_s: Seconds = 60.0
     reconcile_interval_s: Seconds = 2.0
     keepalive_s: Annotated[int, Meta(ge=5, le=3600)] = 10

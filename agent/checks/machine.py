@@ -101,7 +101,7 @@ def driver(settings: Settings) -> Finding:
     """Which driver would be taken, and why? A trial container runs where runc may be used."""
     folder = settings.state_dir / f"check-{os.getpid()}"
     try:
-        chosen, why = choose_driver(settings.driver, folder, settings.docker.socket)
+        chosen, why = choose_driver(settings.driver, folder, settings.docker.socket, settings.user_namespaces)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if chosen.name == "process" and settings.driver == "auto":

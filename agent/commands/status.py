@@ -2,8 +2,11 @@
 
 import argparse
 import json
+from pathlib import Path
 
 from agent.commands.command import Command, say
+from agent.drivers.bundle import BUNDLE
+from agent.drivers.id_ranges import taken
 from agent.endpoints.listeners import Listeners
 from agent.identity import store as identity_store
 from agent.reconcile.records import AgentRecords, ContainerRecords
@@ -42,10 +45,16 @@ def status_of(settings: Settings) -> dict[str, object]:
                 "id": record.id,
                 "image": record.module.image.name,
                 "ready": containers.marked(record.id, "ready"),
+                "user_namespace": _first_user(containers.driver_folder(record.id)),
             }
             for record in containers.all()
         ],
     }
+
+
+def _first_user(home: Path) -> int | None:
+    ids = taken(home / BUNDLE)
+    return ids.first if ids is not None else None
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -5,8 +5,11 @@ from typing import Any, Final
 
 from agent.drivers.bundle_mounts import bind, open_mounts, system_mounts
 from agent.drivers.grants import DeviceNode
+from agent.drivers.id_ranges import IdRange
 from agent.drivers.port import ContainerSpec, listening
 
+BUNDLE: Final = "bundle"  # the folder in a container's home that is the driver runc's own
+ROOTFS: Final = "rootfs"
 # Whoever builds an image and says nothing of the user gets this one, never root.
 DEFAULT_USER: Final = (65532, 65532)
 CPU_PERIOD_US: Final = 100_000
@@ -43,14 +46,18 @@ def runtime_config(
     cgroups_path: str,
     swap_accounted: bool,
     seccomp: Mapping[str, object],
+    root: str = ROOTFS,
+    ids: IdRange | None = None,
 ) -> dict[str, object]:
-    """Return ``config.json`` of a bundle whose root file system is ``rootfs`` beside it.
+    """Return ``config.json`` of a bundle whose root file system is ``root``: a name beside it, or a path.
 
+    With ``ids`` the container has a user namespace of its own, with that range.
     ``listeners`` are the names of the sockets handed over, in order. ``swap_accounted`` says whether the
     kernel can limit swap; without, only memory is limited.
     """
     user, grants = user_ids(spec.user), spec.grants
     shared = {"network"} if grants.host_network else set[str]()
+    kinds = [kind for kind in NAMESPACES if kind not in shared] + (["user"] if ids else [])
     walls: dict[str, object] = {
         "maskedPaths": list(MASKED_PATHS),
         "readonlyPaths": list(READONLY_PATHS),
@@ -60,11 +67,12 @@ def runtime_config(
     return {
         "ociVersion": "1.0.2",
         "hostname": spec.id[:63],
-        "root": {"path": "rootfs", "readonly": True},
+        "root": {"path": root, "readonly": True},
         "process": _process(spec, user, listeners),
         "mounts": [*system, *(bind(mount) for mount in spec.mounts)],
         "linux": {
-            "namespaces": [{"type": kind} for kind in NAMESPACES if kind not in shared],
+            "namespaces": [{"type": kind} for kind in kinds],
+            **({"uidMappings": ids.mappings(), "gidMappings": ids.mappings()} if ids else {}),
             "cgroupsPath": cgroups_path,
             "resources": _resources(spec, swap_accounted=swap_accounted),
             "devices": [] if grants.privileged else [_node(device, user) for device in grants.devices],

@@ -5,7 +5,6 @@ that runc's have; they cannot inherit descriptors, so they ask for their listeni
 (`agent.endpoints.handover`). Only containers and images with this agent's label are seen or touched.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -45,6 +44,7 @@ from agent.drivers.port import (
 from agent.drivers.register import Register
 from agent.drivers.seccomp import SECCOMP_ARCHITECTURES, seccomp_profile
 from agent.drivers.staging import staged, unmount_staged
+from agent.drivers.undoing import undone
 from agent.endpoints.handover import Handover
 from contract.oci import architecture_of
 
@@ -82,7 +82,7 @@ class DockerDriver(Driver):
             )
         own = spec.home.absolute() / OWN
         self._register.add(spec.id, spec.home)
-        try:
+        with undone(lambda: self._clear(spec.id), f"container {spec.id}"):
             own.mkdir(mode=0o700)
             hand = own / "hand"
             hand.mkdir()
@@ -96,10 +96,6 @@ class DockerDriver(Driver):
                 body = self._body(replace(spec, mounts=mounts), image, own)
                 self._engine.ask("POST", "/containers/create", body, query={"name": name}, where=where)
                 self._engine.ask("POST", f"/containers/{name}/start", where=where)
-        except BaseException:
-            with contextlib.suppress(DriverError):
-                self._clear(spec.id)
-            raise
         self._follow(spec.id, own)
 
     def _body(self, spec: ContainerSpec, image: str, own: Path) -> dict[str, object]:

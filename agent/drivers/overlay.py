@@ -11,6 +11,8 @@ the layers up to the highest that has some are merged by hard links, and that fo
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from agent.drivers.port import DriverError
@@ -23,10 +25,21 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LIBMOUNT_FORCE_MOUNT2":
 LAYERS_MAX = 500  # the kernel's OVL_MAX_STACK
 
 
-def mount_layers(bundle: Path, layers: tuple[Path, ...]) -> None:
-    """Mount ``layers`` (lowest first) at ``bundle/rootfs``; what is written goes to ``bundle/upper``.
+ShowLayers = Callable[[Sequence[Path]], AbstractContextManager[Sequence[Path]]]
 
-    Raises `DriverError` where the kernel refuses.
+
+def mount_layers(
+    bundle: Path,
+    layers: tuple[Path, ...],
+    *,
+    root: Path | None = None,
+    show: ShowLayers = nullcontext,
+    owner: int = 0,
+) -> None:
+    """Mount ``layers`` (lowest first) at ``root``, or ``bundle/rootfs``; writes go to ``bundle/upper``.
+
+    ``show`` yields the folders to take for layers while they are being mounted; ``owner`` is whose the root
+    folder is. Raises `DriverError` where the kernel refuses.
     """
     if len(layers) > LAYERS_MAX:
         raise DriverError(
@@ -38,11 +51,14 @@ def mount_layers(bundle: Path, layers: tuple[Path, ...]) -> None:
         folder.chmod(0o755)  # whatever the umask: upper is the container's root folder
     # overlayfs refuses one folder twice; the upper one hides all of the lower one anyway.
     highest_first = list(dict.fromkeys(layer.absolute() for layer in reversed(_plain(bundle, layers))))
-    for number, layer in enumerate(highest_first):
-        (links / str(number)).symlink_to(layer)
+    os.chown(bundle / "upper", owner, owner)
     lower = ":".join(f"l/{number}" for number in range(len(highest_first)))
     options = f"lowerdir={lower},upperdir=upper,workdir=work"
-    _run(["mount", "-t", "overlay", "overlay", "-o", options, "rootfs"], bundle, "cannot mount the layers")
+    place = str(root or "rootfs")
+    with show(highest_first) as shown:
+        for number, layer in enumerate(shown):
+            (links / str(number)).symlink_to(layer)
+        _run(["mount", "-t", "overlay", "overlay", "-o", options, place], bundle, "cannot mount the layers")
 
 
 def _plain(bundle: Path, layers: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -62,12 +78,16 @@ def unmount_and_delete(bundle: Path) -> None:
 
     Raises `DriverError` where the mount stays: then nothing is deleted.
     """
-    rootfs = bundle / "rootfs"
-    while rootfs.is_mount():
-        # Lazily: another process's mount namespace may hold the mount a moment longer.
-        _run(["umount", "-l", str(rootfs)], bundle, "cannot unmount the container's root")
+    unmount_root(bundle / "rootfs")
     if os.path.lexists(bundle):
         shutil.rmtree(bundle)
+
+
+def unmount_root(root: Path) -> None:
+    """Unmount what is mounted at ``root``; no error where nothing is. Raises `DriverError` where it stays."""
+    while root.is_mount():
+        # Lazily: another process's mount namespace may hold the mount a moment longer.
+        _run(["umount", "-l", str(root)], root.parent, "cannot unmount the container's root")
 
 
 def _run(command: list[str], folder: Path, what: str) -> None:

@@ -65,13 +65,15 @@ class Mount:
     """A folder or file of the device, seen in the container at the absolute path ``target``.
 
     ``descriptor`` (O_PATH), where there is one, is ``source`` as it was judged: what is mounted where the
-    driver mounts by itself, whatever stands at that path by then.
+    driver mounts by itself, whatever stands at that path by then. Without ``mapped`` a container with a user
+    namespace sees what is in it as nobody's, and reads what all others may.
     """
 
     source: Path
     target: str
     read_only: bool
     descriptor: int | None = None
+    mapped: bool = True
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ from agent.drivers.process_command import command_of, other_command
 from agent.drivers.register import Register
 from agent.drivers.rootfs import MergedLayers
 from agent.drivers.spawn import POLL_S
+from agent.drivers.undoing import undone
 from contract.agent_api import CONTAINER_ENV
 
 STATE_ENV = "HEADLAND_STATE_DIR"
@@ -70,7 +71,7 @@ class ProcessDriver(Driver):
                 "it exists already", where=f"container {spec.id}", fix="Remove it, or use another id."
             )
         own = spec.home.absolute() / OWN
-        try:
+        with undone(lambda: self._abandon(spec.id), f"container {spec.id}"):
             with self._merged.locked():
                 self._register.add(spec.id, spec.home)
                 (own / "tmp").mkdir(parents=True, mode=0o700)
@@ -82,9 +83,16 @@ class ProcessDriver(Driver):
             (own / SPEC).write_bytes(msgspec.json.encode(spec, enc_hook=str))
             pid = hold("child", command.words, env, own=own, log=spec.log, listeners=listeners.values())
             self._await_record(spec.id, pid, own)
-        except BaseException:
-            self._clear(spec.id)
-            raise
+
+    def _abandon(self, container_id: str) -> None:
+        """Undo a start, also where its program runs by now."""
+        self._signal(container_id, signal.SIGKILL)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while (home := self._register.home(container_id)) and self._status(container_id, home).running:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(POLL_S)
+        self._clear(container_id)
 
     def _await_record(self, container_id: str, holder: int, own: Path) -> None:
         """Wait until its shell has written who it is, just before it becomes the program."""

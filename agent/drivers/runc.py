@@ -7,22 +7,26 @@ A small process beside each container holds its exit code, also while no agent l
 """
 
 import hashlib
+import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from agent.drivers.bundle import other_process, runtime_config
+from agent.drivers.bundle import BUNDLE, other_process, runtime_config, user_ids
 from agent.drivers.cgroups import group_below, processes_in, swap_accounted
 from agent.drivers.executing import execute
 from agent.drivers.grants import Grants
 from agent.drivers.held import exit_code, let_go
-from agent.drivers.overlay import mount_layers, unmount_and_delete
+from agent.drivers.id_ranges import needs_the_devices_ids, take
+from agent.drivers.laying import Laid, laid, laid_mapped
+from agent.drivers.mapped_mounts import UnmappableError
+from agent.drivers.overlay import unmount_and_delete
 from agent.drivers.port import (
     ContainerRunningError,
     ContainerSpec,
@@ -34,28 +38,36 @@ from agent.drivers.port import (
     stopped,
 )
 from agent.drivers.register import Register
+from agent.drivers.roots import Roots
 from agent.drivers.runc_command import RUNC_ENVIRONMENT, ListedContainer, last_reason
 from agent.drivers.runc_state import RuncByState
 from agent.drivers.seccomp import SECCOMP_ARCHITECTURES, seccomp_profile
-from agent.drivers.staging import staged, unmount_staged
+from agent.drivers.staging import unmount_staged
+from agent.drivers.undoing import undone
 from contract.access import CAPABILITIES
 from contract.encoding import canonical
 from contract.oci import architecture_of
 
+log = logging.getLogger(__name__)
+
+UserNamespaces = Literal["off", "auto", "required"]
 STATUS = Path("/proc/self/status")
-BUNDLE = "bundle"  # the folder in a container's home that is this driver's own
 
 
 class RuncDriver(Driver):
     """Containers below ``state_dir/runc``; several agents on one device keep apart by that folder.
 
-    Every call of runc may take ``timeout_s`` seconds. Raises `DriverUnavailableError` without runc.
+    Every call of runc may take ``timeout_s`` seconds. With ``user_namespaces`` each container has one, unless
+    it was given something of the device that is of no use in one; ``auto`` also does without where the kernel
+    cannot map what a container gets. Raises `DriverUnavailableError` without runc.
     """
 
     name: ClassVar[str] = "runc"
     other_users: ClassVar[bool] = True
 
-    def __init__(self, state_dir: Path, *, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, state_dir: Path, *, user_namespaces: UserNamespaces = "off", timeout_s: float = 30.0
+    ) -> None:
         program = shutil.which("runc")
         if program is None:
             raise DriverUnavailableError("runc is not on the PATH", where="driver", fix="Install runc.")
@@ -63,6 +75,9 @@ class RuncDriver(Driver):
         self._register = Register(self._state / "runc-homes")
         self._runc = RuncByState(program, self._state / "runc", timeout_s=timeout_s)
         self._scope = hashlib.sha256(os.fsencode(self._state.resolve())).hexdigest()[:12]
+        self._user_namespaces = user_namespaces
+        self._roots = Roots(self._scope)
+        self._roots.keep(lambda container_id: self._register.home(container_id) is not None)
 
     def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
         if self._register.home(spec.id) is not None:
@@ -70,31 +85,54 @@ class RuncDriver(Driver):
                 "it exists already", where=f"container {spec.id}", fix="Remove it, or use another id."
             )
         self._register.add(spec.id, spec.home)
-        bundle = spec.home.absolute() / BUNDLE
-        try:
-            bundle.mkdir(mode=0o700)
-            mount_layers(bundle, spec.layers)
-            with staged(bundle, spec.mounts) as mounts:
-                config = self._config(replace(spec, mounts=mounts, grants=_held(spec.grants)), listeners)
-                (bundle / "config.json").write_bytes(canonical(config))
-                self._runc.run(spec.id, bundle, log=spec.log, listeners=listeners.values())
-        except BaseException:
-            self._clear(spec.id, spec.home, listed=None)
-            raise
+        with undone(lambda: self._clear(spec.id, spec.home, listed=None), f"container {spec.id}"):
+            if self._user_namespaces == "off" or needs_the_devices_ids(spec, user_ids(spec.user)):
+                self._run(spec, listeners)
+            else:
+                self._run_mapped_or_not(spec, listeners)
 
-    def _config(self, spec: ContainerSpec, listeners: Iterable[str]) -> dict[str, object]:
-        machine = architecture_of(os.uname().machine)
+    def _run_mapped_or_not(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
+        try:
+            self._run_mapped(spec, listeners)
+        except UnmappableError as error:
+            if self._user_namespaces == "required":
+                where, fix = f"container {spec.id}", "See what user namespaces need, in docs/devices.md."
+                raise DriverError(str(error), where=where, fix=fix) from error
+            log.warning("container %s has no user namespace: %s", spec.id, error)
+            self._clear_home(spec.id, spec.home)
+            self._run(spec, listeners)
+
+    def _run(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
+        """Start a container with the device's own ids."""
+        bundle = _new_bundle(spec)
+        with laid(bundle, replace(spec, grants=_held(spec.grants))) as ready:
+            self._run_laid(bundle, ready, listeners)
+
+    def _run_mapped(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
+        """Start a container in a user namespace of its own; raises `UnmappableError` before it has begun."""
+        bundle = _new_bundle(spec)
+        others = [home / BUNDLE for home in self._register.homes().values()]
+        ids = take(bundle, others, f"{self._scope}-{spec.id}")
+        with laid_mapped(bundle, spec, self._roots.make(spec.id, ids), ids) as ready:
+            self._run_laid(bundle, ready, listeners)
+
+    def _run_laid(self, bundle: Path, ready: Laid, listeners: Mapping[str, int]) -> None:
+        spec, machine = ready.spec, architecture_of(os.uname().machine)
         if machine not in SECCOMP_ARCHITECTURES:
             raise DriverUnavailableError(
                 f"no list of system calls for {machine}", where="driver", fix="Use the process driver."
             )
-        return runtime_config(
+        config = runtime_config(
             spec,
             listeners=listeners,
             cgroups_path=f"/headland/{self._scope}-{spec.id}",
             swap_accounted=swap_accounted(),
             seccomp=seccomp_profile(machine, spec.grants.capabilities),
+            root=ready.root,
+            ids=ready.ids,
         )
+        (bundle / "config.json").write_bytes(canonical(config))
+        self._runc.run(spec.id, bundle, log=spec.log, listeners=listeners.values())
 
     def _observe(self) -> tuple[ContainerStatus, ...]:
         listed = self._runc.list()
@@ -134,9 +172,13 @@ class RuncDriver(Driver):
         self._runc.delete(container_id, force=listed is None or listed.status != "stopped")
         if home is not None:
             let_go(home / BUNDLE)
-            unmount_staged(home / BUNDLE)
-            unmount_and_delete(home / BUNDLE)
+            self._clear_home(container_id, home)
         self._register.drop(container_id)
+
+    def _clear_home(self, container_id: str, home: Path) -> None:
+        unmount_staged(home / BUNDLE)
+        self._roots.clear(container_id)
+        unmount_and_delete(home / BUNDLE)
 
     def _execute(self, container_id: str, args: tuple[str, ...], timeout_s: float) -> Executed:
         home = self._register.home(container_id)
@@ -167,6 +209,12 @@ class RuncDriver(Driver):
     def _is_running(self, container_id: str) -> bool:
         listed = self._runc.list().get(container_id)
         return listed is not None and listed.running
+
+
+def _new_bundle(spec: ContainerSpec) -> Path:
+    bundle = spec.home.absolute() / BUNDLE
+    bundle.mkdir(mode=0o700)
+    return bundle
 
 
 def _held(grants: Grants) -> Grants:

@@ -8,14 +8,18 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from agent import tmpfs
 from agent.drivers.port import ContainerSpec, Driver, DriverError, Mount
 from agent.drivers.runc import RuncDriver
 from contract.desired import Limits
 
 TRIAL_TIMEOUT_S = 10.0
 TRIAL_FOLDER = "runc-trial"
+MEMORY = "memory"
+MEMORY_OPTIONS = "size=64k,mode=0755,nosuid,nodev,noexec"
 SYSTEM_FOLDERS = ("/bin", "/lib", "/lib64", "/usr")
 
 
@@ -24,11 +28,26 @@ def runc_obstacle(state_dir: Path) -> str | None:
 
     The trial runs the device's own ``/bin/sh`` with every limit and guard that a module gets.
     """
+    return _no_runc() or _obstacle(RuncDriver, state_dir)
+
+
+def user_namespace_obstacle(state_dir: Path) -> str | None:
+    """Return why `RuncDriver` cannot be used here with a user namespace for each container, or None.
+
+    The trial does all of `runc_obstacle` besides: it is root in its container, reads what the layer has for
+    root alone, and writes to a folder in memory as modules are given one.
+    """
+    return _no_runc() or _obstacle(
+        lambda folder: RuncDriver(folder, user_namespaces="required"), state_dir, as_root=True
+    )
+
+
+def _no_runc() -> str | None:
     if os.geteuid() != 0:
         return "the agent does not run as root"
     if shutil.which("runc") is None:
         return "runc is not on the PATH"
-    return _obstacle(RuncDriver, state_dir)
+    return None
 
 
 def docker_obstacle(state_dir: Path, socket_path: Path) -> str | None:
@@ -38,14 +57,14 @@ def docker_obstacle(state_dir: Path, socket_path: Path) -> str | None:
     return _obstacle(lambda folder: DockerDriver(folder, socket_path), state_dir)
 
 
-def _obstacle(make: Callable[[Path], Driver], state_dir: Path) -> str | None:
+def _obstacle(make: Callable[[Path], Driver], state_dir: Path, *, as_root: bool = False) -> str | None:
     folder = state_dir.absolute() / TRIAL_FOLDER
     try:
         driver = make(folder)
         _clean(driver, folder)
         folder.mkdir(parents=True, mode=0o700)
         try:
-            return _run_trial(driver, folder)
+            return _run_trial(driver, folder, as_root=as_root)
         finally:
             _clean(driver, folder)
     except DriverError as error:
@@ -54,24 +73,11 @@ def _obstacle(make: Callable[[Path], Driver], state_dir: Path) -> str | None:
         return f"{folder}: {error.strerror}"
 
 
-def _run_trial(driver: Driver, folder: Path) -> str | None:
-    home, layer = folder / "home", folder / "layer"
-    home.mkdir()
-    layer.mkdir(mode=0o755)
-    log = folder / "log"
-    container_id = f"trial-{secrets.token_hex(4)}"
-    spec = ContainerSpec(
-        id=container_id,
-        layers=(layer,),
-        args=("/bin/sh", "-c", "echo works"),
-        env={},
-        cwd="/",
-        user="",
-        mounts=tuple(Mount(Path(folder), folder, read_only=True) for folder in _system_folders()),
-        limits=Limits(memory_bytes=64 * 1024 * 1024),
-        home=home,
-        log=log,
-    )
+def _run_trial(driver: Driver, folder: Path, *, as_root: bool) -> str | None:
+    spec = _trial(folder)
+    if as_root:
+        spec = _as_root(spec, folder / "layer", folder / MEMORY)
+    log = spec.log
     ours, theirs = socket.socketpair()
     with ours, theirs:
         driver.start(spec, theirs.fileno())
@@ -85,8 +91,37 @@ def _run_trial(driver: Driver, folder: Path) -> str | None:
     return None
 
 
-def _system_folders() -> list[str]:
-    return [folder for folder in SYSTEM_FOLDERS if Path(folder).is_dir()]
+def _trial(folder: Path) -> ContainerSpec:
+    home, layer = folder / "home", folder / "layer"
+    home.mkdir()
+    layer.mkdir(mode=0o755)
+    system = (Path(name) for name in SYSTEM_FOLDERS if Path(name).is_dir())
+    return ContainerSpec(
+        id=f"trial-{secrets.token_hex(4)}",
+        layers=(layer,),
+        args=("/bin/sh", "-c", "echo works"),
+        env={},
+        cwd="/",
+        user="",
+        # A device's own system may lie where owners cannot be mapped: what all may read is enough.
+        mounts=tuple(Mount(place, str(place), read_only=True, mapped=False) for place in system),
+        limits=Limits(memory_bytes=64 * 1024 * 1024),
+        home=home,
+        log=folder / "log",
+    )
+
+
+def _as_root(spec: ContainerSpec, layer: Path, memory: Path) -> ContainerSpec:
+    """Return a trial that says what it should only where its root is none of the device."""
+    (layer / "own").touch(mode=0o600)
+    (layer / "own").write_text("works\n")
+    memory.mkdir()
+    memory.chmod(0o755)
+    tmpfs.mount(memory, "headland-trial", MEMORY_OPTIONS)
+    script = "read -r _ first _ < /proc/self/uid_map && test $first -gt 0 && read -r word < /own"
+    script += " && echo $word > /memory/file && read -r word < /memory/file && echo $word"
+    mounts = (*spec.mounts, Mount(memory, "/memory", read_only=False))
+    return replace(spec, args=("/bin/sh", "-c", script), user="0:0", mounts=mounts)
 
 
 def _clean(driver: Driver, folder: Path) -> None:
@@ -97,5 +132,6 @@ def _clean(driver: Driver, folder: Path) -> None:
         while any(s.running for s in driver.observe() if s.id == status.id) and time.monotonic() < deadline:
             time.sleep(0.02)
         driver.remove(status.id)
+    tmpfs.unmount(folder / MEMORY)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)

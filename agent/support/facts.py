@@ -97,6 +97,7 @@ def settings_facts(settings: Settings) -> dict[str, object]:
     return {
         "state_dir": str(settings.state_dir),
         "driver": settings.driver,
+        "user_namespaces": settings.user_namespaces,
         "report_interval_s": settings.report_interval_s,
         "reconcile_interval_s": settings.reconcile_interval_s,
         "keepalive_s": settings.keepalive_s,

@@ -1,11 +1,13 @@
 """What the tests of a driver stand on: layers, a listening socket, and fresh drivers."""
 
+import functools
 import json
 import os
 import secrets
 import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from agent.drivers.fake import FakeDriver, FakeMachine
 from agent.drivers.port import ContainerRunningError, ContainerSpec, ContainerStatus, Driver, Mount
 from agent.drivers.process import ProcessDriver
 from agent.drivers.runc import RuncDriver
+from agent.drivers.trial import user_namespace_obstacle
 from contract.agent_api import CONTAINER_ENV
 from contract.desired import Limits
 
@@ -75,6 +78,7 @@ class Rig:
             "fake": lambda: FakeDriver(self.machine),
             "process": lambda: ProcessDriver(self.state),
             "runc": lambda: RuncDriver(self.state),
+            "runc-userns": lambda: RuncDriver(self.state, user_namespaces="required"),
             "docker": lambda: DockerDriver(self.state, self._socket),
             "podman": lambda: DockerDriver(self.state, self._socket),
         }
@@ -193,8 +197,16 @@ def is_missing(kind: str) -> str:
     """Return why there can be no test with this kind of containers here, or nothing."""
     if os.geteuid() != 0:
         return f"{kind} needs root"
+    if kind == "runc-userns":
+        return is_missing("runc") or _no_user_namespaces()
     program = {"docker": "dockerd"}.get(kind, kind)
     return "" if shutil.which(program) else f"{program} is not installed"
+
+
+@functools.cache
+def _no_user_namespaces() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return user_namespace_obstacle(Path(folder)) or ""
 
 
 __all__ = [

@@ -18,6 +18,7 @@ def main(kind: str, state: str, pickled: str, listener_fd: str) -> None:
     kinds: dict[str, Callable[[], Driver]] = {
         "process": lambda: ProcessDriver(Path(state)),
         "runc": lambda: RuncDriver(Path(state)),
+        "runc-userns": lambda: RuncDriver(Path(state), user_namespaces="required"),
     }
     driver = kinds[kind]() if kind in kinds else DockerDriver(Path(state), Path(os.environ["ENGINE"]))
     spec: ContainerSpec = pickle.loads(Path(pickled).read_bytes())

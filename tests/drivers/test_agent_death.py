@@ -14,10 +14,10 @@ import pytest
 from agent.drivers.port import ContainerSpec
 from tests.drivers.rig import Rig, exited, status, until
 
-RUNC = pytest.param("runc", marks=pytest.mark.system)
+RUNC = [pytest.param(name, marks=pytest.mark.system) for name in ("runc", "runc-userns")]
 ENGINES = [pytest.param(name, marks=pytest.mark.system) for name in ("docker", "podman")]
-every_real = pytest.mark.parametrize("rig", ["process", RUNC, *ENGINES], indirect=True)
-by_signals = pytest.mark.parametrize("rig", ["process", RUNC], indirect=True)
+every_real = pytest.mark.parametrize("rig", ["process", *RUNC, *ENGINES], indirect=True)
+by_signals = pytest.mark.parametrize("rig", ["process", *RUNC], indirect=True)
 KILLS = 16
 
 

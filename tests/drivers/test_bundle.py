@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agent.drivers.bundle import runtime_config, user_ids
+from agent.drivers.id_ranges import IdRange
 from agent.drivers.port import ContainerSpec, Mount
 from agent.drivers.seccomp import SECCOMP_ARCHITECTURES, seccomp_profile
 from contract.desired import Limits
@@ -66,6 +67,27 @@ def test_mounts() -> None:
     assert {"uid=65532", "gid=65532", "noexec", "nosuid", "nodev"} <= set(by_target["/tmp"]["options"])
     for mount in by_target.values():
         assert "nosuid" in mount["options"]
+
+
+def test_a_range_of_ids_makes_a_namespace_and_nothing_else_differs() -> None:
+    made = runtime_config(
+        SPEC,
+        listeners=["socket"],
+        cgroups_path="/headland/x",
+        swap_accounted=True,
+        seccomp={},
+        root="/run/x/root",
+        ids=IdRange(0x7000_0000),
+    )
+    mapped, plain = json.loads(json.dumps(made)), config()
+    assert mapped["root"] == {"path": "/run/x/root", "readonly": True}
+    assert plain["root"] == {"path": "rootfs", "readonly": True}
+    linux = mapped["linux"]
+    expected = [{"containerID": 0, "hostID": 1879048192, "size": 65536}]
+    assert (linux.pop("uidMappings"), linux.pop("gidMappings")) == (expected, expected)
+    assert linux["namespaces"] == [*plain["linux"]["namespaces"], {"type": "user"}]
+    linux["namespaces"].pop()
+    assert mapped | {"root": plain["root"]} == plain
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from agent.drivers.port import ContainerSpec, InvalidContainerError, Mount
 from agent.drivers.staging import staged, unmount_staged
 from tests.drivers.rig import PYTHON, Rig, exchanged
 
-runc = pytest.mark.parametrize("rig", [pytest.param("runc", marks=pytest.mark.system)], indirect=True)
+RUNC = [pytest.param(name, marks=pytest.mark.system) for name in ("runc", "runc-userns")]
+runc = pytest.mark.parametrize("rig", RUNC, indirect=True)
 KERNEL_LOG = (1, 11)  # /dev/kmsg: not among the devices that every container has
 OPEN = """
 import os, sys

@@ -10,8 +10,8 @@ from agent.container_logs.rotation import rotate
 from agent.settings import Logs
 from tests.drivers.rig import Rig, exited, until
 
-RUNC = pytest.param("runc", marks=pytest.mark.system)
-every_real = pytest.mark.parametrize("rig", ["process", RUNC], indirect=True)
+RUNC = [pytest.param(name, marks=pytest.mark.system) for name in ("runc", "runc-userns")]
+every_real = pytest.mark.parametrize("rig", ["process", *RUNC], indirect=True)
 BOUNDS = Logs(max_bytes=128 * 1024, files=3)
 LINE = re.compile(rb"(\d{9}) (x{69}|the end)\n")
 

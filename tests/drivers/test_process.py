@@ -1,5 +1,6 @@
 """What only the process driver does: an image's program without a root file system of its own."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -8,10 +9,12 @@ import pytest
 
 from agent.drivers.elf import elf_loader, script_interpreter
 from agent.drivers.image_paths import ImagePaths, resolve_inside
-from agent.drivers.port import InvalidContainerError, Mount
+from agent.drivers.port import ContainerRunningError, DriverError, InvalidContainerError, Mount
 from agent.drivers.proc import boot_id, marked, parse_stat, stat_of
+from agent.drivers.process import STATE_ENV, ProcessDriver
 from agent.drivers.process_record import FILE, recorded, still_runs
 from agent.drivers.rootfs import MergedLayers
+from agent.durable import is_of_disk
 from tests.drivers.rig import PYTHON, Rig, exited, printed, status, until
 
 process = pytest.mark.parametrize("rig", ["process"], indirect=True)
@@ -203,3 +206,28 @@ def test_a_copy_is_made_where_links_are_not_possible(tmp_path: Path) -> None:
         assert (root / "link").is_symlink()
     finally:
         shutil.rmtree(layer)
+
+
+@process
+def test_a_disk_that_fails_when_the_program_runs_already_is_what_is_told(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks must not take it for the image's fault; and nothing of it runs on."""
+    driver, spec = rig.driver(), rig.spec("serve")
+
+    def failing(own: Path) -> int | None:
+        until("it runs", (own / FILE).exists)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(ProcessDriver, "_await_record", lambda _self, _id, _pid, own: failing(own))
+    with pytest.raises(DriverError) as caught:
+        driver.start(spec, rig.listener.fileno())
+    assert is_of_disk(caught.value)
+    assert driver.observe() == ()
+    assert not marked({STATE_ENV: str(rig.state.absolute())})
+    # The control: undone as a start is that had not come so far, it is there still.
+    monkeypatch.setattr(ProcessDriver, "_abandon", ProcessDriver._clear)
+    with pytest.raises(DriverError):
+        driver.start(spec, rig.listener.fileno())
+    with pytest.raises(ContainerRunningError):
+        driver.remove("one")

@@ -14,7 +14,7 @@ from agent.drivers.runc import RuncDriver
 from contract.desired import Limits
 from tests.drivers.rig import PYTHON, Rig, exited, printed, status
 
-pytestmark = [pytest.mark.system, pytest.mark.parametrize("rig", ["runc"], indirect=True)]
+pytestmark = [pytest.mark.system, pytest.mark.parametrize("rig", ["runc", "runc-userns"], indirect=True)]
 MIB = 1024 * 1024
 
 

@@ -212,5 +212,7 @@ def test_what_the_machine_tells_of_a_running_module(world: World, device: Device
     findings = {one["name"]: one for one in device.agent("check")["findings"]}
     for name in ("clock", "hub", "broker", "daemon", "driver", "certificate"):
         assert findings[name]["verdict"] == "ok", findings[name]
+    mapped = findings["driver"]["words"].endswith("with user namespaces")
+    assert (container["user_namespace"] is not None) == mapped
     device.daemon.wait_for("stopped by itself")
     assert "disconnected from the hub" not in device.daemon.log, "a look threw the daemon off its line"

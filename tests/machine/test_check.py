@@ -28,6 +28,7 @@ from cloud_hub.settings import Settings as HubSettings
 from contract.enrolment import EnrolRequest
 from tests.api.conftest import ADMIN, hub_of
 from tests.disks import small_disk
+from tests.drivers.rig import is_missing
 from tests.hub.test_devices import csr
 from tests.machine.device import NOW, Enrolled
 from tests.network.proxy import Proxy, running
@@ -285,6 +286,19 @@ def test_missing_controllers_are_found(
         (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).write_text(text)
     settings = Settings(driver=wanted)  # type: ignore[arg-type]
     assert machine.cgroups(settings, tmp_path).verdict == verdict
+
+
+@pytest.mark.system
+def test_the_driver_says_whether_containers_have_user_namespaces(device: Enrolled) -> None:
+    if missing := is_missing("runc-userns"):
+        pytest.skip(missing)
+
+    def said(wanted: str) -> str:
+        settings = msgspec.structs.replace(settings_of(device), driver="runc", user_namespaces=wanted)
+        return looked("driver", lambda: machine.driver(settings)).words
+
+    assert said("auto") == "runc (as set), with user namespaces"
+    assert said("off") == "runc (as set), without user namespaces (as set)"
 
 
 def test_a_driver_that_cannot_be_had_is_found(device: Enrolled, monkeypatch: pytest.MonkeyPatch) -> None:
