@@ -98,13 +98,15 @@ class Renewal:
     def _due(self, now_s: float) -> Callable[[], None] | None:
         held, other = self._identity.held.validity(), self._identity.other.validity()
         if held is None or (other is not None and other.begins > held.begins):
-            return self._use_other
+            return lambda: self._use(self._identity.other)
         if self._now() >= due_at(held, self._chance):
             return self._renew
         return self._ask_again if now_s - self._seen_s > AWAY_S else None
 
     def _renew(self) -> None:
         pair = self._identity.other
+        if pair.validity() is not None and not self._is_known():  # it may be the one that the hub knows
+            return self._use_any(self._identity.others)
         self._empty(pair)
         try:
             csr_pem = run_confined(NEW_KEY, {"folder": str(pair.folder.absolute())}, folders=[pair.folder])
@@ -118,15 +120,19 @@ class Renewal:
         except HeadlandError as error:
             raise RenewalError("the hub's answer cannot be read", where=self._identity.facts.hub) from error
         write_durably(pair.certificate_file, answer.certificate_pem.encode())
-        self._use(pair)
+        return self._use(pair)
 
-    def _use_other(self) -> None:
-        self._use(self._identity.other)
+    def _is_known(self) -> bool:
+        """Does the hub know what we hold? Raises where it gives no answer to that."""
+        status, _ = self._call(None, "GET", CERTIFICATE_PATH, None)
+        if status not in {HTTPStatus.OK, HTTPStatus.UNAUTHORIZED}:
+            raise self._refused(status)
+        return status == HTTPStatus.OK
 
     def _use(self, pair: Pair) -> None:
         """Have the hub count a pair, and then count it here; one that it does not know is forgotten."""
         status, _ = self._call(pair, "GET", CERTIFICATE_PATH, None)
-        if status == HTTPStatus.UNAUTHORIZED:
+        if status == HTTPStatus.UNAUTHORIZED and pair == self._identity.other:
             pair.certificate_file.unlink(missing_ok=True)
         if status != HTTPStatus.OK:
             raise self._refused(status)
@@ -137,10 +143,18 @@ class Renewal:
 
     def _ask_again(self) -> None:
         """The hub is away, or knows us no longer: then what was before may be what it knows."""
-        status, _ = self._call(None, "GET", CERTIFICATE_PATH, None)
         self._seen_s = self._steady_s()
-        if status == HTTPStatus.UNAUTHORIZED and self._identity.other.validity() is not None:
-            self._use_other()
+        if not self._is_known():
+            self._use_any(self._identity.others)
+
+    def _use_any(self, pairs: list[Pair]) -> None:
+        for number, pair in enumerate(pairs, 1):
+            try:
+                return self._use(pair)
+            except RenewalError:
+                if number == len(pairs):
+                    raise
+        raise self._refused(HTTPStatus.UNAUTHORIZED)
 
     def _empty(self, pair: Pair) -> None:
         pair.folder.parent.mkdir(mode=0o700, exist_ok=True)

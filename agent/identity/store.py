@@ -82,13 +82,19 @@ class Identity:
             return self.enrolled
 
     @property
+    def others(self) -> list[Pair]:
+        """Complete pairs that do not count: what came last, what counted before, that of the enrolment."""
+        found = [pair for pair in (self.other, self.enrolled) if pair != self.held]
+        return [pair for pair in found if pair.validity() is not None]
+
+    @property
     def enrolled(self) -> Pair:
         """Those of the enrolment: the key stays, for what it seals."""
         return Pair(self.folder)
 
     @property
     def other(self) -> Pair:
-        """The slot beside: complete only where there is something in it that may be tried."""
+        """The slot beside, for what comes next."""
         held = self.held.folder.name
         return Pair(self.folder / SLOTS / ("2" if held == "1" else "1"))
 
@@ -99,10 +105,13 @@ class Identity:
 
     def hold(self, pair: Pair) -> None:
         """From now on the pair of a slot counts, durable when this returns; raises `OSError`."""
-        beside = self.folder / f".{SLOT}.new"
-        beside.unlink(missing_ok=True)
-        beside.symlink_to(pair.folder.relative_to(self.folder))
-        beside.replace(self.folder / SLOT)
+        link, beside = self.folder / SLOT, self.folder / f".{SLOT}.new"
+        if pair == self.enrolled:
+            link.unlink(missing_ok=True)
+        else:
+            beside.unlink(missing_ok=True)
+            beside.symlink_to(pair.folder.relative_to(self.folder))
+            beside.replace(link)
         sync_folder(self.folder)
         for context in list(self._shown_in):
             pair.show(context)
