@@ -26,6 +26,7 @@ from agent.selfupdate.launch import Launch
 from agent.selfupdate.updater import SelfUpdate, Sight
 from agent.service import ServiceManager
 from agent.settings import Settings
+from agent.settling import settle
 from agent.transport.mqtt import MqttTransport
 from agent.transport.port import Transport
 from agent.trust.acceptance import ALREADY_HELD, SIGNED_FOR_US
@@ -116,6 +117,7 @@ class Agent:
         self._serving.start()
         facts = self._identity.facts
         service.ready(f"{facts.device}, {self.driver_choice}", lambda: self._reconciler.stalled_s)
+        settle()
         self._collector.begin()
         again = False
         while not again and not stopping.wait(LOOK_S):
