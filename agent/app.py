@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 
 from agent.clock import ClockSettings, WallClock, microseconds
+from agent.collecting import Collector
 from agent.container_logs.rotation import Rotation
 from agent.drivers.choose import choose_driver
 from agent.endpoints.control import Control, Doors
@@ -28,6 +29,7 @@ from agent.selfupdate.launch import Launch
 from agent.selfupdate.updater import SelfUpdate, Sight
 from agent.service import ServiceManager
 from agent.settings import Settings
+from agent.settling import settle
 from agent.transport.mqtt import MqttTransport
 from agent.transport.port import Transport
 from agent.trust.acceptance import ALREADY_HELD, SIGNED_FOR_US
@@ -50,7 +52,9 @@ LOCK_WAIT_S = 1.0  # `headland-agent apply` holds the lock for a moment
 class Agent:
     """One device's agent, wired; also what its transport tells of what arrives."""
 
-    def __init__(self, settings: Settings, launch: Launch | None = None) -> None:
+    def __init__(
+        self, settings: Settings, launch: Launch | None = None, collector: Collector | None = None
+    ) -> None:
         state = settings.state_dir
         self._state_dir, self._settings = state, settings
         state.mkdir(parents=True, exist_ok=True, mode=0o711)
@@ -109,6 +113,7 @@ class Agent:
         )
         self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
         self._started_at_s = time.time()
+        self._collector = collector or Collector()
         self._rotation = Rotation(state / "containers", state / "logs", settings.logs)
 
     def run(self, stopping: threading.Event, service: ServiceManager) -> bool:
@@ -128,11 +133,14 @@ class Agent:
         self._renewal.start()
         facts = self._identity.facts
         service.ready(f"{facts.device}, {self.driver_choice}", lambda: self._reconciler.stalled_s)
+        settle()
+        self._collector.begin()
         again = False
         while not again and not stopping.wait(LOOK_S):
             self._look_at_clock()
             again = self._updates.look()
             self._say_if_changed()
+            self._collector.look()
         if again:
             signal.alarm(CLOSE_S)  # what hangs now would never come to the next version
             service.passing_on()
