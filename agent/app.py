@@ -19,7 +19,7 @@ from agent.lock import lock_state
 from agent.metrics.collect import Facts
 from agent.metrics.server import MetricsSocket, resident_bytes
 from agent.neighbours.opening import open_serving
-from agent.network.line import open_network
+from agent.network.line import Network, open_network
 from agent.policy.file import PolicyFile
 from agent.private import make_private
 from agent.reconcile.executor import Executor
@@ -104,13 +104,7 @@ class Agent:
             facts, records.load_desired, self._reconciler.accept, self._time_floor, policy.refuses
         )
         self._again = Again(self._judge)
-        self._renewal = Renewal(
-            self._identity,
-            network,
-            now=lambda: max(datetime.now(UTC), self._time_floor.now()),
-            connected=self._transport.is_connected,
-            renewed=self._transport.connect_anew,
-        )
+        self._renewal = self._renewing(network)
         self._doors = Doors(self._desk.offer, records.load_desired, lambda: self._reported)
         self._started_at_s = time.time()
         self._collector = collector or Collector()
@@ -160,6 +154,15 @@ class Agent:
             quiet=lambda: self._reconciler.quiet,
         )
         return SelfUpdate(launch, self._settings.state_dir, self._settings.self_update, self._executor, sight)
+
+    def _renewing(self, network: Network) -> Renewal:
+        return Renewal(
+            self._identity,
+            network,
+            now=lambda: max(datetime.now(UTC), self._time_floor.now()),
+            connected=self._transport.is_connected,
+            renewed=self._transport.connect_anew,
+        )
 
     def _agent_report(self) -> AgentReport:
         return self._updates.report()

@@ -9,6 +9,10 @@ from agent.checks.finding import Finding, failed, ok, warning
 from agent.identity.store import Identity
 
 SOON = timedelta(days=7)
+RENEWS = (
+    "The agent renews it by itself, and should have by now: its log says why not (`renewed`). Once it has"
+    " ended, the device has to enrol again."
+)
 ENROL_AGAIN = (
     "On the hub `headland device invite DEVICE --file FILE --replace`, then stop the agent, remove the folder"
     " identity, enrol, start the agent."
@@ -42,7 +46,7 @@ def certificate(found: Identity, now: datetime) -> Finding:
     if left <= timedelta(0):
         return failed("certificate", f"ended at {until:%Y-%m-%d %H:%M} UTC", ENROL_AGAIN)
     words = f"ends at {until:%Y-%m-%d %H:%M} UTC, in {left.days} days"
-    return warning("certificate", words, ENROL_AGAIN) if left < SOON else ok("certificate", words)
+    return warning("certificate", words, RENEWS) if left < SOON else ok("certificate", words)
 
 
 def hub_address(found: Identity) -> tuple[str, int]:

@@ -180,6 +180,8 @@ MESSAGES: dict[str, msgspec.Struct] = {
         hub="https://hub:8443", ca_sha256="ab" * 32, device="cam-1", token="t"
     ),
     "enrol-request-1": enrolment.EnrolRequest(token="t", csr_pem="-----BEGIN"),
+    "renew-request-1": enrolment.RenewRequest(csr_pem="-----BEGIN"),
+    "certificate-held-1": enrolment.CertificateHeld(device="cam-1"),
     "enrol-answer-1": enrolment.EnrolAnswer(
         device="cam-1", workspace="shop", certificate_pem="-----BEGIN", ca_pem="-----BEGIN",
         desired_keys={"key-1": "00"}, mqtt_host="hub", mqtt_port=8883,

@@ -16,7 +16,7 @@ def test_the_table_of_routes_is_the_policy() -> None:
 
 def test_the_limits_are_those_of_the_code() -> None:
     rows = rows_under(page("access.md"), "what", "failures")
-    kinds: tuple[Kind, ...] = ("password", "address", "token", "enrolment", "device-secret")
+    kinds: tuple[Kind, ...] = ("password", "address", "token", "enrolment", "device-secret", "renewal")
     assert [int(row[1]) for row in rows.values()] == [MOST[kind] for kind in kinds]
     assert timedelta(minutes=15) == WINDOW
     assert (12, timedelta(hours=12), timedelta(hours=72)) == (SHORTEST, SESSION, INVITATION)
