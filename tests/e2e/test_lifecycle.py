@@ -77,12 +77,13 @@ def test_a_job_that_ends_while_no_agent_lives_is_not_begun_again(world: World, d
 def test_what_does_not_live_is_replaced_and_what_lives_is_left(
     world: World, device: Device, roll_out: RollOut
 ) -> None:
-    roll_out("digits:1", lifecycle="{liveness: {http: /v2/health/live, periodSeconds: 1, failures: 1}}")
+    http = "{http: /v2/health/live, periodSeconds: 1, timeoutSeconds: 20, failures: 1}"
+    roll_out("digits:1", lifecycle=f"{{liveness: {http}}}")
     before = scoring_processes(device)
     time.sleep(3)
     assert scoring_processes(device) == before
     # The same, but it never writes the file: how it lives changes without another container.
-    roll_out("digits:1", lifecycle="{liveness: {file: alive, periodSeconds: 2, failures: 2}}")
+    roll_out("digits:1", lifecycle="{liveness: {file: alive, periodSeconds: 10, failures: 2}}")
     assert scoring_processes(device) == before
     device.daemon.wait_for("does not live")
     wait_until(lambda: not set(before) & set(scoring_processes(device)), "the old one is gone")
