@@ -67,7 +67,12 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
     loop = asyncio.get_running_loop()
     listening = DeviceListener(broker.bus, core.devices, loop)
     services = build_services(
-        settings, core, listening.push, kinds=kinds, broker_connected=lambda: broker.bus.connected
+        settings,
+        core,
+        listening.push,
+        kinds=kinds,
+        broker_connected=lambda: broker.bus.connected,
+        disconnect=listening.disconnect,
     )
     _clear(settings.data_dir / "work")
     services.image_builds.clear_leftovers()

@@ -63,6 +63,7 @@ class Services(ImageServices):
 
     settings: Settings
     authority: Authority
+    disconnect: Callable[[str], None]
     limits: AttemptLimits
     tokens: Tokens
     people: People

@@ -39,8 +39,10 @@ def build_services(
     *,
     kinds: Iterable[Kind] = (),
     broker_connected: Callable[[], bool] = lambda: True,
+    disconnect: Callable[[str], None] = lambda _device: None,
 ) -> Services:
-    """Return every service; ``push(device, envelope)`` tells a device what it shall run.
+    """Return every service; ``push(device, envelope)`` tells a device what it shall run, and
+    ``disconnect(device)`` closes its connection.
 
     ``kinds`` of activities come on top of the hub's own.
     """
@@ -60,6 +62,7 @@ def build_services(
         **vars(images),
         settings=settings,
         authority=core.authority,
+        disconnect=disconnect,
         limits=limits,
         tokens=tokens,
         people=people,

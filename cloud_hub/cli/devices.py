@@ -68,6 +68,22 @@ def show_(device: str, workspace: WorkspaceOption = "", output: Output = Format.
     show(info, "\n".join(lines))
 
 
+@app.command(epilog="Example: headland device revoke cam-1")
+def revoke(
+    device: str,
+    workspace: WorkspaceOption = "",
+    output: Output = Format.TEXT,
+) -> None:
+    """End a device's identity and its connection: for one that was stolen or is given away."""
+    with connect(workspace) as ws:
+        info = ws.revoke_device(device)
+    show(
+        info,
+        f"{device} is revoked: its connection is closed, and what it shows is refused.\n"
+        f"To let it in again: headland device invite {device} --replace --file FILE",
+    )
+
+
 @app.command(epilog="Example: headland device document cam-1 > cam-1.document.json")
 def document(device: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
     """Print a device's newest signed document, in either form as it is; for `headland-agent apply`."""

@@ -15,6 +15,7 @@ from contract.messages import Hello, Reported
 log = logging.getLogger(__name__)
 
 QUEUE = "hub"
+DISCONNECT_TRIES, DISCONNECT_WAIT_S = 30, 1.0
 
 
 class Envelopes(Protocol):
@@ -42,6 +43,20 @@ class DeviceListener:
     def push(self, device: str, envelope: bytes) -> None:
         """Send an envelope now, from any thread; a device that is away asks when it comes back."""
         asyncio.run_coroutine_threadsafe(self._publish(device, envelope), self._loop)
+
+    def disconnect(self, device: str) -> None:
+        """Close a device's connection now, from any thread; it is judged anew when it comes back."""
+        asyncio.run_coroutine_threadsafe(self._disconnect(device), self._loop)
+
+    async def _disconnect(self, device: str) -> None:
+        for left in reversed(range(DISCONNECT_TRIES)):
+            try:
+                await self._bus.kick(device)
+            except BrokerError as error:
+                log.warning("device %s is not disconnected yet: %s", device, error)
+                await asyncio.sleep(DISCONNECT_WAIT_S if left else 0)
+            else:
+                return
 
     async def _publish(self, device: str, envelope: bytes) -> None:
         try:

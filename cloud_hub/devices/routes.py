@@ -72,6 +72,14 @@ def show(device: str, hub: Hub, who: Who) -> DeviceAnswer:
     return _answer(hub.devices.get(who.workspace, device))
 
 
+@router.post("/{device}/revocation")
+def revoke(device: str, hub: Hub, who: Who) -> DeviceAnswer:
+    """End a device's identity, and its connection."""
+    row = hub.devices.revoke(who.workspace, device, who.by)
+    hub.disconnect(device)
+    return _answer(row)
+
+
 @router.get("/{device}/pulled")
 def pulled(device: str, hub: Hub, who: Who, since: AwareDatetime | None = None) -> PulledAnswer:
     """Return how much the registry sent to a device, since a time if one is given."""

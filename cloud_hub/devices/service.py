@@ -5,7 +5,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cloud_hub.access.tokens import secret_digest
@@ -64,7 +64,7 @@ class Devices:
                 session.flush()
             elif row.workspace != workspace:
                 raise ConflictError("the device id is taken", where=device, fix="Choose another id.")
-            elif row.certificate_serial is not None and not replace:
+            elif _has_been(row) and not replace:
                 raise ConflictError(
                     "the device is enrolled already",
                     where=device,
@@ -94,18 +94,34 @@ class Devices:
         with self._database.transaction() as session:
             invitation = _usable(session.get(InvitationRow, secret_digest(request.token)), now)
             device = session.get_one(DeviceRow, invitation.device)
-            if device.certificate_serial is not None and not invitation.replaces:
+            if _has_been(device) and not invitation.replaces:
                 raise TokenUsedError("the device is enrolled already", fix=f"{INVITE_AGAIN[:-1]} --replace.")
             issued = self._authority.issue_device(request.csr_pem, device.id, now)
             invitation.used_at = now
             device.certificate_serial = issued.serial
             device.certificate_not_after = issued.not_after
-            device.next_serial = device.next_not_after = None
+            device.next_serial = device.next_not_after = device.revoked_at = None
             workspace = device.workspace
             by = dataclasses.replace(asked, principal=f"device:{device.id}")
             details = {"serial": issued.serial}
             self._audit.record(session, by, "device.enrol", device.id, workspace=workspace, details=details)
         return self._answer(invitation.device, workspace, issued)
+
+    def revoke(self, workspace: str, device: str, by: Actor) -> DeviceRow:
+        """End a device's identity: no certificate and no invitation of it counts any more.
+
+        Whoever calls has its connections closed. A new invitation with ``replace`` lets it in again. Revoked
+        twice is revoked; raises `NotFoundError`.
+        """
+        now = datetime.now(UTC)
+        with self._database.transaction() as session:
+            row = find_device(session, workspace, device)
+            if row.revoked_at is None:
+                row.revoked_at = now
+                unused = InvitationRow.device == device, InvitationRow.used_at.is_(None)
+                session.execute(update(InvitationRow).where(*unused).values(used_at=now))
+                self._audit.record(session, by, "device.revoke", device, workspace=workspace)
+        return row
 
     def renew(self, device: str, request: RenewRequest, asked: Actor) -> EnrolAnswer:
         """Give a device its next certificate; the one it has counts until that one is used.
@@ -207,6 +223,11 @@ def _new_device(workspace: str, device: str, now: datetime) -> DeviceRow:
         hello=None,
         reported=None,
     )
+
+
+def _has_been(row: DeviceRow) -> bool:
+    """Was the device enrolled or revoked, so that only a new identity can be meant?"""
+    return row.certificate_serial is not None or row.revoked_at is not None
 
 
 def _usable(invitation: InvitationRow | None, now: datetime) -> InvitationRow:

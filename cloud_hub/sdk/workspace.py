@@ -107,6 +107,10 @@ class Workspace(ModelCalls, ImageCalls, BuildCalls, AgentCalls):
         """Return a device."""
         return self._client.get(f"{self._path}/devices/{device}", Device)
 
+    def revoke_device(self, device: str) -> Device:
+        """End a device's identity and its connection; it may enrol again by an invitation that replaces."""
+        return self._client.post(f"{self._path}/devices/{device}/revocation", {}, Device)
+
     def device_document(self, device: str) -> bytes:
         """Return a device's newest signed document, for `headland-agent apply` on a device without a hub."""
         return self._client.get_bytes(f"{self._path}/devices/{device}/document")

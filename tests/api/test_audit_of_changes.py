@@ -73,6 +73,11 @@ def _webhook(world: World) -> dict[str, str]:
     return {"webhook": str(send(world, in_workspace("POST /webhooks"), Change("", body)).json()["id"])}
 
 
+def _device(world: World) -> dict[str, str]:
+    send(world, in_workspace("POST /devices"), Change("", {"device": "cam-9"}))
+    return {"device": "cam-9"}
+
+
 def _waiting(world: World) -> dict[str, str]:
     row = world.services.activities.start("shop", "image-build", "admin", {})
     return {"activity": row.id}
@@ -154,6 +159,7 @@ CHANGES: dict[str, Change] = {
     in_workspace("DELETE /webhooks/{webhook}"): Change("webhook.delete", before=_webhook),
     in_workspace("POST /activities/{activity}/cancel"): Change("activity.cancel", before=_waiting),
     in_workspace("POST /devices"): Change("device.invite", {"device": "cam-9"}),
+    in_workspace("POST /devices/{device}/revocation"): Change("device.revoke", before=_device),
 }
 
 

@@ -15,10 +15,16 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import InvitationRow
 from cloud_hub.devices.service import Devices, HubFacts
-from cloud_hub.errors import ConflictError, TokenExpiredError, TokenUnknownError, TokenUsedError
+from cloud_hub.errors import (
+    ConflictError,
+    NotFoundError,
+    TokenExpiredError,
+    TokenUnknownError,
+    TokenUsedError,
+)
 from cloud_hub.pki.authority import Authority, serial_of
 from cloud_hub.pki.errors import CsrRefusedError
-from contract.enrolment import EnrolAnswer, EnrolRequest
+from contract.enrolment import EnrolAnswer, EnrolRequest, RenewRequest
 from contract.errors import HeadlandError
 from contract.ids import InvalidNameError
 
@@ -120,3 +126,37 @@ def test_the_token_itself_is_not_kept(devices: Devices, database: Database) -> N
         kept = [row.token_sha256 for row in session.query(InvitationRow).all()]
     assert kept
     assert token not in kept
+
+
+def test_a_revoked_device_s_certificates_and_invitations_end(devices: Devices) -> None:
+    token = devices.invite("shop", "cam-9", HOUR, BY).token
+    held = serial_in(devices.enrol(EnrolRequest(token=token, csr_pem=csr()), BY))
+    given = serial_in(devices.renew("cam-9", RenewRequest(csr_pem=csr()), BY))
+    open_one = devices.invite("shop", "cam-9", HOUR, BY, replace=True).token
+    assert devices.recognise("cam-9", held) is not None, "the control"
+    assert devices.revoke("shop", "cam-9", BY).revoked_at is not None
+    assert devices.revoke("shop", "cam-9", BY).revoked_at is not None, "twice is once"
+    assert [devices.recognise("cam-9", each) for each in (held, given)] == [None, None]
+    with pytest.raises(TokenUsedError):
+        devices.enrol(EnrolRequest(token=open_one, csr_pem=csr()), BY)
+    with pytest.raises(ConflictError):
+        devices.invite("shop", "cam-9", HOUR, BY)
+    with pytest.raises(NotFoundError):
+        devices.revoke("lab", "cam-9", BY)
+    anew = devices.invite("shop", "cam-9", HOUR, BY, replace=True).token
+    back = serial_in(devices.enrol(EnrolRequest(token=anew, csr_pem=csr()), BY))
+    assert devices.recognise("cam-9", back) is not None
+    assert [devices.recognise("cam-9", each) for each in (held, given)] == [None, None]
+
+
+def test_a_device_that_was_revoked_before_it_enrolled_needs_a_new_invitation(devices: Devices) -> None:
+    token = devices.invite("shop", "cam-9", HOUR, BY).token
+    devices.revoke("shop", "cam-9", BY)
+    with pytest.raises(TokenUsedError):
+        devices.enrol(EnrolRequest(token=token, csr_pem=csr()), BY)
+    with pytest.raises(ConflictError):
+        devices.invite("shop", "cam-9", HOUR, BY)
+
+
+def serial_in(answer: EnrolAnswer) -> str:
+    return serial_of(x509.load_pem_x509_certificate(answer.certificate_pem.encode()))

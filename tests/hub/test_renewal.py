@@ -7,17 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
 
 from cloud_hub.audit.actor import Actor
 from cloud_hub.audit.service import Audit, Filters
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.devices.service import Devices, HubFacts
-from cloud_hub.pki.authority import Authority, serial_of
+from cloud_hub.pki.authority import Authority
 from cloud_hub.pki.errors import CsrRefusedError
-from contract.enrolment import EnrolAnswer, EnrolRequest, RenewRequest
-from tests.hub.test_devices import BY, HOUR, csr
+from contract.enrolment import EnrolRequest, RenewRequest
+from tests.hub.test_devices import BY, HOUR, csr, serial_in
 
 DEVICE = Actor("device:cam-9")
 
@@ -33,17 +32,13 @@ def devices(database: Database, tmp_path: Path) -> Devices:
 def first(devices: Devices) -> str:
     """The serial of an enrolled device's first certificate."""
     token = devices.invite("shop", "cam-9", HOUR, BY).token
-    return serial(devices.enrol(EnrolRequest(token=token, csr_pem=csr()), BY))
-
-
-def serial(answer: EnrolAnswer) -> str:
-    return serial_of(x509.load_pem_x509_certificate(answer.certificate_pem.encode()))
+    return serial_in(devices.enrol(EnrolRequest(token=token, csr_pem=csr()), BY))
 
 
 def renew(devices: Devices) -> str:
     answer = devices.renew("cam-9", RenewRequest(csr_pem=csr("admin")), DEVICE)
     assert (answer.device, answer.workspace) == ("cam-9", "shop")
-    return serial(answer)
+    return serial_in(answer)
 
 
 def counts(devices: Devices, *serials: str) -> Iterator[bool]:
@@ -78,7 +73,7 @@ def test_at_any_time_at_most_two_count_and_one_of_them_is_the_device_s(devices: 
 
 def _enrolled_anew(devices: Devices) -> str:
     token = devices.invite("shop", "cam-9", HOUR, BY, replace=True).token
-    return serial(devices.enrol(EnrolRequest(token=token, csr_pem=csr()), BY))
+    return serial_in(devices.enrol(EnrolRequest(token=token, csr_pem=csr()), BY))
 
 
 def test_many_first_uses_at_once_are_all_right(devices: Devices, first: str) -> None:
