@@ -17,6 +17,7 @@ from contract.agent_release import ORDERED_AS
 from contract.messages import AgentReport, Reported
 
 router = guarded_router(f"{WORKSPACE}/rollouts", "rollouts")
+MANIFEST = {"requestBody": {"content": {"application/yaml": {"schema": {"type": "string"}}}}}
 
 
 class DeviceProgress(Answer):
@@ -39,20 +40,48 @@ class RolloutAnswer(Answer):
     devices: list[DeviceProgress]
 
 
-@router.post(
-    "",
-    status_code=201,
-    openapi_extra={"requestBody": {"content": {"application/yaml": {"schema": {"type": "string"}}}}},
-)
+class ChangePlanned(Answer):
+    """What would become of one module: start, update, settings, stop or keep; its image now and then."""
+
+    module: str
+    kind: str
+    now: str
+    then: str
+
+
+class DevicePlanned(Answer):
+    """What one device would get; ``replaces`` is the rollout that it has now, or an empty text."""
+
+    device: str
+    generation: int
+    replaces: str
+    changed: bool
+    changes: list[ChangePlanned]
+
+
+class PlanAnswer(Answer):
+    """What a manifest would do, if it were applied now."""
+
+    name: str
+    revision: int
+    devices: list[DevicePlanned]
+
+
+@router.post("", status_code=201, openapi_extra=MANIFEST)
 async def apply(request: Request, hub: Hub, who: Who) -> RolloutAnswer:
     """Apply a rollout manifest (YAML in the body)."""
-    try:
-        text = (await request.body()).decode()
-    except UnicodeDecodeError as error:
-        raise ManifestError("not UTF-8 text", fix="Save the file as UTF-8.") from error
-    row = await run_in_threadpool(hub.rollouts.apply, who.workspace, text, who.by)
+    row = await run_in_threadpool(hub.rollouts.apply, who.workspace, await _manifest(request), who.by)
     (answer,) = await run_in_threadpool(_answers, hub, [row])
     return answer
+
+
+@router.post("/plan", openapi_extra=MANIFEST)
+async def plan(request: Request, hub: Hub, who: Who) -> PlanAnswer:
+    """Return what a manifest (YAML in the body) would change; nothing is changed."""
+    text = await _manifest(request)
+    name, revision, devices = await run_in_threadpool(hub.rollouts.plan, who.workspace, text)
+    planned = [DevicePlanned.model_validate(each) for each in devices]
+    return PlanAnswer(name=name, revision=revision, devices=planned)
 
 
 @router.get("")
@@ -66,6 +95,13 @@ def show(rollout: str, hub: Hub, who: Who) -> RolloutAnswer:
     """Return the newest revision of a rollout."""
     (answer,) = _answers(hub, [hub.rollouts.get(who.workspace, rollout)])
     return answer
+
+
+async def _manifest(request: Request) -> str:
+    try:
+        return (await request.body()).decode()
+    except UnicodeDecodeError as error:
+        raise ManifestError("not UTF-8 text", fix="Save the file as UTF-8.") from error
 
 
 def _answers(hub: Services, rows: Sequence[RolloutRow]) -> list[RolloutAnswer]:

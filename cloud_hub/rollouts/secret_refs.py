@@ -11,11 +11,9 @@ from typing import Annotated
 from sqlalchemy.orm import Session
 
 from cloud_hub.rollouts.fields import matches
+from cloud_hub.rollouts.plan import opened
 from cloud_hub.rollouts.yaml_source import Source
 from cloud_hub.secrets.rows import SecretRow, SecretVersionRow
-from contract.desired import Desired
-from contract.dsse import Envelope, payload_of
-from contract.encoding import decode
 from contract.errors import FieldProblem
 from contract.ids import NAME, split_versioned
 from contract.secrets import SecretRef
@@ -59,8 +57,6 @@ def resolve_secrets(
 
 def refers_to(envelope: bytes, workspace: str, name: str, version: int) -> bool:
     """Does the document in a signed envelope of ours give that version to one of its modules?"""
-    desired = decode(
-        payload_of(decode(envelope, Envelope, what="DSSE envelope")), Desired, what="desired document"
-    )
+    desired = opened(envelope)
     given = {(ref.name, ref.version) for module in desired.modules for ref in module.given}
     return desired.workspace == workspace and (name, version) in given

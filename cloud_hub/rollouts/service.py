@@ -21,6 +21,7 @@ from cloud_hub.pki.signer import DesiredSigner
 from cloud_hub.registry.names import repository_of
 from cloud_hub.rollouts.current import newest_generations
 from cloud_hub.rollouts.manifest import Manifest, ModuleSpec, read_manifest
+from cloud_hub.rollouts.plan import DevicePlan, changes, opened
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from cloud_hub.rollouts.secret_refs import resolve_secrets
 from cloud_hub.rollouts.yaml_source import Source
@@ -58,15 +59,10 @@ class Rollouts:
         now = datetime.now(UTC)
         with self._database.transaction() as session:
             modules, agent = _resolve(session, workspace, manifest, source)
-            newest = session.scalar(
-                select(func.max(RolloutRow.revision)).where(
-                    RolloutRow.workspace == workspace, RolloutRow.name == manifest.metadata.name
-                )
-            )
             row = RolloutRow(
                 workspace=workspace,
                 name=manifest.metadata.name,
-                revision=(newest or 0) + 1,
+                revision=_next_revision(session, workspace, manifest.metadata.name),
                 manifest=text,
                 images=_named(modules, agent),
                 created_by=by.principal,
@@ -83,6 +79,25 @@ class Rollouts:
         for device, envelope in envelopes:
             self._push(device, envelope)
         return row
+
+    def plan(self, workspace: str, text: str) -> tuple[str, int, list[DevicePlan]]:
+        """Check a manifest whole, and return its name, its revision, and what each device would get.
+
+        Nothing is changed; what is applied later may meet another state.
+        """
+        manifest, source = read_manifest(text)
+        name = manifest.metadata.name
+        with self._database.transaction() as session:
+            modules, agent = _resolve(session, workspace, manifest, source)
+            revision = _next_revision(session, workspace, name)
+            plans = []
+            for device in manifest.spec.target.devices:
+                row, now = _newest(session, device), datetime.now(UTC)
+                held_now = opened(row.envelope) if row is not None else None
+                then = self._desired(session, workspace, device, f"{name}:{revision}", modules, agent, now)
+                replaces = held_now.rollout if held_now is not None else ""
+                plans.append(DevicePlan(device, then.generation, replaces, changes(held_now, then)))
+        return name, revision, plans
 
     def newer_than(self, device: str, generation: int) -> bytes | None:
         """Return the newest envelope for a device where its generation is above ``generation``."""
@@ -148,26 +163,38 @@ class Rollouts:
         modules: list[Module],
         agent: ImageRef | None,
     ) -> tuple[str, bytes]:
-        newest = _newest(session, device)
-        generation = max(newest.generation if newest else 0, held(session.get_one(DeviceRow, device))) + 1
-        now = datetime.now(UTC)
-        desired = Desired(
-            device=device,
-            workspace=workspace,
-            generation=generation,
-            issued_at=now,
-            not_after=now + LIFETIME,
-            rollout=f"{rollout.name}:{rollout.revision}",
-            modules=tuple(modules),
-            agent=agent or UNSET,
-        )
-        envelope = encode(self._signer.sign(encode(desired)))
+        now, name = datetime.now(UTC), f"{rollout.name}:{rollout.revision}"
+        desired = self._desired(session, workspace, device, name, modules, agent, now)
+        envelope, generation = encode(self._signer.sign(encode(desired))), desired.generation
         session.add(
             DesiredRow(
                 device=device, generation=generation, rollout=rollout.id, envelope=envelope, created_at=now
             )
         )
         return device, envelope
+
+    @staticmethod
+    def _desired(
+        session: Session,
+        workspace: str,
+        device: str,
+        rollout: str,
+        modules: list[Module],
+        agent: ImageRef | None,
+        now: datetime,
+    ) -> Desired:
+        newest = _newest(session, device)
+        generation = max(newest.generation if newest else 0, held(session.get_one(DeviceRow, device))) + 1
+        return Desired(
+            device=device,
+            workspace=workspace,
+            generation=generation,
+            issued_at=now,
+            not_after=now + LIFETIME,
+            rollout=rollout,
+            modules=tuple(modules),
+            agent=agent or UNSET,
+        )
 
 
 def _state(generation: int, seen_since: bool, reported: Reported | None, *, agent: bool) -> str:
@@ -187,6 +214,13 @@ def held(row: DeviceRow) -> int:
     """Return the generation that a device says it holds: beyond ours, where we are an older backup."""
     said = [(document or {}).get("generation") for document in (row.hello, row.reported)]
     return max((number for number in said if isinstance(number, int) and number < FARTHEST), default=0)
+
+
+def _next_revision(session: Session, workspace: str, name: str) -> int:
+    newest = select(func.max(RolloutRow.revision)).where(
+        RolloutRow.workspace == workspace, RolloutRow.name == name
+    )
+    return (session.scalar(newest) or 0) + 1
 
 
 def _newest(session: Session, device: str) -> DesiredRow | None:

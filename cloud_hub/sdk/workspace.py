@@ -22,6 +22,7 @@ from cloud_hub.sdk.types import (
     Pulled,
     QueryResult,
     Rollout,
+    RolloutPlan,
     RunInfo,
     Stream,
 )
@@ -122,6 +123,11 @@ class Workspace(ModelCalls, ImageCalls, BuildCalls, AgentCalls):
     def apply_rollout(self, manifest: str) -> Rollout:
         """Apply a rollout manifest (YAML text)."""
         return self._client.post_text(f"{self._path}/rollouts", manifest, "application/yaml", Rollout)
+
+    def plan_rollout(self, manifest: str) -> RolloutPlan:
+        """Return what a rollout manifest (YAML text) would change, device by device; nothing is changed."""
+        path = f"{self._path}/rollouts/plan"
+        return self._client.post_text(path, manifest, "application/yaml", RolloutPlan)
 
     def rollouts(self) -> list[Rollout]:
         """Return every revision of every rollout, newest first."""
