@@ -291,7 +291,7 @@ class Rig:
                 assert time.monotonic() < deadline, f"{container.id} does not end"
                 time.sleep(POLL_S)
             driver.remove(container.id)
-        detach_below(self.state, "what the agent mounted")  # the folders of its modules' sockets
+        detach_below(self.state / "containers", "what the agent mounted")  # folders of modules' sockets
         self._server.shutdown()
         self._server.server_close()
 
