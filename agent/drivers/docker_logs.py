@@ -10,6 +10,7 @@ where the engine has dropped others of its time.
 
 import contextlib
 import http.client
+import logging
 import os
 import re
 import socket
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from agent.drivers.docker_engine import Engine, with_query
+
+log = logging.getLogger(__name__)
 
 HEADER_BYTES: Final = 8  # the stream, three zeros, and the length, for each piece
 PIECE_MAX: Final = 1024 * 1024
@@ -68,11 +71,16 @@ class Behind:
                 self.found = self._left <= 0
 
 
+class _GoneError(Exception):
+    """The engine has no such container any more: somebody removed it."""
+
+
 class Follower:
     """Copies into ``log`` until the container has ended, or until closed.
 
-    It follows the engine's stream where ``each_s`` is None; otherwise it looks again after so many seconds
-    or more, and once where that is 0. ``done`` says that the last look came to the end of what there was.
+    Where the container is gone it ends too. It follows the engine's stream where ``each_s`` is None;
+    otherwise it looks again after so many seconds or more, and once where that is 0. ``done`` says that the
+    last look came to the end of what there was.
     """
 
     def __init__(
@@ -109,8 +117,12 @@ class Follower:
     def _run(self) -> None:
         while True:
             self.done, begun_s = False, time.monotonic()
-            with contextlib.suppress(OSError, http.client.HTTPException):
+            try:
                 self.done = self._copy()
+            except _GoneError:
+                return
+            except (OSError, http.client.HTTPException) as error:
+                log.debug("the log of %s could not be read: %s", self._name, error)
             if not self._each_s:
                 return
             # All that the engine keeps is looked through: a long log less often than a short one.
@@ -126,7 +138,7 @@ class Follower:
             behind = Behind(place if behind.found else BEGINNING)
         with self._printed(follow=follow) as pieces:
             self._write(behind.of(pieces), place)
-        if not behind.found:  # the engine has dropped it: all that is left is new
+        if not behind.found and not self._closing:  # the engine has dropped it: all that is left is new
             with self._printed(follow=False) as pieces:
                 self._write(pieces, BEGINNING)
         return not self._closing
@@ -141,6 +153,8 @@ class Follower:
             connection.request("GET", with_query(f"/containers/{self._name}/logs", query))
             self._line = connection.sock
             response = connection.getresponse()
+            if response.status == http.HTTPStatus.NOT_FOUND:
+                raise _GoneError
             if self._closing or response.status != http.HTTPStatus.OK:
                 raise http.client.HTTPException("the engine gives no log")
             yield (timed(piece) for piece in iter(lambda: read_piece(response), None))
@@ -149,16 +163,16 @@ class Follower:
 
     def _write(self, pieces: Iterable[Piece], place: Place) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        log = os.open(self._log, flags, 0o640)
+        copy = os.open(self._log, flags, 0o640)
         position = os.open(self._position, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             for at, text in pieces:
-                os.write(log, text)
+                os.write(copy, text)
                 if at is not None:
                     place = place.behind(at, text)
                     os.pwrite(position, b"%d.%09d %d\n" % (*place.at, place.lines), 0)
         finally:
-            os.close(log)
+            os.close(copy)
             os.close(position)
 
 

@@ -15,12 +15,11 @@ import msgspec
 from agent.errors import EnrolmentError, HubUnreachableError
 from agent.identity import store
 from agent.identity.new_key import make_key_and_request
+from agent.network.asking import ask
 from agent.network.line import DIRECT, Network
 from contract.encoding import decode, encode
 from contract.enrolment import CA_PATH, ENROL_PATH, EnrolAnswer, EnrolRequest, Invitation
 from contract.errors import Problem
-
-TIMEOUT_S = 30.0
 
 
 def read_invitation(path: Path) -> Invitation:
@@ -97,14 +96,9 @@ def _call(
     address = urlsplit(hub)
     if address.scheme != "https" or not address.hostname:
         raise EnrolmentError("the hub's address is not an https URL", where="invitation field hub")
-    connection = network.exchange(address, context, TIMEOUT_S).connection
     try:
-        connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-        response = connection.getresponse()
-        return response.status, response.read(1 << 20)
+        return ask(network, hub, context, method, path, body)
     except (OSError, http.client.HTTPException) as error:
         raise HubUnreachableError(
             f"no answer from the hub ({error})", where=hub, fix="Is `headland hub up` running there?"
         ) from error
-    finally:
-        connection.close()

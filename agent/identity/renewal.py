@@ -6,7 +6,6 @@ or cut off anywhere between, the device goes on with the one or the other: what 
 again, and what counted before is tried where the hub knows the newer one no longer (it was restored).
 """
 
-import contextlib
 import http.client
 import logging
 import random
@@ -23,6 +22,7 @@ from agent.durable import write_durably
 from agent.errors import RenewalError
 from agent.identity.pace import Pace, due_at
 from agent.identity.store import Identity, Pair
+from agent.network.asking import ask
 from agent.network.line import DIRECT, Network
 from contract.encoding import decode, encode
 from contract.enrolment import CERTIFICATE_PATH, RENEW_PATH, EnrolAnswer, RenewRequest
@@ -32,10 +32,8 @@ log = logging.getLogger(__name__)
 
 NEW_KEY: Final = "agent.identity.new_key"
 LOOK_S: Final = 5.0
-TIMEOUT_S: Final = 30.0
 AWAY_S: Final = 600.0
 """So long without a connection, and the hub is asked whether it still knows the certificate."""
-MAX_ANSWER_BYTES: Final = 1 << 20
 
 
 class Renewal:
@@ -80,13 +78,12 @@ class Renewal:
         step = self._due(now_s) if self._pace.may_try(now_s) else None
         if step is None:
             return
+        renewed = False
         try:
-            step()
+            renewed = step()
         except (RenewalError, OSError, http.client.HTTPException) as error:
-            self._pace.failed(self._steady_s())
             log.warning("the device's certificate was not renewed, and that is tried again: %s", error)
-        else:
-            self._pace.succeeded(self._steady_s())
+        (self._pace.succeeded if renewed else self._pace.failed)(self._steady_s())
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_S):
@@ -95,18 +92,21 @@ class Renewal:
             except Exception:
                 log.exception("renewal came to nothing; it is looked at again")
 
-    def _due(self, now_s: float) -> Callable[[], None] | None:
+    def _due(self, now_s: float) -> Callable[[], bool] | None:
+        """Return what is to be done; it says whether another certificate counts since."""
         held, other = self._identity.held.validity(), self._identity.other.validity()
-        if held is None or (other is not None and other.begins > held.begins):
+        if held is None:
+            return self._use_any
+        if other is not None and other.begins > held.begins:
             return lambda: self._use(self._identity.other)
         if self._now() >= due_at(held, self._chance):
             return self._renew
         return self._ask_again if now_s - self._seen_s > AWAY_S else None
 
-    def _renew(self) -> None:
+    def _renew(self) -> bool:
+        if not self._is_known():  # another may be: a slot is emptied only when none of them is needed
+            return self._use_any()
         pair = self._identity.other
-        if pair.validity() is not None and not self._is_known():  # it may be the one that the hub knows
-            return self._use_any(self._identity.others)
         self._empty(pair)
         try:
             csr_pem = run_confined(NEW_KEY, {"folder": str(pair.folder.absolute())}, folders=[pair.folder])
@@ -129,32 +129,40 @@ class Renewal:
             raise self._refused(status)
         return status == HTTPStatus.OK
 
-    def _use(self, pair: Pair) -> None:
-        """Have the hub count a pair, and then count it here; one that it does not know is forgotten."""
+    def _use(self, pair: Pair) -> bool:
+        """Have the hub count a pair, and then count it here; one that is of no use is forgotten."""
+        if not pair.fits():
+            self._forget(pair)
+            raise RenewalError("key and certificate do not fit together", where=str(pair.folder))
         status, _ = self._call(pair, "GET", CERTIFICATE_PATH, None)
-        if status == HTTPStatus.UNAUTHORIZED and pair == self._identity.other:
-            pair.certificate_file.unlink(missing_ok=True)
+        if status == HTTPStatus.UNAUTHORIZED:
+            self._forget(pair)
         if status != HTTPStatus.OK:
             raise self._refused(status)
         self._identity.hold(pair)
         if (found := pair.validity()) is not None:
             log.info("the device has a new certificate, until %s UTC", f"{found.ends:%Y-%m-%d %H:%M}")
         self._renewed()
+        return True
 
-    def _ask_again(self) -> None:
+    def _ask_again(self) -> bool:
         """The hub is away, or knows us no longer: then what was before may be what it knows."""
         self._seen_s = self._steady_s()
-        if not self._is_known():
-            self._use_any(self._identity.others)
+        return not self._is_known() and self._use_any()
 
-    def _use_any(self, pairs: list[Pair]) -> None:
-        for number, pair in enumerate(pairs, 1):
+    def _use_any(self) -> bool:
+        """Use the first of the other pairs that the hub knows."""
+        refused = self._refused(HTTPStatus.UNAUTHORIZED)
+        for pair in self._identity.others:
             try:
                 return self._use(pair)
-            except RenewalError:
-                if number == len(pairs):
-                    raise
-        raise self._refused(HTTPStatus.UNAUTHORIZED)
+            except RenewalError as error:
+                refused = error
+        raise refused
+
+    def _forget(self, pair: Pair) -> None:
+        if pair == self._identity.other:
+            pair.certificate_file.unlink(missing_ok=True)
 
     def _empty(self, pair: Pair) -> None:
         pair.folder.parent.mkdir(mode=0o700, exist_ok=True)
@@ -163,14 +171,9 @@ class Renewal:
             file.unlink(missing_ok=True)
 
     def _call(self, pair: Pair | None, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        address = urlsplit(self._identity.facts.hub)
-        context = self._identity.tls_context(pair)
-        self._network.trust(context, address.hostname or "")
-        exchange = self._network.exchange(address, context, TIMEOUT_S)
-        with contextlib.closing(exchange.connection) as connection:
-            connection.request(method, path, body, exchange.headers)
-            response = connection.getresponse()
-            return response.status, response.read(MAX_ANSWER_BYTES)
+        hub, context = self._identity.facts.hub, self._identity.tls_context(pair)
+        self._network.trust(context, urlsplit(hub).hostname or "")
+        return ask(self._network, hub, context, method, path, body)
 
     def _refused(self, status: int) -> RenewalError:
         return RenewalError(f"the hub answered {status}", where=self._identity.facts.hub)

@@ -6,6 +6,7 @@ counts. The other one holds what counted before, or what has just come: see `age
 
 import logging
 import ssl
+import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +58,14 @@ class Pair:
         """Have ``context`` show it on each new connection; raises `OSError`, ssl.SSLError among them."""
         context.load_cert_chain(self.certificate_file, self.key_file)
 
+    def fits(self) -> bool:
+        """Are they of one another, and whole? Raises `OSError` where that cannot be read."""
+        try:
+            self.show(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        except ssl.SSLError:
+            return False
+        return True
+
     def validity(self) -> Validity | None:
         """Return from when to when the certificate holds; None where there is none that can be read."""
         try:
@@ -72,6 +81,7 @@ class Identity:
     folder: Path
     facts: DeviceFacts
     _shown_in: "WeakSet[ssl.SSLContext]" = field(default_factory=WeakSet, repr=False, compare=False)
+    _showing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def held(self) -> Pair:
@@ -100,8 +110,9 @@ class Identity:
 
     def show_in(self, context: ssl.SSLContext) -> None:
         """Have each new connection of ``context`` show the pair that counts by then."""
-        self.held.show(context)
-        self._shown_in.add(context)
+        with self._showing:
+            self.held.show(context)
+            self._shown_in.add(context)
 
     def hold(self, pair: Pair) -> None:
         """From now on the pair of a slot counts, durable when this returns; raises `OSError`."""
@@ -113,8 +124,9 @@ class Identity:
             beside.symlink_to(pair.folder.relative_to(self.folder))
             beside.replace(link)
         sync_folder(self.folder)
-        for context in list(self._shown_in):
-            pair.show(context)
+        with self._showing:
+            for context in self._shown_in:
+                pair.show(context)
 
     @property
     def key_file(self) -> Path:

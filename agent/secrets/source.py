@@ -4,18 +4,16 @@ import http.client
 import ssl
 from http import HTTPStatus
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 
+from agent.network.asking import TIMEOUT_S, ask
 from agent.network.line import DIRECT, Network
 from agent.secrets.errors import SecretGoneError, SecretUnavailableError
 from contract.encoding import decode
 from contract.errors import ContractError, Problem
 from contract.secrets import DEVICE_SECRETS_PATH, SecretRef, SecretValue
 
-TIMEOUT_S = 30.0
-MAX_ANSWER_BYTES = 1024 * 1024
 AGAIN = "It is tried again."
 
 
@@ -45,8 +43,7 @@ class HubSecrets:
         network: Network = DIRECT,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._address = urlsplit(base_url)
-        self._context = context
+        self._base_url, self._context = base_url, context
         self._network = network
         self._timeout_s = timeout_s
 
@@ -67,19 +64,14 @@ class HubSecrets:
         )
 
     def _get(self, ref: SecretRef) -> tuple[int, bytes]:
-        exchange = self._network.exchange(self._address, self._context, self._timeout_s)
-        path = f"{exchange.prefix}{DEVICE_SECRETS_PATH}/{ref.label}"
+        path, timeout_s = f"{DEVICE_SECRETS_PATH}/{ref.label}", self._timeout_s
         try:
-            exchange.connection.request("GET", path, headers=exchange.headers)
-            with exchange.connection.getresponse() as response:
-                return response.status, response.read(MAX_ANSWER_BYTES)
+            return ask(self._network, self._base_url, self._context, "GET", path, timeout_s=timeout_s)
         except (OSError, http.client.HTTPException) as error:
             # The error's own words alone: one that broke off holds what had come.
             raise SecretUnavailableError(
                 f"the hub does not answer ({type(error).__name__})", where=f"secret {ref.label}", fix=AGAIN
             ) from None
-        finally:
-            exchange.connection.close()
 
 
 def _value(ref: SecretRef, body: bytes) -> bytes:

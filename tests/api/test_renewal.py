@@ -188,7 +188,7 @@ def test_a_hub_that_was_restored_from_a_backup_knows_what_counted_before(cam: Ca
     for _ in range(renewals):
         before = cam.row().certificate_serial
         cam.look(AFTER_SUCCESS_S)
-    with cam.world.services.devices._database.transaction() as session:
+    with cam.world.core.database.transaction() as session:
         session.get_one(DeviceRow, "cam-1").certificate_serial = before
     assert not cam.is_known()
     cam.ahead = timedelta(0)
@@ -200,8 +200,45 @@ def test_a_hub_that_was_restored_from_a_backup_knows_what_counted_before(cam: Ca
     assert cam.is_known()
 
 
+def test_a_pair_that_does_not_fit_is_forgotten_and_never_counts(cam: Cam) -> None:
+    cam.ahead = 21 * DAY
+    cam.look()
+    other = cam.identity.other
+    other.folder.mkdir()
+    other.certificate_file.write_text(cam.certificate)
+    other.key_file.write_bytes(cam.identity.enrolled.key_file.read_bytes())
+    assert not other.fits()
+    held, cam.connected = cam.certificate, False
+    with cam.world.core.database.transaction() as session:
+        session.get_one(DeviceRow, "cam-1").certificate_serial = "another"
+    cam.look(AFTER_SUCCESS_S)
+    assert (cam.certificate, other.validity()) == (held, None)
+
+
+@pytest.mark.parametrize("damage", ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_a_certificate_that_was_damaged_gives_way_to_the_one_before(cam: Cam, damage: str) -> None:
+    cam.ahead = 21 * DAY
+    cam.look()
+    before = cam.row().certificate_serial
+    cam.look(AFTER_SUCCESS_S)
+    with cam.world.core.database.transaction() as session:
+        session.get_one(DeviceRow, "cam-1").certificate_serial = before
+    cam.identity.certificate_file.write_text(damage)
+    cam.look(AFTER_SUCCESS_S)
+    assert cam.is_known(cam.identity.held)
+
+
+def test_a_hub_that_knows_the_device_makes_it_wait_no_longer_than_one_that_is_away(cam: Cam) -> None:
+    """Without a connection it asks, and is known: that is no renewal, after which it would rest."""
+    cam.connected = False
+    cam.look(AWAY_S + 1)
+    cam.ahead = 21 * DAY
+    cam.look(HOUR_S)
+    assert cam.renewed
+
+
 def test_a_device_that_was_revoked_keeps_what_it_has_and_is_not_let_in(cam: Cam) -> None:
-    with cam.world.services.devices._database.transaction() as session:
+    with cam.world.core.database.transaction() as session:
         session.get_one(DeviceRow, "cam-1").revoked_at = datetime.now(UTC)
     first, cam.ahead, cam.connected = cam.certificate, 21 * DAY, False
     for _ in range(5):

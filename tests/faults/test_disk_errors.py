@@ -83,8 +83,8 @@ def fail_at(rig: Rig, hand: Hand, point: Point, error: str) -> str:
         raise FaultFoundError(f"{point} {error}: the document is never taken\n{rig.daemon.log[-3000:]}")
     if set(hit) & set(STARTED.findall(text)):
         # strace counts in each process: all that start a module fail there, so its version may be given up.
-        until(lambda: each_serves(rig), f"{point} {error}: each module runs, in one version")
-        return "what starts a module failed each time; the old version or the new one serves"
+        until(lambda: each_serves(rig), f"{point} {error}: each module serves, or was given up and says so")
+        return "what starts a module failed each time; the new version serves, or the old one and it is said"
     try:
         rig.settled()
     except FaultFoundError as found:
@@ -93,10 +93,17 @@ def fail_at(rig: Rig, hand: Hand, point: Point, error: str) -> str:
 
 
 def each_serves(rig: Rig) -> bool:
-    """Does each module run once, and answer with the version that runs?"""
-    running = rig.running()
-    return running.keys() == set(MODULES) and all(
-        versions == [rig.served(name)] and versions != [UNKNOWN] for name, versions in running.items()
+    """Does each module run once and answer, in the stored version, or in the one before with the reason?"""
+    stored, report, running = rig.stored(), rig.reported(), rig.running()
+    if stored is None or report is None or running.keys() != set(MODULES):
+        return False
+    wanted = rig.version_of(stored)
+    said = {module.name for module in report.modules if module.state == "rolled_back" and module.reason}
+    return all(
+        versions == [rig.served(name)]
+        and versions != [UNKNOWN]
+        and (versions == [wanted] or (report.generation == stored.generation and name in said))
+        for name, versions in running.items()
     )
 
 
