@@ -71,11 +71,21 @@ def world() -> Iterator[World]:
     assert left == [], "processes were left behind"
 
 
-@pytest.fixture(params=["process", pytest.param("runc", marks=pytest.mark.system)])
+RUNC_WORKS = os.geteuid() == 0 and shutil.which("runc") is not None
+
+
+@pytest.fixture(
+    params=[
+        # Where runc works the other driver is for the long tests: its own suite, those that are above the
+        # drivers and the second demo try it each time.
+        pytest.param("process", marks=[pytest.mark.soak] if RUNC_WORKS else []),
+        pytest.param("runc", marks=pytest.mark.system),
+    ]
+)
 def driver(request: pytest.FixtureRequest) -> str:
     """Each driver that runs real containers."""
     name: str = request.param
-    if name == "runc" and (os.geteuid() != 0 or shutil.which("runc") is None):
+    if name == "runc" and not RUNC_WORKS:
         pytest.skip("the runc driver needs root and runc (Debian, Ubuntu: apt install runc)")
     return name
 

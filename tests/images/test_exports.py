@@ -38,6 +38,7 @@ def _run(command: Sequence[str | Path]) -> str:
     return done.stdout
 
 
+@pytest.mark.soak
 def test_umoci_unpacks_an_exported_layout(shop: Shop, plain: Image, tmp_path: Path) -> None:
     _needs("umoci")
     shop.workspace.export_image(f"plain:{plain.version}", tmp_path / "plain.tar")
