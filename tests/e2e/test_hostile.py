@@ -3,15 +3,18 @@
 The judge is the same probe with the walls down: a module that the owner lets be privileged does get through.
 """
 
+import contextlib
 import json
 import time
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from agent.endpoints.unix_client import UnixHttpConnection
+from agent.slices import ask_for_short_slices
 from simulators.demo.stage import Device, StageError
 from simulators.sensors.digits import DigitsSensor
 from tests.e2e.conftest import Owner, World, manifest
@@ -21,7 +24,7 @@ from tests.e2e.waiting import wait_until
 pytestmark = [pytest.mark.system, pytest.mark.parametrize("driver", ["runc"], indirect=True)]
 SCRIPT = Path(__file__).with_name("hostile_script.py")
 INTERVAL_S = 1.0
-ASKED = 2000
+ASKED, SPELLS = 1000, 7
 AGENT = f"report_interval_s = {INTERVAL_S}\nreconcile_interval_s = 0.5\n"
 REFUSED = {
     "mount", "unshare-user", "unshare-mount", "alg", "raw", "packet", "metadata", "kernel-log", "sysrq",
@@ -52,8 +55,12 @@ def probed(device: Device) -> dict[str, int]:
     return dict(json.loads(found[-1].removeprefix("probe "))) if found else {}
 
 
+def p95s_s(device: Device) -> list[float]:
+    """Return the 95th percentile of the neighbour's answers in each of some spells, least first."""
+    return sorted(p95_s(device, ASKED) for _ in range(SPELLS))
+
+
 def p95_s(device: Device, count: int) -> float:
-    """Return the 95th percentile of the neighbour's answers."""
     took = []
     connection = UnixHttpConnection(device.state_dir / "run/scorer.sock", timeout_s=30)
     for _ in range(count):
@@ -64,6 +71,20 @@ def p95_s(device: Device, count: int) -> float:
         time.sleep(0.005)
     connection.close()
     return sorted(took)[int(len(took) * 0.95)]
+
+
+def shown(times_s: list[float]) -> str:
+    """Return the median, the least and the most, in milliseconds."""
+    return f"{median(times_s) * 1e3:.2f} ms ({times_s[0] * 1e3:.2f} to {times_s[-1] * 1e3:.2f})"
+
+
+def with_usual_slices(device: Device) -> None:
+    """Take back what the agent asked of the kernel for its containers."""
+    for container in device.agent("status")["containers"]:
+        for group in Path("/sys/fs/cgroup/cpu/headland").glob(f"*-{container['id']}"):
+            for task in (group / "tasks").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    ask_for_short_slices(int(task), slice_ns=0)
 
 
 def beats(world: World, device: Device, lasts_s: float) -> list[float]:
@@ -91,7 +112,7 @@ def test_a_hostile_module_gets_nothing_and_disturbs_nobody(
         device.name, device.state_dir / "run/scorer.sock", "digits", world.digits.held_out_images, 20.0
     )
     sensor.start()
-    alone_s = p95_s(device, ASKED) if lasts_s > 10 else 0.0
+    alone_s = p95s_s(device) if lasts_s > 10 else []
     world.workspace.apply_rollout(with_hostile(device, hostile))
     results = dict[str, int]()
 
@@ -101,17 +122,19 @@ def test_a_hostile_module_gets_nothing_and_disturbs_nobody(
 
     wait_until(has_tried, "it has tried")
     gaps = beats(world, device, lasts_s)
-    beside_s = p95_s(device, ASKED) if lasts_s > 10 else 0.0
+    beside_s = p95s_s(device) if lasts_s > 10 else []
     tally = sensor.stop()
-    print(f"{len(gaps)} gaps between reports, the longest {max(gaps):.2f} s;", end=" ")
-    print(f"p95 {beside_s * 1e3:.2f} ms beside it, {alone_s * 1e3:.2f} ms alone")
+    print(f"{len(gaps)} gaps between reports, the longest {max(gaps):.2f} s")
     assert len(gaps) >= sum(gaps) / (2 * INTERVAL_S), "every second report or more came in time"
     assert tally.refused == []
     assert results.keys() == REFUSED
     assert [name for name, number in results.items() if number == 0] == []
     if lasts_s > 10:
         assert max(gaps) <= 2 * INTERVAL_S
-        assert beside_s < 2 * alone_s
+        print(f"p95 alone {shown(alone_s)}, beside it {shown(beside_s)};", end=" ")
+        with_usual_slices(device)
+        print(f"with the kernel's own slices {shown(p95s_s(device))}")
+        assert median(beside_s) < 2 * median(alone_s)
     world.workspace.apply_rollout(manifest(device.name, "digits:1"))
     wait_until(lambda: alone(device), "it goes when told to")
 
