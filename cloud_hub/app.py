@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from cloud_hub.errors import DatabaseUnavailableError, HubRunningError
 from cloud_hub.image_stores.moving import ImageMover
 from cloud_hub.init import PKI, require_initialised
 from cloud_hub.lock import hub_lock
+from cloud_hub.rollouts.conductor import Conductor
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.ingest import Ingest
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_INTERVAL_S = 600.0
 MOVE_INTERVAL_S = 10.0
+LEAD_INTERVAL_S = 1.0
 SHARE_INTERVAL_S = 5.0
 
 
@@ -86,6 +89,7 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
             loop.create_task(_flush_forever(core, core.files.flush_attached, settings.telemetry_flush_s)),
             loop.create_task(_sweep_forever(core, services)),
             loop.create_task(_move_forever(core, services.image_mover)),
+            loop.create_task(_lead_forever(core, services.conductor)),
         ]
         # A SQLite file is this process's alone: it holds the folder's lock.
         services.activities.begin(alone=core.database.is_sqlite)
@@ -183,6 +187,18 @@ async def _move_forever(core: Core, mover: ImageMover) -> None:
             await asyncio.to_thread(mover.move_all)
         except Exception:
             log.exception("images could not be moved; tried again in %g s", MOVE_INTERVAL_S)
+
+
+async def _lead_forever(core: Core, conductor: Conductor) -> None:
+    """Take rollouts over their devices; at most a tenth of the time is spent on it."""
+    while True:
+        began_s = time.monotonic()
+        if core.share.holds(work.ROLLOUTS):
+            try:
+                await asyncio.to_thread(conductor.tick)
+            except Exception:
+                log.exception("rollouts could not go on; tried again")
+        await asyncio.sleep(max(LEAD_INTERVAL_S, 9 * (time.monotonic() - began_s)))
 
 
 def _leave(core: Core) -> None:

@@ -32,7 +32,9 @@ from cloud_hub.registry.collection import Collector
 from cloud_hub.registry.pushes import Pushes
 from cloud_hub.registry.service import Registry
 from cloud_hub.registry.tokens import RegistryTokens
+from cloud_hub.rollouts.conductor import Conductor
 from cloud_hub.rollouts.service import Rollouts
+from cloud_hub.rollouts.steering import Steering
 from cloud_hub.secrets.service import Secrets
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.query import Telemetry
@@ -73,6 +75,8 @@ class Services(ImageServices):
     models: Models
     devices: Devices
     rollouts: Rollouts
+    steering: Steering
+    conductor: Conductor
     telemetry: Telemetry
     telemetry_stores: TelemetryStores
     activities: Activities

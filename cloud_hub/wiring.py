@@ -19,7 +19,9 @@ from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.earlier import complete_earlier
 from cloud_hub.models.service import Models
 from cloud_hub.outbound.policy import parse_allowed
+from cloud_hub.rollouts.conductor import Conductor
 from cloud_hub.rollouts.service import Push, Rollouts
+from cloud_hub.rollouts.steering import Steering
 from cloud_hub.services import Services
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.attached import AttachedFiles
@@ -72,6 +74,8 @@ def build_services(
         models=models,
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
+        steering=Steering(database, audit),
+        conductor=Conductor(database, core.signer, push),
         telemetry=Telemetry(database, core.local, core.files, _attached(settings, core)),
         telemetry_stores=core.telemetry_stores,
         activities=activities,

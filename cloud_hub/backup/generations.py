@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.rollouts.current import newest_generations
-from cloud_hub.rollouts.service import FARTHEST, held
+from cloud_hub.rollouts.documents import FARTHEST, held
 
 ROOM = 1_000_000
 
@@ -20,6 +20,6 @@ def leave_room(session: Session) -> None:
     query = newest_generations()
     newest = {row[0]: row[1] for row in session.execute(query)}
     for row in session.scalars(select(DeviceRow)):
-        generation = max(newest.get(row.id, 0), held(row)) + ROOM
+        generation = max(newest.get(row.id, 0), held(row.hello, row.reported)) + ROOM
         if generation < FARTHEST:
             row.hello = (row.hello or {}) | {"generation": generation}

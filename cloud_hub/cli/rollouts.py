@@ -1,17 +1,19 @@
 """`headland rollout`."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.live import Live
 
 from cloud_hub.cli.output import Format, Output, progress_console, show, show_error, show_table
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
-from cloud_hub.sdk import ChangePlanned, HubRefusedError, Rollout, RolloutPlan, SdkError
+from cloud_hub.cli.waves import by_wave, counts, picture
+from cloud_hub.sdk import ChangePlanned, HubRefusedError, Rollout, RolloutPlan, SdkError, Workspace
 
 app = group("Rollouts: which devices run what.")
 
@@ -37,7 +39,8 @@ def apply(
                 rollout = ws.rollout(rollout.name)
                 status.update(_line(rollout))
     show(rollout, "\n".join([_line(rollout), *_devices(rollout)]))
-    if any(device.state == "failed" for device in rollout.devices) or (wait and not rollout.settled):
+    ended_well = rollout.state in {"running", "done"} and not (wait and not rollout.settled)
+    if not ended_well or any(device.state == "failed" for device in rollout.devices):
         raise typer.Exit(1)
 
 
@@ -54,16 +57,70 @@ def plan(
     show(found, "\n".join(_planned(found)))
 
 
+@app.command(epilog="Example: headland rollout watch digits")
+def watch(name: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """Follow a rollout until it has ended, or waits for a person."""
+    with connect(workspace) as ws:
+        rollout = ws.rollout(name)
+        with Live(picture(rollout), console=progress_console, transient=True) as live:
+            while not rollout.settled:
+                time.sleep(POLL_S)
+                rollout = ws.rollout(name)
+                live.update(picture(rollout))
+    show(rollout, "\n".join([_line(rollout), *by_wave(rollout), *_devices(rollout, all_of_them=False)]))
+    if rollout.state != "done" or any(device.state == "failed" for device in rollout.devices):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: headland rollout history digits")
+def history(name: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """Show what became of a rollout, and who did it."""
+    with connect(workspace) as ws:
+        events = ws.rollout_events(name)
+    rows = [(event.at, event.state, event.wave, event.by or "", event.words) for event in events]
+    show_table(events, ["at", "state", "wave", "by", "why"], rows)
+
+
+@app.command(epilog="Example: headland rollout pause digits")
+def pause(name: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """Give no further device its new version; those that have it go on."""
+    _steer(lambda ws: ws.pause_rollout(name), workspace)
+
+
+@app.command(epilog="Example: headland rollout resume digits")
+def resume(name: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """Go on with a paused rollout; devices that failed until now do not hold it up again."""
+    _steer(lambda ws: ws.resume_rollout(name), workspace)
+
+
+@app.command(epilog="Example: headland rollout abort digits")
+def abort(name: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """Give each device back what it had before; also when the rollout was done."""
+    _steer(lambda ws: ws.abort_rollout(name), workspace)
+
+
+@app.command(epilog="Example: headland rollout approve digits")
+def approve(name: str, workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
+    """Let the wave begin that waits for an Owner."""
+    _steer(lambda ws: ws.approve_rollout(name), workspace)
+
+
 @app.command("list", epilog="Example: headland rollout list")
 def list_(workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
     """Show every revision of every rollout, newest first."""
     with connect(workspace) as ws:
         rollouts = ws.rollouts()
     rows = [
-        (f"{r.name}:{r.revision}", ", ".join(r.images.values()), _counts(r), r.created_by, r.created_at)
+        (
+            f"{r.name}:{r.revision}",
+            ", ".join(r.images.values()),
+            counts(r.devices),
+            r.created_by,
+            r.created_at,
+        )
         for r in rollouts
     ]
-    show_table(rollouts, ["rollout", "images", "devices", "by", "created"], rows)
+    show_table(rollouts, ["rollout", "images", "state", "devices", "by", "created"], rows)
 
 
 @app.command("show", epilog="Example: headland rollout show digits")
@@ -71,16 +128,24 @@ def show_(name: str, workspace: WorkspaceOption = "", output: Output = Format.TE
     """Show the newest revision of a rollout, device by device."""
     with connect(workspace) as ws:
         rollout = ws.rollout(name)
-    show(rollout, "\n".join([_line(rollout), *_devices(rollout)]))
+    show(rollout, "\n".join([_line(rollout), *by_wave(rollout), *_devices(rollout)]))
+
+
+def _steer(act: Callable[[Workspace], Rollout], workspace: str) -> None:
+    with connect(workspace) as ws:
+        rollout = act(ws)
+    show(rollout, _line(rollout))
 
 
 def _planned(plan: RolloutPlan) -> list[str]:
     touched = [device for device in plan.devices if device.changed]
-    counts = f"{len(touched)} of {len(plan.devices)} devices"
-    lines = [f"rollout {plan.name}:{plan.revision} would change {counts}"]
+    waves = max((device.wave for device in plan.devices), default=1)
+    number = f"{len(touched)} of {len(plan.devices)} devices{f' in {waves} waves' if waves > 1 else ''}"
+    lines = [f"rollout {plan.name}:{plan.revision} would change {number}"]
     for device in touched:
         replaces = f", in place of {device.replaces}" if device.replaces else ""
-        lines.append(f"  {device.device}: generation {device.generation}{replaces}")
+        wave = f"wave {device.wave}, " if waves > 1 else ""
+        lines.append(f"  {device.device}: {wave}generation {device.generation}{replaces}")
         lines += [f"    {_change(change)}" for change in device.changes if change.kind != "keep"]
     return lines
 
@@ -111,13 +176,11 @@ def _refusals_of(file: Path) -> Iterator[None]:
 
 def _line(rollout: Rollout) -> str:
     images = ", ".join(rollout.images.values())
-    return f"rollout {rollout.name}:{rollout.revision} ({images}): {_counts(rollout)}"
+    state = "" if rollout.state == "done" else f"{rollout.state}, "
+    reason = f"; {rollout.reason}" if rollout.reason else ""
+    return f"rollout {rollout.name}:{rollout.revision} ({images}): {state}{counts(rollout.devices)}{reason}"
 
 
-def _counts(rollout: Rollout) -> str:
-    states = [device.state for device in rollout.devices]
-    return ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-
-
-def _devices(rollout: Rollout) -> list[str]:
-    return [f"  {d.device}: {d.state} {d.reason}".rstrip() for d in rollout.devices]
+def _devices(rollout: Rollout, *, all_of_them: bool = True) -> list[str]:
+    shown = [d for d in rollout.devices if all_of_them or d.state == "failed"]
+    return [f"  {d.device}: {d.state} {d.reason}".rstrip() for d in shown]

@@ -4,6 +4,7 @@ from typing import Final
 
 FILES: Final = "telemetry-files"
 SWEEP: Final = "sweep"
+ROLLOUTS: Final = "rollouts"
 PARTITIONS: Final = 6
 """Parts of the telemetry where several hubs share it: of three each has two."""
 
@@ -15,4 +16,4 @@ def ingest(partition: int) -> str:
 
 def all_work(partitions: int) -> tuple[str, ...]:
     """Return the names of everything that is divided."""
-    return (FILES, *(ingest(partition) for partition in range(partitions)), SWEEP)
+    return (FILES, *(ingest(partition) for partition in range(partitions)), ROLLOUTS, SWEEP)

@@ -8,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_hub.devices.rows import DeviceRow
-from cloud_hub.rollouts.current import current
-from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
+from cloud_hub.rollouts.current import current, under_way
+from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
 from contract.agent_release import ORDERED_AS
 from contract.messages import AgentReport, Reported
 
@@ -35,10 +35,13 @@ def uses_of(session: Session, workspace: str, images: Iterable[str]) -> list[Ima
     """Return the uses of images (``name:version``), by rollout and device.
 
     A rollout counts on a device until a newer one takes the device over, whether it is finished there
-    or not. A device whose certificate was revoked cannot pull, and does not count.
+    or not. One that is under way counts on the devices whose turn is to come, and what they had before it
+    on those that it may yet have to give that back. A device whose certificate was revoked cannot pull,
+    and does not count.
     """
     wanted = set(images)
-    return [*_desired(session, workspace, wanted), *_reported(session, workspace, wanted)]
+    uses = [*_desired(session, workspace, wanted), *_under_way(session, workspace, wanted)]
+    return [*uses, *_reported(session, workspace, wanted)]
 
 
 def _desired(session: Session, workspace: str, images: set[str]) -> Iterator[ImageUse]:
@@ -47,6 +50,18 @@ def _desired(session: Session, workspace: str, images: set[str]) -> Iterator[Ima
         .join(DeviceRow, DeviceRow.id == DesiredRow.device)
         .where(RolloutRow.workspace == workspace, DeviceRow.revoked_at.is_(None))
         .order_by(RolloutRow.name, RolloutRow.revision, DesiredRow.device)
+    ).all()
+    for device, name, revision, modules in rows:
+        for module, image in sorted(modules.items()):
+            if image in images:
+                yield ImageUse(device, module, image, f"{name}:{revision}")
+
+
+def _under_way(session: Session, workspace: str, images: set[str]) -> Iterator[ImageUse]:
+    rows = session.execute(
+        under_way(workspace)
+        .join(DeviceRow, DeviceRow.id == RolloutDeviceRow.device)
+        .where(DeviceRow.revoked_at.is_(None))
     ).all()
     for device, name, revision, modules in rows:
         for module, image in sorted(modules.items()):

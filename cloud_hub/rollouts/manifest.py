@@ -13,12 +13,12 @@ from cloud_hub.rollouts.access import AccessSpec, port_given_twice
 from cloud_hub.rollouts.fields import DeviceId, Name, Strict, matches
 from cloud_hub.rollouts.lifecycle import Argument, LifecycleSpec, wrong_dependency
 from cloud_hub.rollouts.secret_refs import MOST_OF_A_MODULE, FileName, SecretName
+from cloud_hub.rollouts.strategy import MOST_DEVICES, StrategySpec
 from cloud_hub.rollouts.yaml_source import Source, read_yaml
 from contract.ids import DIGEST, NAME
 
 QUANTITY = re.compile(r"(\d+)(Ki|Mi|Gi)?")
 FACTOR = {None: 1, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
-MAX_DEVICES = 10_000
 
 
 def _bytes(value: object) -> int:
@@ -69,7 +69,7 @@ class ModuleSpec(Strict):
 class Target(Strict):
     """Which devices get it."""
 
-    devices: Annotated[list[DeviceId], Field(min_length=1, max_length=MAX_DEVICES)]
+    devices: Annotated[list[DeviceId], Field(min_length=1, max_length=MOST_DEVICES)]
 
 
 class Spec(Strict):
@@ -78,6 +78,7 @@ class Spec(Strict):
     target: Target
     modules: Annotated[dict[Name, ModuleSpec], Field(min_length=1, max_length=100)]
     agent: ImageName | None = None
+    strategy: StrategySpec | None = None
 
     @model_validator(mode="after")
     def _in_some_order(self) -> Self:

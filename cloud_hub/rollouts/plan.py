@@ -6,8 +6,6 @@ from typing import Literal
 
 from contract.agent_release import ORDERED_AS
 from contract.desired import Desired, ImageRef, Module
-from contract.dsse import Envelope, payload_of
-from contract.encoding import decode
 
 Kind = Literal["start", "update", "settings", "stop", "keep"]
 """``settings``: the same image, run in another way; ``stop``: the module is no longer wanted."""
@@ -25,9 +23,10 @@ class Change:
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """What a device would get, in which generation, in place of which rollout."""
+    """What a device would get, in which wave (from 0) and generation, in place of which rollout."""
 
     device: str
+    wave: int
     generation: int
     replaces: str
     changes: tuple[Change, ...]
@@ -36,12 +35,6 @@ class DevicePlan:
     def changed(self) -> bool:
         """Would anything on it be another than now?"""
         return any(change.kind != "keep" for change in self.changes)
-
-
-def opened(envelope: bytes) -> Desired:
-    """Return the document of an envelope of our own."""
-    payload = payload_of(decode(envelope, Envelope, what="DSSE envelope"))
-    return decode(payload, Desired, what="desired document")
 
 
 def changes(now: Desired | None, then: Desired) -> tuple[Change, ...]:

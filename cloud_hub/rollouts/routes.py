@@ -1,43 +1,61 @@
 """HTTP: rollouts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from fastapi import Request
-from msgspec import UnsetType
 from starlette.concurrency import run_in_threadpool
 
 from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer
 from cloud_hub.errors import ManifestError
+from cloud_hub.rollouts.progress import DeviceState, reason_of
 from cloud_hub.rollouts.rows import RolloutRow
+from cloud_hub.rollouts.standing import rules_of
 from cloud_hub.services import Services
 from contract.agent_release import ORDERED_AS
-from contract.messages import AgentReport, Reported
 
 router = guarded_router(f"{WORKSPACE}/rollouts", "rollouts")
 MANIFEST = {"requestBody": {"content": {"application/yaml": {"schema": {"type": "string"}}}}}
 
 
 class DeviceProgress(Answer):
-    """Where one device is: waiting, rolling, running, failed or superseded, and why."""
+    """Where one device is, and why; ``wave`` counts from 1, ``generation`` is null before its turn."""
 
     device: str
-    generation: int
+    wave: int
+    generation: int | None
     state: str
     reason: str = ""
 
 
 class RolloutAnswer(Answer):
-    """A rollout in one revision."""
+    """A rollout in one revision: where it stands, in which of its waves (from 1), and why there."""
 
     name: str
     revision: int
     images: dict[str, str]
     created_by: str
     created_at: datetime
+    state: str
+    wave: int
+    waves: int
+    settled_at: datetime | None
+    bake_seconds: float
+    reason: str
     devices: list[DeviceProgress]
+
+
+class EventAnswer(Answer):
+    """What became of a rollout, when, in which wave (from 1), and who did it where it was a person."""
+
+    at: datetime
+    state: str
+    wave: int
+    by: str | None
+    words: str
 
 
 class ChangePlanned(Answer):
@@ -53,6 +71,7 @@ class DevicePlanned(Answer):
     """What one device would get; ``replaces`` is the rollout that it has now, or an empty text."""
 
     device: str
+    wave: int
     generation: int
     replaces: str
     changed: bool
@@ -80,7 +99,7 @@ async def plan(request: Request, hub: Hub, who: Who) -> PlanAnswer:
     """Return what a manifest (YAML in the body) would change; nothing is changed."""
     text = await _manifest(request)
     name, revision, devices = await run_in_threadpool(hub.rollouts.plan, who.workspace, text)
-    planned = [DevicePlanned.model_validate(each) for each in devices]
+    planned = [DevicePlanned.model_validate(replace(each, wave=each.wave + 1)) for each in devices]
     return PlanAnswer(name=name, revision=revision, devices=planned)
 
 
@@ -97,6 +116,44 @@ def show(rollout: str, hub: Hub, who: Who) -> RolloutAnswer:
     return answer
 
 
+@router.get("/{rollout}/events")
+def events(rollout: str, hub: Hub, who: Who) -> list[EventAnswer]:
+    """Return what became of the newest revision, oldest first."""
+    return [
+        EventAnswer(at=row.at, state=row.state, wave=row.wave + 1, by=row.by, words=row.words)
+        for row in hub.rollouts.events(who.workspace, rollout)
+    ]
+
+
+@router.post("/{rollout}/pause")
+def pause(rollout: str, hub: Hub, who: Who) -> RolloutAnswer:
+    """Give no further device its document."""
+    return _steered(hub, hub.steering.pause(who.workspace, rollout, who.by))
+
+
+@router.post("/{rollout}/resume")
+def resume(rollout: str, hub: Hub, who: Who) -> RolloutAnswer:
+    """Go on with a paused rollout; devices that failed until now do not hold it up again."""
+    return _steered(hub, hub.steering.resume(who.workspace, rollout, who.by))
+
+
+@router.post("/{rollout}/abort")
+def abort(rollout: str, hub: Hub, who: Who) -> RolloutAnswer:
+    """Give each device back what it had before, unless another rollout has it by now."""
+    return _steered(hub, hub.steering.abort(who.workspace, rollout, who.by))
+
+
+@router.post("/{rollout}/approval")
+def approve(rollout: str, hub: Hub, who: Who) -> RolloutAnswer:
+    """Let the wave begin that waits for an Owner."""
+    return _steered(hub, hub.steering.approve(who.workspace, rollout, who.by))
+
+
+def _steered(hub: Services, row: RolloutRow) -> RolloutAnswer:
+    (answer,) = _answers(hub, [row])
+    return answer
+
+
 async def _manifest(request: Request) -> str:
     try:
         return (await request.body()).decode()
@@ -106,28 +163,33 @@ async def _manifest(request: Request) -> str:
 
 def _answers(hub: Services, rows: Sequence[RolloutRow]) -> list[RolloutAnswer]:
     progress = hub.rollouts.progress(rows)
-    return [
-        RolloutAnswer(
-            name=row.name,
-            revision=row.revision,
-            images=row.images,
-            created_by=row.created_by,
-            created_at=row.created_at,
-            devices=[_device(*one, agent=ORDERED_AS in row.images) for one in progress[row.id]],
-        )
-        for row in rows
-    ]
+    return [_answer(row, progress[row.id]) for row in rows]
 
 
-def _device(
-    device: str, generation: int, state: str, reported: Reported | None, *, agent: bool
-) -> DeviceProgress:
-    reasons = [module.reason for module in reported.modules if module.reason] if reported else []
-    if reported is not None and reported.refused is not None:
-        reasons.append(reported.refused.reason)
-    if reported is not None and isinstance(reported.agent, AgentReport) and reported.agent.reason:
-        reasons.append(f"agent: {reported.agent.reason}")
-    if reported is not None and agent and isinstance(reported.agent, UnsetType):
-        reasons.append("its agent is too old to be updated from here")
-    reason = "; ".join(reasons) if state == "failed" else ""
-    return DeviceProgress(device=device, generation=generation, state=state, reason=reason)
+def _answer(row: RolloutRow, devices: Sequence[DeviceState]) -> RolloutAnswer:
+    rules = rules_of(row) if row.rules is not None else None
+    return RolloutAnswer(
+        name=row.name,
+        revision=row.revision,
+        images=row.images,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        state=row.state,
+        wave=row.wave + 1,
+        waves=rules.waves if rules is not None else 1,
+        settled_at=row.settled_at,
+        bake_seconds=rules.bake_s if rules is not None else 0,
+        reason=row.reason,
+        devices=[_device(each, agent=ORDERED_AS in row.images) for each in devices],
+    )
+
+
+def _device(each: DeviceState, *, agent: bool) -> DeviceProgress:
+    reason = reason_of(each.reported, agent=agent) if each.state == "failed" else ""
+    return DeviceProgress(
+        device=each.device,
+        wave=each.wave + 1,
+        generation=each.generation,
+        state=each.state,
+        reason=reason,
+    )

@@ -10,7 +10,12 @@ from cloud_hub.db.base import Base
 
 
 class RolloutRow(Base):
-    """A rollout as applied; applying the same name again makes the next revision."""
+    """A rollout as applied; applying the same name again makes the next revision.
+
+    ``content`` is what it gives (`documents.Content`), ``rules`` how it goes over its devices
+    (`waves.Rules`), ``state`` to ``reason`` where it stands (`waves.Standing`). One that was applied before
+    there were waves has neither content nor rules.
+    """
 
     __tablename__ = "rollouts"
     __table_args__ = (UniqueConstraint("workspace", "name", "revision"),)
@@ -23,6 +28,44 @@ class RolloutRow(Base):
     images: Mapped[dict[str, Any]]
     created_by: Mapped[str]
     created_at: Mapped[datetime]
+    content: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    rules: Mapped[dict[str, Any] | None]
+    state: Mapped[str] = mapped_column(index=True)
+    wave: Mapped[int]
+    settled_at: Mapped[datetime | None]
+    approved: Mapped[int]
+    reason: Mapped[str]
+
+
+class RolloutDeviceRow(Base):
+    """A device of a rollout (`waves.Member`): the generation that it was given, and the one that it had."""
+
+    __tablename__ = "rollout_devices"
+
+    rollout: Mapped[int] = mapped_column(ForeignKey("rollouts.id"), primary_key=True)
+    device: Mapped[str] = mapped_column(ForeignKey("devices.id"), primary_key=True, index=True)
+    wave: Mapped[int]
+    place: Mapped[int]
+    phase: Mapped[str]
+    generation: Mapped[int | None]
+    before: Mapped[int | None]
+    moved_at: Mapped[datetime | None]
+    heard_at: Mapped[datetime | None]
+    excused: Mapped[bool]
+
+
+class RolloutEventRow(Base):
+    """Something that became of a rollout, and who did it where it was a person."""
+
+    __tablename__ = "rollout_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    rollout: Mapped[int] = mapped_column(ForeignKey("rollouts.id"), index=True)
+    at: Mapped[datetime]
+    state: Mapped[str]
+    wave: Mapped[int]
+    by: Mapped[str | None]
+    words: Mapped[str]
 
 
 class DesiredRow(Base):

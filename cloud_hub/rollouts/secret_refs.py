@@ -10,8 +10,8 @@ from typing import Annotated
 
 from sqlalchemy.orm import Session
 
+from cloud_hub.rollouts.documents import opened
 from cloud_hub.rollouts.fields import matches
-from cloud_hub.rollouts.plan import opened
 from cloud_hub.rollouts.yaml_source import Source
 from cloud_hub.secrets.rows import SecretRow, SecretVersionRow
 from contract.errors import FieldProblem

@@ -27,15 +27,14 @@ from cloud_hub.sdk.experiment import Experiment
 from cloud_hub.sdk.hub import Hub
 from cloud_hub.sdk.image_builds import BuildChoices
 from cloud_hub.sdk.image_types import Attached, Image, ImagePlatform, ImageUse
+from cloud_hub.sdk.rollout_types import ChangePlanned, DevicePlanned, Rollout, RolloutEvent, RolloutPlan
 from cloud_hub.sdk.run import Run
 from cloud_hub.sdk.types import (
     Activity,
-    ChangePlanned,
     DatastoreFile,
     DatastoreInfo,
     Delivery,
     Device,
-    DevicePlanned,
     ExperimentInfo,
     HubProcess,
     Lineage,
@@ -43,8 +42,6 @@ from cloud_hub.sdk.types import (
     NewWebhook,
     Pulled,
     QueryResult,
-    Rollout,
-    RolloutPlan,
     RunInfo,
     StoredFile,
     Stream,
@@ -97,6 +94,7 @@ __all__ = [
     "Pulled",
     "QueryResult",
     "Rollout",
+    "RolloutEvent",
     "RolloutPlan",
     "Run",
     "RunInfo",

@@ -218,58 +218,6 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
     answers: int
 
 
-class DeviceProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one device of a rollout is."""
-
-    device: str
-    generation: int
-    state: str
-    reason: str = ""
-
-
-class Rollout(msgspec.Struct, frozen=True, kw_only=True):
-    """A rollout in one revision."""
-
-    name: str
-    revision: int
-    images: dict[str, str]
-    created_by: str
-    created_at: datetime
-    devices: list[DeviceProgress]
-
-    @property
-    def settled(self) -> bool:
-        """Does every device run it, or has it failed or been superseded?"""
-        return all(device.state in {"running", "failed", "superseded"} for device in self.devices)
-
-
-class ChangePlanned(msgspec.Struct, frozen=True, kw_only=True):
-    """What would become of one module: start, update, settings, stop or keep; its image now and then."""
-
-    module: str
-    kind: str
-    now: str
-    then: str
-
-
-class DevicePlanned(msgspec.Struct, frozen=True, kw_only=True):
-    """What one device would get; ``replaces`` is the rollout that it has now, or an empty text."""
-
-    device: str
-    generation: int
-    replaces: str
-    changed: bool
-    changes: list[ChangePlanned]
-
-
-class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a manifest would do, if it were applied now."""
-
-    name: str
-    revision: int
-    devices: list[DevicePlanned]
-
-
 class QueryResult(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of a telemetry query; ``truncated`` where there were more."""
 

@@ -14,6 +14,7 @@ from cloud_hub.sdk.experiment import Experiment
 from cloud_hub.sdk.image_builds import BuildCalls
 from cloud_hub.sdk.images import ImageCalls
 from cloud_hub.sdk.models import ModelCalls
+from cloud_hub.sdk.rollouts import RolloutCalls
 from cloud_hub.sdk.run import Run
 from cloud_hub.sdk.types import (
     Activity,
@@ -21,8 +22,6 @@ from cloud_hub.sdk.types import (
     ExperimentInfo,
     Pulled,
     QueryResult,
-    Rollout,
-    RolloutPlan,
     RunInfo,
     Stream,
 )
@@ -34,7 +33,7 @@ from contract.enrolment import Invitation
 PATIENCE_S = 300.0
 
 
-class Workspace(ModelCalls, ImageCalls, BuildCalls, AgentCalls):
+class Workspace(ModelCalls, ImageCalls, BuildCalls, AgentCalls, RolloutCalls):
     """One workspace of a hub."""
 
     def __init__(self, client: Client, name: str) -> None:
@@ -119,23 +118,6 @@ class Workspace(ModelCalls, ImageCalls, BuildCalls, AgentCalls):
     def pulled(self, device: str, since: datetime | None = None) -> Pulled:
         """Return how much the registry sent to a device."""
         return self._client.get(f"{self._path}/devices/{device}/pulled", Pulled, since=since)
-
-    def apply_rollout(self, manifest: str) -> Rollout:
-        """Apply a rollout manifest (YAML text)."""
-        return self._client.post_text(f"{self._path}/rollouts", manifest, "application/yaml", Rollout)
-
-    def plan_rollout(self, manifest: str) -> RolloutPlan:
-        """Return what a rollout manifest (YAML text) would change, device by device; nothing is changed."""
-        path = f"{self._path}/rollouts/plan"
-        return self._client.post_text(path, manifest, "application/yaml", RolloutPlan)
-
-    def rollouts(self) -> list[Rollout]:
-        """Return every revision of every rollout, newest first."""
-        return self._client.get(f"{self._path}/rollouts", list[Rollout])
-
-    def rollout(self, name: str) -> Rollout:
-        """Return the newest revision of a rollout."""
-        return self._client.get(f"{self._path}/rollouts/{name}", Rollout)
 
     def query(self, sql: str, limit: int = 10_000) -> QueryResult:
         """Run one SELECT over the telemetry; each stream is a table."""

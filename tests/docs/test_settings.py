@@ -125,7 +125,7 @@ def test_every_setting_is_in_its_page(kind: type[msgspec.Struct], name: str) -> 
 
 def test_every_manifest_key_is_in_its_page() -> None:
     facts = of_model(manifest.Manifest)
-    assert len(facts) == 56
+    assert len(facts) == 70
     assert faults(facts, page("rollouts.md")) == []
 
 
@@ -172,7 +172,13 @@ def test_a_planted_other_default_of_an_example_file_is_found(tmp_path: Path) -> 
 
 def test_the_example_manifests_hold_every_key() -> None:
     shown = set[str]()
-    for name in ("rollout.yaml", "rollout-lifecycle.yaml", "rollout-secrets.yaml", "rollout-access.yaml"):
+    for name in (
+        "rollout.yaml",
+        "rollout-lifecycle.yaml",
+        "rollout-secrets.yaml",
+        "rollout-access.yaml",
+        "rollout-waves.yaml",
+    ):
         text = (CONFIGS / name).read_text()
         manifest.read_manifest(text)
         keys = keys_of(yaml.safe_load(text))

@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow
+from cloud_hub.rollouts.documents import FARTHEST
 from cloud_hub.rollouts.rows import DesiredRow
-from cloud_hub.rollouts.service import FARTHEST
 from tests.hub.acting import BY
 from tests.hub.races import manifest, rollouts
 

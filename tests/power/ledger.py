@@ -78,7 +78,7 @@ class Ledger:
         noted, held = list(self.rollouts), self._meter.generation  # before one looks: all go on working
         there = workspace.rollouts()
         known = {(rollout.name, rollout.revision) for rollout in there}
-        newest = max((d.generation for rollout in there for d in rollout.devices), default=0)
+        newest = max((d.generation or 0 for rollout in there for d in rollout.devices), default=0)
         lost = [f"rollout {name}:{revision}" for name, revision in noted if (name, revision) not in known]
         if newest < held:
             lost.append(f"generation {held}, which the device has; the hub is at {newest}")

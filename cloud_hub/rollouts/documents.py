@@ -1,0 +1,82 @@
+"""Desired documents of devices: which is the newest, and what the next one says."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud_hub.devices.rows import DeviceRow
+from cloud_hub.rollouts.current import newest_generations
+from cloud_hub.rollouts.rows import DesiredRow
+from contract.desired import Desired, ImageRef, Module
+from contract.dsse import Envelope, payload_of
+from contract.encoding import decode
+
+AT_ONCE = 500
+LIFETIME = timedelta(days=30)
+FARTHEST = 2**31 - 1_000_000  # a device that says more is not believed: the column ends there
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device shall run, of a rollout by its label (``name:revision``)."""
+
+    rollout: str
+    modules: tuple[Module, ...] = ()
+    agent: ImageRef | None = None
+
+
+def document(workspace: str, device: str, generation: int, content: Content, now: datetime) -> Desired:
+    """Return a device's document in a generation."""
+    return Desired(
+        device=device,
+        workspace=workspace,
+        generation=generation,
+        issued_at=now,
+        not_after=now + LIFETIME,
+        rollout=content.rollout,
+        modules=content.modules,
+        agent=content.agent or UNSET,
+    )
+
+
+def content_of(envelope: bytes) -> Content:
+    """Return what an envelope of our own gives."""
+    desired = opened(envelope)
+    agent = desired.agent if isinstance(desired.agent, ImageRef) else None
+    return Content(rollout=desired.rollout, modules=desired.modules, agent=agent)
+
+
+def opened(envelope: bytes) -> Desired:
+    """Return the document of an envelope of our own."""
+    payload = payload_of(decode(envelope, Envelope, what="DSSE envelope"))
+    return decode(payload, Desired, what="desired document")
+
+
+def newest(session: Session, device: str) -> DesiredRow | None:
+    """Return the document of a device's newest generation."""
+    query = select(DesiredRow).where(DesiredRow.device == device)
+    return session.scalars(query.order_by(DesiredRow.generation.desc()).limit(1)).first()
+
+
+def generations(session: Session, devices: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return of each device the generation of its newest document (0: none), and that of its next one."""
+    found = dict[str, tuple[int, int]]()
+    for start in range(0, len(devices), AT_ONCE):
+        some = devices[start : start + AT_ONCE]
+        rows = session.execute(newest_generations().where(DesiredRow.device.in_(some)))
+        issued: dict[str, int] = {device: generation for device, generation in rows}  # noqa: C416  typed so
+        said = select(DeviceRow.id, DeviceRow.hello, DeviceRow.reported).where(DeviceRow.id.in_(some))
+        for device, hello, reported in session.execute(said):
+            own = issued.get(device, 0)
+            found[device] = own, max(own, held(hello, reported)) + 1
+    return found
+
+
+def held(hello: Mapping[str, Any] | None, reported: Mapping[str, Any] | None) -> int:
+    """Return the generation that a device says it holds: beyond ours, where we are an older backup."""
+    said = [(document or {}).get("generation") for document in (hello, reported)]
+    return max((number for number in said if isinstance(number, int) and number < FARTHEST), default=0)

@@ -1,0 +1,88 @@
+"""Gives devices of a rollout their next documents: the rollout's own, or what they had before it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cloud_hub.pki.signer import DesiredSigner
+from cloud_hub.rollouts.documents import AT_ONCE, Content, content_of, document, generations
+from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
+from contract.encoding import encode
+
+Pushes = list[tuple[str, bytes]]
+"""Envelopes to be sent once they are kept, each with its device."""
+
+
+def move(
+    session: Session,
+    signer: DesiredSigner,
+    rollout: RolloutRow,
+    members: Sequence[RolloutDeviceRow],
+    content: Content,
+    now: datetime,
+) -> Pushes:
+    """Give ``members`` the rollout's content, and note which generation each had before."""
+    pushes: Pushes = []
+    known = generations(session, [member.device for member in members])
+    for member in members:
+        before, generation = known[member.device]
+        row = _sign(signer, rollout, member.device, generation, content, now)
+        session.add(row)
+        member.phase, member.before, member.generation = "moved", before or None, generation
+        member.moved_at, member.heard_at = now, None
+        pushes.append((member.device, row.envelope))
+    return pushes
+
+
+def take_back(
+    session: Session,
+    signer: DesiredSigner,
+    rollout: RolloutRow,
+    members: Sequence[RolloutDeviceRow],
+    now: datetime,
+) -> Pushes:
+    """Give ``members`` what they had before the rollout, or nothing to run where they had nothing."""
+    pushes: Pushes = []
+    for start in range(0, len(members), AT_ONCE):
+        some = members[start : start + AT_ONCE]
+        devices = [member.device for member in some]
+        known = generations(session, devices)
+        earlier = {
+            (row.device, row.generation): row
+            for row in session.scalars(select(DesiredRow).where(DesiredRow.device.in_(devices)))
+        }
+        for member in some:
+            before = earlier.get((member.device, member.before or 0))
+            content = content_of(before.envelope) if before else Content(rollout=label(rollout))
+            source = session.get_one(RolloutRow, before.rollout) if before else rollout
+            _, generation = known[member.device]
+            row = _sign(signer, source, member.device, generation, content, now)
+            session.add(row)
+            member.phase, member.generation, member.moved_at = "returned", generation, now
+            pushes.append((member.device, row.envelope))
+    return pushes
+
+
+def label(rollout: RolloutRow) -> str:
+    """Return the rollout's name with its revision."""
+    return f"{rollout.name}:{rollout.revision}"
+
+
+def _sign(
+    signer: DesiredSigner,
+    rollout: RolloutRow,
+    device: str,
+    generation: int,
+    content: Content,
+    now: datetime,
+) -> DesiredRow:
+    desired = document(rollout.workspace, device, generation, content, now)
+    return DesiredRow(
+        device=device,
+        generation=generation,
+        rollout=rollout.id,
+        envelope=encode(signer.sign(encode(desired))),
+        created_at=now,
+    )

@@ -1,0 +1,349 @@
+"""Rollouts in waves over a real hub: devices report by the hub's own service, and a person steers by HTTP."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from cloud_hub.db.engine import Database
+from cloud_hub.rollouts.conductor import Conductor
+from cloud_hub.rollouts.documents import content_of
+from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
+from cloud_hub.sdk import HubRefusedError, Workspace
+from contract.messages import ModuleReport, OutboxReport, Reported
+from contract.messages import ModuleState as State
+from tests.api.conftest import World
+from tests.api.images import of_platforms, push
+from tests.api.test_device_secrets import invite
+
+NAMES = [f"cam-{number}" for number in range(1, 6)]
+WAVES = "waves: [{count: 1}, {count: 2}]"
+
+
+class Fleet:
+    """Five devices of the workspace shop, and what they say."""
+
+    def __init__(self, world: World, shop: Workspace) -> None:
+        self.world, self.shop = world, shop
+        for number, tag in enumerate(("a", "b", "c")):
+            push(world.services, "shop/digits", of_platforms(b"layer%d" % number)[0], tags=(tag,))
+            shop.register_image("digits", tag)
+        for name in NAMES:
+            invite(world, name)
+
+    def apply(self, version: int, strategy: str = WAVES, name: str = "line", only: int = 5) -> None:
+        more = f"  strategy: {{{strategy}}}\n" if strategy else ""
+        self.shop.apply_rollout(
+            f"apiVersion: headland/v1\nkind: Rollout\nmetadata: {{name: {name}}}\nspec:\n{more}"
+            f"  target: {{devices: [{', '.join(NAMES[:only])}]}}\n"
+            f"  modules: {{scorer: {{image: 'digits:{version}'}}}}\n"
+        )
+
+    def tick(self) -> None:
+        self.world.services.conductor.tick()
+
+    def says(self, *devices: str, state: State = "running", reason: str = "") -> None:
+        """Let devices report the newest document that there is for them."""
+        for device in devices:
+            envelope = self.world.services.rollouts.newer_than(device, 0)
+            assert envelope is not None, f"{device} was given nothing"
+            with self.world.core.database.reading() as session:
+                query = select(DesiredRow.generation).where(DesiredRow.device == device)
+                generation = max(session.scalars(query))
+            content = content_of(envelope)
+            modules = tuple(
+                ModuleReport(
+                    name=module.name,
+                    state=state,
+                    image=module.image.name,
+                    digest=module.image.digest,
+                    reason=reason,
+                )
+                for module in content.modules
+            )
+            self.world.services.devices.reported(
+                device,
+                Reported(
+                    generation=generation,
+                    at=datetime.now(UTC),
+                    converged=state == "running",
+                    modules=modules,
+                    outbox=OutboxReport(pending=0, dropped=0),
+                ),
+            )
+
+    def images(self) -> dict[str, str]:
+        """Return which image each device is to run now; an empty text where it is nothing."""
+        found = {}
+        for device in NAMES:
+            envelope = self.world.services.rollouts.newer_than(device, 0)
+            content = content_of(envelope) if envelope else None
+            found[device] = content.modules[0].image.name if content and content.modules else ""
+        return found
+
+    def on(self, version: int) -> list[str]:
+        return [device for device, image in self.images().items() if image == f"digits:{version}"]
+
+    def states(self, name: str = "line") -> dict[str, str]:
+        return {device.device: device.state for device in self.shop.rollout(name).devices}
+
+
+@pytest.fixture
+def fleet(world: World, shop: Workspace) -> Fleet:
+    """A fleet that runs digits:1."""
+    fleet = Fleet(world, shop)
+    fleet.apply(1, strategy="")
+    fleet.says(*NAMES)
+    assert set(fleet.states().values()) == {"running"}
+    return fleet
+
+
+@pytest.fixture
+def owner(world: World) -> Iterator[Workspace]:
+    """The workspace shop as an Owner sees it."""
+    with world.sdk(world.token("olga", {"shop": "Owner"})) as hub:
+        yield hub.workspace("shop")
+
+
+@contextmanager
+def later(fleet: Fleet, seconds: float) -> Iterator[None]:
+    """Let all that was kept be that much older."""
+    past = timedelta(seconds=seconds)
+    with fleet.world.core.database.transaction() as session:
+        for row in session.scalars(select(RolloutDeviceRow).where(RolloutDeviceRow.moved_at.is_not(None))):
+            row.moved_at = row.moved_at - past if row.moved_at else None
+            row.heard_at = row.heard_at - past if row.heard_at else None
+        for rollout in session.scalars(select(RolloutRow).where(RolloutRow.settled_at.is_not(None))):
+            rollout.settled_at = rollout.settled_at - past if rollout.settled_at else None
+    yield
+
+
+def pass_bake(fleet: Fleet) -> None:
+    fleet.tick()
+    with later(fleet, 61):
+        fleet.tick()
+
+
+def test_waves_go_over_the_fleet_and_nothing_is_given_before_its_turn(fleet: Fleet) -> None:
+    fleet.apply(2)
+    assert fleet.on(2) == [], "the manifest is kept, nothing more"
+    assert fleet.shop.rollout("line").state == "running"
+    fleet.tick()
+    assert fleet.on(2) == ["cam-1"]
+    assert fleet.states()["cam-2"] == "pending"
+    fleet.tick()
+    pass_bake(fleet)
+    assert fleet.on(2) == ["cam-1"], "it has not reported yet"
+    fleet.says("cam-1")
+    fleet.tick()
+    assert fleet.on(2) == ["cam-1"], "it is watched first"
+    pass_bake(fleet)
+    assert fleet.on(2) == NAMES[:3]
+    fleet.says("cam-2", "cam-3")
+    pass_bake(fleet)
+    assert fleet.on(2) == NAMES
+    fleet.says("cam-4", "cam-5")
+    pass_bake(fleet)
+    rollout = fleet.shop.rollout("line")
+    assert (rollout.state, rollout.wave, rollout.waves, rollout.settled) == ("done", 3, 3, True)
+    assert [device.wave for device in rollout.devices] == [1, 2, 2, 3, 3]
+    events = [(event.state, event.wave) for event in fleet.shop.rollout_events("line")]
+    assert events == [("running", 1), ("running", 2), ("running", 3), ("done", 3)]
+
+
+def test_a_bad_release_stops_in_the_first_wave_and_what_moved_is_back(fleet: Fleet) -> None:
+    fleet.apply(2, strategy="waves: [{count: 2}]")
+    fleet.tick()
+    fleet.says("cam-1")
+    fleet.says("cam-2", state="rolled_back", reason="stopped before it was ready")
+    fleet.tick()
+    rollout = fleet.shop.rollout("line")
+    assert rollout.state == "aborted"
+    why = "wave 1: 1 of 2 devices failed, 0 may (cam-2: stopped before it was ready)"
+    assert rollout.reason == why
+    assert fleet.on(1) == NAMES
+    assert fleet.states() == {
+        "cam-1": "returning",
+        "cam-2": "returning",
+        "cam-3": "pending",
+        "cam-4": "pending",
+        "cam-5": "pending",
+    }
+    fleet.says("cam-1", "cam-2")
+    assert [fleet.states()[name] for name in NAMES[:2]] == ["returned", "returned"]
+    events = [(event.state, event.words) for event in fleet.shop.rollout_events("line")]
+    assert events == [("running", ""), ("aborting", why), ("aborted", why)]
+    (first,) = [each for each in fleet.shop.rollouts() if each.revision == 1]
+    assert {each.device: each.generation for each in first.devices}["cam-1"] == 1
+
+
+def test_a_device_that_was_away_gets_what_is_current_and_never_what_was_taken_back(fleet: Fleet) -> None:
+    fleet.apply(2, strategy="waves: [{count: 2}]")
+    fleet.tick()
+    fleet.says("cam-2", state="failed", reason="no")
+    fleet.tick()
+    envelope = fleet.world.services.rollouts.newer_than("cam-1", 1)
+    assert envelope is not None
+    assert content_of(envelope).modules[0].image.name == "digits:1"
+    assert content_of(envelope).rollout == "line:1"
+
+
+def test_a_device_that_had_nothing_has_nothing_again(world: World, shop: Workspace) -> None:
+    fleet = Fleet(world, shop)
+    fleet.apply(2)
+    fleet.tick()
+    fleet.says("cam-1", state="failed")
+    fleet.tick()
+    assert fleet.images() == dict.fromkeys(NAMES, "")
+    fleet.says("cam-1")
+    assert fleet.states()["cam-1"] == "returned"
+
+
+def test_what_was_given_at_once_can_be_aborted_too(fleet: Fleet) -> None:
+    fleet.apply(2, strategy="")
+    assert fleet.shop.rollout("line").state == "done"
+    assert fleet.on(2) == NAMES
+    assert fleet.shop.abort_rollout("line").state == "aborting"
+    fleet.tick()
+    assert fleet.on(1) == NAMES
+    assert fleet.shop.rollout("line").state == "aborted"
+
+
+def test_a_newer_revision_ends_the_older_one(fleet: Fleet) -> None:
+    fleet.apply(2)
+    fleet.tick()
+    fleet.apply(3)
+    (second,) = [each for each in fleet.shop.rollouts() if each.revision == 2]
+    assert (second.state, second.reason) == ("superseded", "line:3 was applied")
+    assert [device.state for device in second.devices][1:] == ["superseded"] * 4
+    fleet.tick()
+    assert (fleet.on(3), fleet.on(2)) == (["cam-1"], [])
+    fleet.says("cam-1", state="failed")
+    fleet.tick()
+    assert fleet.on(2) == ["cam-1"], "what it had before is what the second revision gave it"
+
+
+def test_another_rollout_takes_devices_that_wait_and_that_moved(fleet: Fleet) -> None:
+    fleet.apply(2)
+    fleet.tick()
+    fleet.apply(3, strategy="", name="other", only=2)
+    assert fleet.on(3) == ["cam-1", "cam-2"]
+    assert [fleet.states()[name] for name in NAMES[:3]] == ["superseded", "superseded", "pending"]
+    for name in ("cam-3", "cam-5"):
+        pass_bake(fleet)
+        pass_bake(fleet)
+        assert name in fleet.on(2)
+        fleet.says(*fleet.on(2))
+    pass_bake(fleet)
+    assert fleet.shop.rollout("line").state == "done"
+    fleet.shop.abort_rollout("line")
+    fleet.tick()
+    assert (fleet.on(3), fleet.on(1)) == (["cam-1", "cam-2"], ["cam-3", "cam-4", "cam-5"])
+
+
+def test_people_pause_resume_and_the_failed_count_no_more(fleet: Fleet) -> None:
+    fleet.apply(2, strategy=f"{WAVES}, onFailure: pause")
+    fleet.tick()
+    fleet.says("cam-1", state="failed", reason="no such camera")
+    fleet.tick()
+    paused = fleet.shop.rollout("line")
+    assert (paused.state, paused.settled) == ("paused", True)
+    assert "no such camera" in paused.reason
+    assert fleet.shop.resume_rollout("line").state == "running"
+    pass_bake(fleet)
+    pass_bake(fleet)
+    assert fleet.on(2) == NAMES[:3]
+    assert fleet.shop.pause_rollout("line").reason == "paused"
+    fleet.says("cam-2", "cam-3")
+    pass_bake(fleet)
+    assert fleet.on(2) == NAMES[:3], "nothing further while it is paused"
+    fleet.shop.resume_rollout("line")
+    pass_bake(fleet)
+    pass_bake(fleet)
+    assert fleet.on(2) == NAMES
+
+
+def test_a_wave_waits_for_an_owner(fleet: Fleet, owner: Workspace) -> None:
+    fleet.apply(2, strategy="waves: [{count: 1}, {count: 2, approval: true}]")
+    fleet.tick()
+    fleet.says("cam-1")
+    pass_bake(fleet)
+    waiting = fleet.shop.rollout("line")
+    assert (waiting.state, waiting.wave, waiting.settled) == ("awaiting-approval", 2, True)
+    with pytest.raises(HubRefusedError, match="your role Contributor does not allow it"):
+        fleet.shop.approve_rollout("line")
+    assert fleet.on(2) == ["cam-1"]
+    owner.approve_rollout("line")
+    fleet.tick()
+    assert fleet.on(2) == NAMES[:3]
+    assert [event.by for event in fleet.shop.rollout_events("line") if event.by] == ["ana", "olga"]
+
+
+@pytest.mark.parametrize(
+    ("state", "refused"),
+    [("done", ["pause", "resume", "approve"]), ("aborted", ["pause", "resume", "abort", "approve"])],
+)
+def test_what_makes_no_sense_is_refused(
+    fleet: Fleet, owner: Workspace, state: str, refused: list[str]
+) -> None:
+    if state == "aborted":
+        fleet.shop.abort_rollout("line")
+        fleet.tick()
+    acts: dict[str, Callable[[str], object]] = {
+        "pause": owner.pause_rollout,
+        "resume": owner.resume_rollout,
+        "abort": owner.abort_rollout,
+        "approve": owner.approve_rollout,
+    }
+    for name in refused:
+        with pytest.raises(HubRefusedError, match=f"the rollout is {state}: there is nothing to {name}"):
+            acts[name]("line")
+
+
+def test_two_that_lead_at_once_give_nothing_twice(fleet: Fleet) -> None:
+    fleet.apply(2, strategy="waves: [{count: 5}]")
+    pushed = list[str]()
+    database: Database = fleet.world.core.database
+    leaders = [
+        Conductor(database, fleet.world.core.signer, lambda device, _: pushed.append(device))
+        for _ in range(2)
+    ]
+    for _ in range(3):
+        for leader in leaders:
+            leader.tick()
+    assert sorted(pushed) == NAMES
+
+
+def test_a_kill_between_what_is_kept_and_what_is_sent_loses_nothing(fleet: Fleet) -> None:
+    fleet.apply(2)
+
+    def killed(_device: str, _envelope: bytes) -> None:
+        raise KeyboardInterrupt
+
+    conductor = Conductor(fleet.world.core.database, fleet.world.core.signer, killed)
+    with pytest.raises(KeyboardInterrupt):
+        conductor.tick()
+    assert fleet.on(2) == ["cam-1"], "the device is given it when it asks"
+    fleet.says("cam-1")
+    pass_bake(fleet)
+    assert fleet.on(2) == NAMES[:3]
+
+
+def test_images_of_a_rollout_under_way_are_in_use(fleet: Fleet, owner: Workspace) -> None:
+    fleet.apply(2)
+    with pytest.raises(HubRefusedError, match="line:2 on device cam-2"):
+        owner.delete_image("digits:2")
+    fleet.tick()
+    fleet.says(*NAMES)
+    with pytest.raises(HubRefusedError, match="line:1 on device cam-1"):
+        owner.delete_image("digits:1")
+
+
+def test_a_rollout_from_before_there_were_waves_stays_as_it_is(fleet: Fleet) -> None:
+    with fleet.world.core.database.transaction() as session:
+        session.execute(update(RolloutRow).values(content=None, rules=None))
+    assert fleet.shop.rollout("line").waves == 1
+    with pytest.raises(HubRefusedError, match="nothing to abort"):
+        fleet.shop.abort_rollout("line")
