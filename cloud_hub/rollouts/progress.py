@@ -40,6 +40,12 @@ class DeviceState:
     excused: bool
     reported: Reported | None
 
+    def away(self, away_s: float, now: datetime) -> bool:
+        """Was nothing heard of it for so long since it was given its document?"""
+        if self.state not in {"waiting", "returning"} or self.heard_since or self.moved_at is None:
+            return False
+        return (now - self.moved_at).total_seconds() > away_s
+
     @property
     def heard_since(self) -> bool:
         """Did it say anything since it was given its document?"""

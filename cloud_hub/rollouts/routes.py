@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +14,8 @@ from cloud_hub.errors import ManifestError
 from cloud_hub.rollouts.progress import DeviceState, reason_of
 from cloud_hub.rollouts.rows import RolloutRow
 from cloud_hub.rollouts.standing import rules_of
+from cloud_hub.rollouts.strategy import AWAY_S
+from cloud_hub.rollouts.waves import Rules
 from cloud_hub.services import Services
 from contract.agent_release import ORDERED_AS
 
@@ -180,16 +182,18 @@ def _answer(row: RolloutRow, devices: Sequence[DeviceState]) -> RolloutAnswer:
         settled_at=row.settled_at,
         bake_seconds=rules.bake_s if rules is not None else 0,
         reason=row.reason,
-        devices=[_device(each, agent=ORDERED_AS in row.images) for each in devices],
+        devices=[_device(each, row, rules) for each in devices],
     )
 
 
-def _device(each: DeviceState, *, agent: bool) -> DeviceProgress:
+def _device(each: DeviceState, row: RolloutRow, rules: Rules | None) -> DeviceProgress:
+    agent = ORDERED_AS in row.images
     reason = reason_of(each.reported, agent=agent) if each.state == "failed" else ""
+    away = each.away(rules.away_s if rules is not None else AWAY_S, datetime.now(UTC))
     return DeviceProgress(
         device=each.device,
         wave=each.wave + 1,
         generation=each.generation,
-        state=each.state,
+        state="away" if away else each.state,
         reason=reason,
     )

@@ -12,6 +12,7 @@ from cloud_hub.rollouts.waves import Rules, Share
 
 MOST_WAVES = 50
 MOST_DEVICES = 10_000
+AWAY_S = 180.0
 PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)%")
 
 
@@ -60,7 +61,7 @@ class StrategySpec(Strict):
     per_minute: Annotated[int, Field(ge=1, le=60 * MOST_DEVICES)] = 60 * MOST_DEVICES
     bake_seconds: Annotated[float, Field(strict=False, ge=0, le=31 * 86400)] = 60.0
     deadline_seconds: Annotated[float, Field(strict=False, gt=0, le=31 * 86400)] = 3600.0
-    away_seconds: Annotated[float, Field(strict=False, gt=0, le=31 * 86400)] = 180.0
+    away_seconds: Annotated[float, Field(strict=False, gt=0, le=31 * 86400)] = AWAY_S
     gates: GatesSpec = GatesSpec()
     on_failure: Literal["abort", "pause"] = "abort"
 

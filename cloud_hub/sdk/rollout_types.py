@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-SETTLED = {"running", "failed", "superseded", "returned"}
+SETTLED = {"running", "failed", "superseded", "returned", "away"}
 
 
 class DeviceProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +38,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         """Has it come to an end, or to where a person has to say how it goes on, and every device with it?"""
         if self.state in {"running", "aborting"}:
             return False
-        still = {"pending"} if self.state in {"paused", "awaiting-approval"} else set[str]()
-        return all(device.state in SETTLED | still for device in self.devices)
+        return all(device.state in SETTLED | {"pending"} for device in self.devices)
 
 
 class RolloutEvent(msgspec.Struct, frozen=True, kw_only=True):
