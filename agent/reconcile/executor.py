@@ -31,6 +31,7 @@ from agent.reconcile.state import (
     Forget,
     Kill,
     Memory,
+    Note,
     Observed,
     Publish,
     Pull,
@@ -207,11 +208,15 @@ class Executor:
                 self._device.driver.signal(container_id, signal.SIGTERM)
                 self._device.containers.mark(container_id, CONDEMNED)
                 self._device.containers.mark(container_id, "draining")
-            case Kill(container_id):
-                log.warning("container %s did not stop in its grace: killed", container_id)
+            case Note():
+                # Known from here on, also where the disk does not take it.
+                self.memory = remembering(self.memory, step)
+                self._device.records.save_memory(self.memory)
+            case Kill(container_id, reason):
+                log.warning("container %s is killed: %s", container_id, reason)
                 self._device.driver.signal(container_id, signal.SIGKILL)
-            case Remove(container_id, crashed):
-                self._remove(container_id, crashed=crashed)
+            case Remove(container_id, crashed, why):
+                self._remove(container_id, crashed=crashed, why=why)
             case Forget(name):
                 self._device.listeners.drop(name)
                 self._start_troubles.pop(name, None)
@@ -275,14 +280,12 @@ class Executor:
         if for_good or self._failed_starts[spec] >= MAX_FAILED_STARTS:
             self._carry_out(Fail(module.name, Failure(desired.generation, f"could not be started: {error}")))
 
-    def _remove(self, container_id: str, *, crashed: bool) -> None:
+    def _remove(self, container_id: str, *, crashed: bool, why: str) -> None:
         record = self._device.containers.get(container_id)
         if crashed:
-            log.warning(
-                "container %s stopped by itself: %s",
-                container_id,
-                last_words(self._device.containers.log_file(container_id)),
-            )
+            words = last_words(self._device.containers.log_file(container_id))
+            said = f"{why}; the last that it printed: {words}" if why else words
+            log.warning("container %s stopped by itself: %s", container_id, said)
             self._backoff.failed(spec_digest(record.module))
             self.crashes[record.module.name] += 1
         self._device.driver.remove(container_id)
