@@ -146,6 +146,7 @@ def test_it_ends_as_a_whole_is_told_and_starts_again_and_its_neighbour_is_left_a
     _, status = rig.device.ask("status")
     assert {m["name"]: m["stopped"] for m in status["modules"]} == {HOSTILE: WHY, NEIGHBOUR: None}
     assert f"stopped by itself: {WHY}" in rig.daemon.log
+    assert rig.daemon.log.count(f"{half.id} is killed: ") <= 1, "it is told once, however long it takes"
     until("it is killed again", lambda: rig.daemon.log.count(f"stopped by itself: {WHY}") > 1)
     assert family(neighbour) == before
     beside = told(rig, NEIGHBOUR)
