@@ -37,6 +37,7 @@ def status_of(settings: Settings) -> dict[str, object]:
                 "committed": memory.committed.get(module.name) == module,
                 "endpoint": f"unix:{listeners.path(module.name)}",
                 "failed": memory.failed[module.name].reason if module.name in memory.failed else None,
+                "stopped": memory.why_stopped(module) or None,
             }
             for module in (desired.modules if desired else ())
         ],

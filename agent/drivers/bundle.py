@@ -45,6 +45,7 @@ def runtime_config(
     listeners: Iterable[str],
     cgroups_path: str,
     swap_accounted: bool,
+    unified: bool,
     seccomp: Mapping[str, object],
     root: str = ROOTFS,
     ids: IdRange | None = None,
@@ -53,7 +54,8 @@ def runtime_config(
 
     With ``ids`` the container has a user namespace of its own, with that range.
     ``listeners`` are the names of the sockets handed over, in order. ``swap_accounted`` says whether the
-    kernel can limit swap; without, only memory is limited.
+    kernel can limit swap; without, only memory is limited. ``unified`` says whether its groups are of
+    version 2: such a kernel ends a container that is out of memory as a whole.
     """
     user, grants = user_ids(spec.user), spec.grants
     shared = {"network"} if grants.host_network else set[str]()
@@ -74,7 +76,7 @@ def runtime_config(
             "namespaces": [{"type": kind} for kind in kinds],
             **({"uidMappings": ids.mappings(), "gidMappings": ids.mappings()} if ids else {}),
             "cgroupsPath": cgroups_path,
-            "resources": _resources(spec, swap_accounted=swap_accounted),
+            "resources": _resources(spec, swap_accounted=swap_accounted, unified=unified),
             "devices": [] if grants.privileged else [_node(device, user) for device in grants.devices],
             "rootfsPropagation": "private",
             **({} if grants.privileged else walls),
@@ -118,7 +120,7 @@ def _process(spec: ContainerSpec, user: tuple[int, int], listeners: Iterable[str
     }
 
 
-def _resources(spec: ContainerSpec, *, swap_accounted: bool) -> dict[str, object]:
+def _resources(spec: ContainerSpec, *, swap_accounted: bool, unified: bool) -> dict[str, object]:
     limits = spec.limits
     memory = {"limit": limits.memory_bytes}
     if swap_accounted:
@@ -129,6 +131,8 @@ def _resources(spec: ContainerSpec, *, swap_accounted: bool) -> dict[str, object
         "memory": memory,
         "cpu": {"quota": quota, "period": CPU_PERIOD_US},
         "pids": {"limit": limits.pids},
+        # runc refuses it on a device with groups of version 1, even an empty one.
+        **({"unified": {"memory.oom.group": "1"}} if unified else {}),
     }
 
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from agent.drivers.cgroups import swap_accounted
+from agent.drivers.cgroups import killed_beside, swap_accounted
 from agent.drivers.docker_config import (
     ID_LABEL,
     LAYERS_LABEL,
@@ -74,6 +74,7 @@ class DockerDriver(Driver):
         self._handovers: dict[str, Handover] = {}
         self._followers: dict[str, Follower] = {}
         self._heard_out: set[str] = set()
+        self._starved: set[str] = set()
 
     def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
         if self._register.home(spec.id) is not None or self._inspected(spec.id) is not None:
@@ -147,11 +148,19 @@ class DockerDriver(Driver):
         if state.get("Running"):
             if home is not None:
                 self._follow(container_id, home / OWN)
-            return ContainerStatus(container_id, running=True, pid=state["Pid"] or None, exit_code=None)
+            starved = self._is_starved(container_id, state["Pid"])
+            return ContainerStatus(container_id, True, state["Pid"] or None, None, out_of_memory=starved)
         if home is not None and state:
             self._hear_out(container_id, home / OWN)
         code = state.get("ExitCode") if state.get("Status") in {"exited", "stopped"} else None
-        return ContainerStatus(container_id, running=False, pid=None, exit_code=code)
+        starved = bool(state.get("OOMKilled")) or container_id in self._starved
+        return ContainerStatus(container_id, False, None, code, out_of_memory=starved)
+
+    def _is_starved(self, container_id: str, pid: int) -> bool:
+        """Is a running container out of memory? Engines say so when it has ended, Podman 4.3 never."""
+        if pid and killed_beside(pid):
+            self._starved.add(container_id)
+        return container_id in self._starved
 
     def _signal(self, container_id: str, signal_number: int) -> None:
         path = f"/containers/{self._name(container_id)}/kill"
@@ -180,6 +189,7 @@ class DockerDriver(Driver):
         if (follower := self._followers.pop(container_id, None)) is not None:
             follower.close()
         self._heard_out.discard(container_id)
+        self._starved.discard(container_id)
         home = self._register.home(container_id)
         if home is not None:
             unmount_staged(home / OWN)

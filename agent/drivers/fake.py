@@ -40,6 +40,7 @@ class FakeContainer:
     pid: int
     listeners: dict[str, int]
     exit_code: int | None = None
+    out_of_memory: bool = False
     signals: list[int] = field(default_factory=list)
 
     @property
@@ -75,6 +76,10 @@ class FakeMachine:
                 os.close(descriptor)
             container.listeners, container.exit_code = {}, code
 
+    def starve(self, container_id: str) -> None:
+        """Let a container be out of memory: half alive, until it is killed."""
+        self.containers[container_id].out_of_memory = True
+
 
 class FakeDriver(Driver):
     """Drives a `FakeMachine`. Programs do not run: it checks only that the layers exist."""
@@ -97,7 +102,7 @@ class FakeDriver(Driver):
 
     def _observe(self) -> tuple[ContainerStatus, ...]:
         return tuple(
-            ContainerStatus(name, c.running, c.pid if c.running else None, c.exit_code)
+            ContainerStatus(name, c.running, c.pid if c.running else None, c.exit_code, c.out_of_memory)
             for name, c in list(self._machine.containers.items())
         )
 

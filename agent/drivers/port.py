@@ -103,13 +103,15 @@ class ContainerSpec:
 class ContainerStatus:
     """What is known of a container now; ``exit_code`` is None while it runs and where unknown.
 
-    An exit by signal n is ``128 + n``.
+    An exit by signal n is ``128 + n``. ``out_of_memory``: the kernel has killed processes of it for want of
+    memory. One that runs all the same is half alive; whoever sees it ends it.
     """
 
     id: str
     running: bool
     pid: int | None
     exit_code: int | None
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True)

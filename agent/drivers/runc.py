@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from agent.drivers.bundle import BUNDLE, other_process, runtime_config, user_ids
-from agent.drivers.cgroups import group_below, processes_in, swap_accounted
+from agent.drivers.cgroups import group_below, is_unified, killed_in, processes_in, swap_accounted
 from agent.drivers.executing import execute
 from agent.drivers.grants import Grants
 from agent.drivers.held import exit_code, let_go
@@ -125,8 +125,9 @@ class RuncDriver(Driver):
         config = runtime_config(
             spec,
             listeners=listeners,
-            cgroups_path=f"/headland/{self._scope}-{spec.id}",
+            cgroups_path=self._group(spec.id),
             swap_accounted=swap_accounted(),
+            unified=is_unified(),
             seccomp=seccomp_profile(machine, spec.grants.capabilities),
             root=ready.root,
             ids=ready.ids,
@@ -140,11 +141,16 @@ class RuncDriver(Driver):
         return tuple(self._status(container_id, listed.get(container_id)) for container_id in ids)
 
     def _status(self, container_id: str, listed: ListedContainer | None) -> ContainerStatus:
+        # Of one that has ended too: runc leaves the group until it deletes the container.
+        starved = killed_in(self._group(container_id)) > 0
         if listed is not None and listed.running:
-            return ContainerStatus(container_id, running=True, pid=listed.pid, exit_code=None)
+            return ContainerStatus(container_id, True, listed.pid, None, out_of_memory=starved)
         home = self._register.home(container_id)
         code = exit_code(home / BUNDLE) if home is not None else None
-        return ContainerStatus(container_id, running=False, pid=None, exit_code=code)
+        return ContainerStatus(container_id, False, None, code, out_of_memory=starved)
+
+    def _group(self, container_id: str) -> str:
+        return f"/headland/{self._scope}-{container_id}"
 
     def _signal(self, container_id: str, signal_number: int) -> None:
         if not self._is_running(container_id):

@@ -31,6 +31,7 @@ from agent.reconcile.state import (
     Forget,
     Kill,
     Memory,
+    Note,
     Observed,
     Publish,
     Pull,
@@ -72,6 +73,7 @@ class Executor:
         self._failed_starts: dict[str, int] = {}
         self._start_troubles: dict[str, str] = {}
         self._told: dict[str, float] = {}
+        self._killed: set[str] = set()
         self._monotonic = monotonic
         self._forbidden: dict[str, str] = {}
         self._backoff = Backoff(monotonic)
@@ -168,7 +170,11 @@ class Executor:
         return committed is not None and spec_digest(committed) == spec_digest(module)
 
     def carry_out(self, step: Step) -> bool:
-        """Do one step; return whether it was done. An error is logged: a later round plans anew."""
+        """Do one step; return whether it was done. An error is logged: a later round plans anew.
+
+        What was killed before is no reason for a round at once: many processes take their time to end.
+        """
+        again = isinstance(step, Kill) and step.container_id in self._killed
         try:
             self._carry_out(step)
         except (HeadlandError, OSError) as error:
@@ -176,7 +182,7 @@ class Executor:
             if isinstance(step, Start):
                 self._start_failed(step.module, error)
             return False
-        return True
+        return not again
 
     def _tell(self, step: str, error: HeadlandError | OSError) -> None:
         """Log it; what the disk fails at is tried every other second, and the log may be on the same disk."""
@@ -207,11 +213,14 @@ class Executor:
                 self._device.driver.signal(container_id, signal.SIGTERM)
                 self._device.containers.mark(container_id, CONDEMNED)
                 self._device.containers.mark(container_id, "draining")
-            case Kill(container_id):
-                log.warning("container %s did not stop in its grace: killed", container_id)
-                self._device.driver.signal(container_id, signal.SIGKILL)
-            case Remove(container_id, crashed):
-                self._remove(container_id, crashed=crashed)
+            case Note():
+                # Known from here on, also where the disk does not take it.
+                self.memory = remembering(self.memory, step)
+                self._device.records.save_memory(self.memory)
+            case Kill(container_id, reason):
+                self._kill(container_id, reason)
+            case Remove(container_id, crashed, why):
+                self._remove(container_id, crashed=crashed, why=why)
             case Forget(name):
                 self._device.listeners.drop(name)
                 self._start_troubles.pop(name, None)
@@ -221,6 +230,12 @@ class Executor:
                 self._collect_garbage()
             case _:
                 assert_never(step)
+
+    def _kill(self, container_id: str, reason: str) -> None:
+        if container_id not in self._killed:
+            log.warning("container %s is killed: %s", container_id, reason)
+        self._device.driver.signal(container_id, signal.SIGKILL)
+        self._killed.add(container_id)
 
     def _bring(self, step: Pull | Fetch) -> None:
         if isinstance(step, Fetch):
@@ -275,19 +290,18 @@ class Executor:
         if for_good or self._failed_starts[spec] >= MAX_FAILED_STARTS:
             self._carry_out(Fail(module.name, Failure(desired.generation, f"could not be started: {error}")))
 
-    def _remove(self, container_id: str, *, crashed: bool) -> None:
+    def _remove(self, container_id: str, *, crashed: bool, why: str) -> None:
         record = self._device.containers.get(container_id)
         if crashed:
-            log.warning(
-                "container %s stopped by itself: %s",
-                container_id,
-                last_words(self._device.containers.log_file(container_id)),
-            )
+            words = last_words(self._device.containers.log_file(container_id))
+            said = f"{why}; the last that it printed: {words}" if why else words
+            log.warning("container %s stopped by itself: %s", container_id, said)
             self._backoff.failed(spec_digest(record.module))
             self.crashes[record.module.name] += 1
         self._device.driver.remove(container_id)
         self._giving.take_back(container_id)
         self._watch.forget(container_id)
+        self._killed.discard(container_id)
         self._device.containers.remove(container_id)
         name = record.module.name
         left = [record for record in self._device.containers.all() if record.module.name == name]

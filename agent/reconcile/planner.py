@@ -22,12 +22,14 @@ from agent.reconcile.state import (
     Forget,
     Kill,
     Memory,
+    Note,
     Observed,
     Publish,
     Pull,
     Remove,
     Start,
     Step,
+    Stop,
     spec_digest,
     wanted_modules,
 )
@@ -39,17 +41,17 @@ def plan(desired: Desired | None, observed: Observed, memory: Memory, context: C
     if desired is None:
         return ()
     wanted = wanted_modules(desired)
-    names = {*wanted, *memory.committed, *(c.module.name for c in observed.containers)}
+    names = {*wanted, *memory.committed, *memory.stopped, *(c.module.name for c in observed.containers)}
     steps: list[Step] = []
     for name in sorted(names):
         steps += _Change(name, wanted.get(name), desired.generation, observed, memory, context).steps()
     return tuple(steps)
 
 
-def restarts(module: Module, exit_code: int | None) -> bool:
+def restarts(module: Module, *, ended_well: bool) -> bool:
     """Is a container that ended by itself to be started again?"""
     policy = module.life.restart
-    return policy == "always" or (policy != "never" and exit_code != 0)
+    return policy == "always" or (policy != "never" and not ended_well)
 
 
 class _Change:
@@ -69,11 +71,12 @@ class _Change:
         self._committed = memory.committed.get(name)
         self._failure = memory.failed.get(name)
         self._finished = memory.finished.get(name)
+        self._stop = memory.stopped.get(name)
         self._containers = observed.of(name)
 
     def steps(self) -> list[Step]:
         """Return what can be done now."""
-        steps: list[Step] = [*self._condemn(), *self._clear_away()]
+        steps: list[Step] = [*self._condemn(), *self._kill_half_alive(), *self._clear_away()]
         target = self._target()
         if target is None:
             leaving = [c for c in self._containers if c.alive]
@@ -82,6 +85,10 @@ class _Change:
             if self._wanted is None and (leaving or self._is_remembered()):
                 steps.append(Forget(self._name))
             return steps
+        # What is killed in this round serves no more, and no version passes by it.
+        self._containers = tuple(
+            replace(c, phase="exited") if c.alive and c.out_of_memory else c for c in self._containers
+        )
         steps += self._fetch(target)
         if target is not self._wanted and self._is_held() and self._wanted is not None:
             # It may be fetched while it waits: that disturbs nobody.
@@ -89,7 +96,7 @@ class _Change:
         return steps + self._approach(target)
 
     def _is_remembered(self) -> bool:
-        return bool(self._committed or self._failure or self._finished)
+        return bool(self._committed or self._failure or self._finished or self._stop)
 
     def _condemn(self) -> list[Step]:
         sick = [
@@ -103,6 +110,11 @@ class _Change:
         self._containers = tuple(replace(c, phase="draining") if c.id in ids else c for c in self._containers)
         return [Condemn(c.id) for c in sick]
 
+    def _kill_half_alive(self) -> list[Step]:
+        """End what the kernel has killed a part of, where it does not end the whole by itself."""
+        running = (c for c in self._containers if c.phase in {"starting", "ready", "draining"})
+        return [Kill(c.id, c.why) for c in running if c.out_of_memory]
+
     def _clear_away(self) -> list[Step]:
         steps: list[Step] = []
         for c in self._containers:
@@ -112,17 +124,23 @@ class _Change:
                     steps += [Commit(c.module)] if self._on_trial(c.module) else []
                     steps.append(Finish(c.module))
                     crashed = False
-                steps.append(Remove(c.id, crashed=crashed))
-            elif c.phase == "draining" and c.draining_s > c.module.stop_grace_s:
+                steps += self._note(c) if c.phase == "exited" else []
+                steps.append(Remove(c.id, crashed=crashed, why=c.why))
+            elif c.phase == "draining" and c.draining_s > c.module.stop_grace_s and not c.out_of_memory:
                 steps.append(Kill(c.id))
         return steps
+
+    def _note(self, ended: ContainerSeen) -> list[Step]:
+        """Keep why it ended, if that is not what is kept: a crash after a crash writes nothing."""
+        stop = Stop(ended.spec, ended.why) if ended.why else None
+        return [] if stop == self._stop or self._wanted is None else [Note(self._name, stop)]
 
     def _has_done(self, container: ContainerSeen) -> bool:
         """Did it end as it may, and is not to begin again? A version on trial only by an exit with 0."""
         module = self._wanted if self._wanted is not None else container.module
-        if spec_digest(module) != container.spec or restarts(module, container.exit_code):
+        if spec_digest(module) != container.spec or restarts(module, ended_well=container.ended_well):
             return False
-        return not self._on_trial(module) or container.exit_code == 0
+        return not self._on_trial(module) or container.ended_well
 
     def _target(self) -> Module | None:
         """Return the version to run: the desired one, or the last that passed if it failed or has to wait."""
@@ -165,8 +183,10 @@ class _Change:
                 reason = f"not ready within {target.ready_timeout_s:g} s"
                 failed = [Fail(self._name, Failure(self._generation, reason))]
             return failed + _stop(late) + self._keep_last_good(target)
-        if on_trial and any(c.phase == "exited" and not self._has_done(c) for c in on_target):
-            return [Fail(self._name, Failure(self._generation, "stopped before it was ready"))]
+        stopped = [c for c in on_target if c.phase == "exited" and not self._has_done(c)]
+        if on_trial and stopped:
+            reason = ": ".join(filter(None, ("stopped before it was ready", stopped[0].why)))
+            return [Fail(self._name, Failure(self._generation, reason))]
         if self._finished == spec or any(c.phase == "exited" for c in on_target):
             return []
         return self._begin(target, spec, on_target)

@@ -17,7 +17,7 @@ from agent import tmpfs
 from agent.container_logs.rotation import keep
 from agent.deleting import delete
 from agent.durable import sync_folder, write_durably
-from agent.reconcile.state import Failure, Memory
+from agent.reconcile.state import Failure, Memory, Stop
 from contract.desired import Desired, Module
 from contract.encoding import decode, encode
 
@@ -47,10 +47,16 @@ class _FailureRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class _StopRow(msgspec.Struct, frozen=True, kw_only=True):
+    spec: str
+    reason: str
+
+
 class _MemoryFile(msgspec.Struct, frozen=True, kw_only=True):
     committed: dict[str, Module] = {}
     failed: dict[str, _FailureRow] = {}
     finished: dict[str, str] = {}
+    stopped: dict[str, _StopRow] = {}
 
 
 class ContainerRecords:
@@ -164,7 +170,8 @@ class AgentRecords:
         except FileNotFoundError:
             return Memory()
         failed = {name: Failure(row.generation, row.reason) for name, row in file.failed.items()}
-        return Memory(committed=file.committed, failed=failed, finished=file.finished)
+        stopped = {name: Stop(row.spec, row.reason) for name, row in file.stopped.items()}
+        return Memory(committed=file.committed, failed=failed, finished=file.finished, stopped=stopped)
 
     def save_memory(self, memory: Memory) -> None:
         """Persist what is remembered."""
@@ -172,5 +179,13 @@ class AgentRecords:
             name: _FailureRow(generation=failure.generation, reason=failure.reason)
             for name, failure in memory.failed.items()
         }
-        file = _MemoryFile(committed=dict(memory.committed), failed=failed, finished=dict(memory.finished))
+        stopped = {
+            name: _StopRow(spec=stop.spec, reason=stop.reason) for name, stop in memory.stopped.items()
+        }
+        file = _MemoryFile(
+            committed=dict(memory.committed),
+            failed=failed,
+            finished=dict(memory.finished),
+            stopped=stopped,
+        )
         write_durably(self._memory_file, encode(file))

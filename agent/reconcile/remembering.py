@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from agent.reconcile.state import Commit, Fail, Finish, Forget, Memory, spec_digest
+from agent.reconcile.state import Commit, Fail, Finish, Forget, Memory, Note, spec_digest
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-def remembering(memory: Memory, step: Commit | Finish | Fail | Forget) -> Memory:
+def remembering(memory: Memory, step: Commit | Finish | Fail | Note | Forget) -> Memory:
     """Return the memory after a step."""
     match step:
         case Commit(module):
@@ -25,9 +25,15 @@ def remembering(memory: Memory, step: Commit | Finish | Fail | Forget) -> Memory
         case Fail(name, failure):
             log.error("module %s: generation %d failed: %s", name, failure.generation, failure.reason)
             return replace(memory, failed={**memory.failed, name: failure})
+        case Note(name, stop):
+            others = _but(memory.stopped, name)
+            return replace(memory, stopped=others if stop is None else {**others, name: stop})
         case Forget(name):
             return Memory(
-                _but(memory.committed, name), _but(memory.failed, name), _but(memory.finished, name)
+                _but(memory.committed, name),
+                _but(memory.failed, name),
+                _but(memory.finished, name),
+                _but(memory.stopped, name),
             )
 
 

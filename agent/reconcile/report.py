@@ -28,7 +28,8 @@ def converged(desired: Desired | None, observed: Observed, reports: tuple[Module
         return False
     specs = {spec_digest(module) for module in desired.modules}
     return all(report.state in {"running", "exited"} for report in reports) and all(
-        c.spec in specs and c.phase == "ready" and c.published for c in observed.containers
+        c.spec in specs and c.phase == "ready" and c.published and not c.out_of_memory
+        for c in observed.containers
     )
 
 
@@ -36,7 +37,7 @@ def _wanted_line(
     module: Module, generation: int, observed: Observed, memory: Memory, context: Context
 ) -> ModuleReport:
     spec = spec_digest(module)
-    containers = observed.of(module.name)
+    containers, why = observed.of(module.name), memory.why_stopped(module)
     failure = memory.failed.get(module.name)
     if failure is not None and failure.generation == generation:
         running = next((c.module for c in containers if c.phase == "ready"), None)
@@ -44,10 +45,9 @@ def _wanted_line(
             return _line(running, "rolled_back", failure.reason)
         return _line(module, "failed", failure.reason)
     if any(c.phase == "ready" and c.spec == spec for c in containers):
-        forbidden = context.forbidden.get(spec)
-        return _line(module, "running", f"not to be started again: {forbidden}" if forbidden else "")
+        return _line(module, "running", _of_running(context.forbidden.get(spec), why))
     if memory.finished.get(module.name) == spec:
-        return _line(module, "exited")
+        return _line(module, "exited", why)
     trouble = context.pull_troubles.get(module.image.digest, "")
     if module.image.digest in context.pulling or trouble:
         return _line(module, "pulling", trouble)
@@ -59,11 +59,18 @@ def _wanted_line(
     if spec in context.forbidden and not any(c.spec == spec for c in containers):
         return _line(module, "waiting", f"not started: {context.forbidden[spec]}")
     if spec in context.broken:
-        return _line(module, "broken", "it stops again and again; it is tried again after the longest wait")
+        again = f"it stops again and again{', ' if why else ''}{why}"
+        return _line(module, "broken", f"{again}; it is tried again after the longest wait")
     waits = unmet(module, observed)
     if waits and not any(c.spec == spec for c in containers):
         return _line(module, "waiting", f"for {', '.join(waits)}")
-    return _line(module, "starting", context.start_troubles.get(module.name, ""))
+    return _line(module, "starting", context.start_troubles.get(module.name, why))
+
+
+def _of_running(forbidden: str | None, why: str) -> str:
+    if forbidden:
+        return f"not to be started again: {forbidden}"
+    return f"started again, it was {why}" if why else ""
 
 
 def _line(module: Module, state: ModuleState, reason: str = "") -> ModuleReport:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -10,6 +10,7 @@ from contract.desired import Desired, Module
 from contract.digests import sha256
 from contract.encoding import canonical
 
+MIB: Final = 1024 * 1024
 Phase = Literal["starting", "ready", "draining", "exited", "lost"]
 """``lost``: not running, and not by its own doing (never started, or the machine rebooted)."""
 
@@ -27,7 +28,7 @@ class ContainerSeen:
     """A container of ours as observed now; ``age_s`` counts from its start or the agent's.
 
     ``published``: the module's clients reach the socket that it serves; ``exit_code`` is None where it is
-    not known.
+    not known. ``out_of_memory``: processes of it were killed for want of memory, all of them or some.
     """
 
     id: str
@@ -37,6 +38,18 @@ class ContainerSeen:
     draining_s: float = 0.0
     published: bool = True
     exit_code: int | None = None
+    out_of_memory: bool = False
+
+    @property
+    def ended_well(self) -> bool:
+        """Did it end by itself, and without a fault? Not when some of its processes were killed before."""
+        return self.exit_code == 0 and not self.out_of_memory
+
+    @property
+    def why(self) -> str:
+        """Why it ended, or has to, where that is known; else empty."""
+        limit = f"{round(self.module.limits.memory_bytes / MIB, 1):g} MiB"
+        return f"out of memory (its limit is {limit})" if self.out_of_memory else ""
 
     @property
     def spec(self) -> str:
@@ -79,14 +92,29 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """Why the last container of a specification that stopped by itself did so."""
+
+    spec: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Memory:
-    """What survives a restart: the version of each module that last passed, what failed, and by module
-    the specification that ended and is not to be started again.
+    """What survives a restart: the version of each module that last passed, what failed, by module
+    the specification that ended and is not to be started again, and why a container last stopped by itself,
+    where that is known.
     """
 
     committed: Mapping[str, Module] = field(default_factory=dict)
     failed: Mapping[str, Failure] = field(default_factory=dict)
     finished: Mapping[str, str] = field(default_factory=dict)
+    stopped: Mapping[str, Stop] = field(default_factory=dict)
+
+    def why_stopped(self, module: Module) -> str:
+        """Return why a container of just this specification last stopped by itself; empty where unknown."""
+        stop = self.stopped.get(module.name)
+        return stop.reason if stop is not None and stop.spec == spec_digest(module) else ""
 
 
 @dataclass(frozen=True)
@@ -181,18 +209,28 @@ class Finish:
 
 
 @dataclass(frozen=True)
+class Note:
+    """Remember why a container of the module stopped by itself; ``stop`` is None where that is not known."""
+
+    module: str
+    stop: Stop | None
+
+
+@dataclass(frozen=True)
 class Kill:
-    """End a container that did not stop in its grace."""
+    """End a container at once: it did not stop in its grace, unless ``reason`` says otherwise."""
 
     container_id: str
+    reason: str = "it did not stop in its grace"
 
 
 @dataclass(frozen=True)
 class Remove:
-    """Clear away a container that no longer runs."""
+    """Clear away a container that no longer runs; ``why`` it crashed, where that is known."""
 
     container_id: str
     crashed: bool
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,7 +240,9 @@ class Forget:
     module: str
 
 
-Step = Pull | Fetch | Start | Publish | Commit | Fail | Drain | Condemn | Finish | Kill | Remove | Forget
+Step = (
+    Pull | Fetch | Start | Publish | Commit | Fail | Drain | Condemn | Finish | Note | Kill | Remove | Forget
+)
 
 
 def wanted_modules(desired: Desired | None) -> dict[str, Module]:

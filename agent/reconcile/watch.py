@@ -112,8 +112,11 @@ class Watch:
         if phase == "exited" and asked_to:
             phase = "lost"  # it stopped because it was asked to: no crash
         exit_code = status.exit_code if status is not None else None
+        starved = status is not None and status.out_of_memory
         published = self._device.listeners.published(record.module.name) == record.listener
-        return ContainerSeen(record.id, record.module, phase, now - since, draining_s, published, exit_code)
+        return ContainerSeen(
+            record.id, record.module, phase, now - since, draining_s, published, exit_code, starved
+        )
 
     def _phase(self, record: Record, status: ContainerStatus | None) -> Phase:
         containers = self._device.containers

@@ -118,6 +118,16 @@ def eat(megabytes: str) -> None:
     print(f"ate {len(eaten)}", flush=True)
 
 
+def breed(megabytes: str) -> None:
+    """Start a child that takes memory, and is the first to be killed for it; say how it ended, and stay."""
+    if os.fork() == 0:
+        Path("/proc/self/oom_score_adj").write_text("1000")
+        eat(megabytes)
+        os.kill(os.getpid(), signal.SIGKILL)
+    print(f"its child ended with {os.wait()[1]}", flush=True)
+    time.sleep(600)
+
+
 def fork(count: str) -> None:
     """Start children and say how many there are."""
     children = 0
@@ -209,4 +219,4 @@ if __name__ == "__main__":
     elif word in {"write", "syscalls", "serve", "stubborn", "abandon", "linger", "flood"}:
         globals()[word]()
     else:
-        {"eat": eat, "fork": fork, "spin": spin}[word](sys.argv[2])
+        {"eat": eat, "breed": breed, "fork": fork, "spin": spin}[word](sys.argv[2])

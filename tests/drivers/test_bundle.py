@@ -27,10 +27,15 @@ SPEC = ContainerSpec(
 )
 
 
-def config(*, swap_accounted: bool = True, **limits: Any) -> dict[str, Any]:
+def config(*, swap_accounted: bool = True, unified: bool = False, **limits: Any) -> dict[str, Any]:
     spec = SPEC if not limits else ContainerSpec(**{**vars(SPEC), "limits": Limits(**limits)})
     made = runtime_config(
-        spec, listeners=["socket"], cgroups_path="/headland/x", swap_accounted=swap_accounted, seccomp={}
+        spec,
+        listeners=["socket"],
+        cgroups_path="/headland/x",
+        swap_accounted=swap_accounted,
+        unified=unified,
+        seccomp={},
     )
     found: dict[str, Any] = json.loads(json.dumps(made))
     return found
@@ -45,6 +50,11 @@ def test_limits_are_always_there() -> None:
     assert linux["resources"]["devices"] == [{"allow": False, "access": "rwm"}]
     assert config(swap_accounted=False)["linux"]["resources"]["memory"] == {"limit": 64 * MIB}
     assert config(cpus=0.0001)["linux"]["resources"]["cpu"]["quota"] == 1_000
+
+
+def test_out_of_memory_a_container_ends_as_a_whole_where_the_kernel_can() -> None:
+    assert config(unified=True)["linux"]["resources"]["unified"] == {"memory.oom.group": "1"}
+    assert "unified" not in config()["linux"]["resources"], "runc refuses the word itself on version 1"
 
 
 def test_walls() -> None:
@@ -75,6 +85,7 @@ def test_a_range_of_ids_makes_a_namespace_and_nothing_else_differs() -> None:
         listeners=["socket"],
         cgroups_path="/headland/x",
         swap_accounted=True,
+        unified=False,
         seccomp={},
         root="/run/x/root",
         ids=IdRange(0x7000_0000),
