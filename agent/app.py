@@ -7,6 +7,8 @@ import threading
 import time
 from datetime import UTC, datetime
 
+from msgspec import UNSET
+
 from agent.clock import ClockSettings, WallClock, microseconds
 from agent.collecting import Collector
 from agent.container_logs.rotation import Rotation
@@ -255,7 +257,8 @@ class Agent:
             log.debug("the hub repeated the generation in force")
         else:
             log.error("refused a desired document: %s [%s]", verdict.reason, verdict.code)
-            self._reconciler.refuse(Refusal(code=verdict.code, reason=verdict.reason))
+            number = UNSET if verdict.generation is None else verdict.generation
+            self._reconciler.refuse(Refusal(code=verdict.code, reason=verdict.reason, generation=number))
 
     def ack_arrived(self, ack: Ack) -> None:
         """The hub stored samples: they may leave the outbox."""

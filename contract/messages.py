@@ -32,10 +32,14 @@ class ModuleReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A desired document the device would not accept: the reason's stable code, and words."""
+    """A desired document the device would not accept: the reason's stable code, and words.
+
+    ``generation`` is the document's, where it could be read; older agents do not send it.
+    """
 
     code: str
     reason: str
+    generation: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class StreamDrops(msgspec.Struct, frozen=True, kw_only=True):

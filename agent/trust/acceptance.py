@@ -10,7 +10,7 @@ hub whose own clock was ahead would lock its devices out: where a later generati
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from contract.access import faults
@@ -36,10 +36,11 @@ Verify = Callable[[bytes, bytes, bytes], bool]
 
 @dataclass(frozen=True)
 class Refused:
-    """Why a document was not accepted: a stable code, and words for people."""
+    """Why a document was not accepted: a stable code, and words for people; its generation if it is ours."""
 
     code: str
     reason: str
+    generation: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,11 @@ def judge(data: bytes, expected: Expected, verify: Verify) -> Desired | Refused:
         desired = decode(payload, Desired, what="desired document")
     except ContractError as error:
         return Refused("malformed", str(error))
-    return _judge_content(desired, expected)
+    verdict = _judge_content(desired, expected)
+    ours = (desired.device, desired.workspace) == (expected.device, expected.workspace)
+    if isinstance(verdict, Refused) and ours:
+        return replace(verdict, generation=desired.generation)
+    return verdict
 
 
 def _signed(envelope: Envelope, payload: bytes, keys: Mapping[str, bytes], verify: Verify) -> bool:

@@ -66,7 +66,7 @@ class Desk:
             )
             verdict = judge(envelope, expected, verify)
             if isinstance(verdict, Desired) and (denial := self._forbids(verdict)) is not None:
-                return Refused(denial.code, denial.reason)
+                return Refused(denial.code, denial.reason, verdict.generation)
             if isinstance(verdict, Desired):
                 self._put_in_force(verdict)
                 log.info("accepted generation %d (%s)", verdict.generation, verdict.rollout)

@@ -17,7 +17,7 @@ from sqlalchemy import MetaData
 
 from cloud_hub.backup import objects, rows, sealed_keys
 from cloud_hub.backup.errors import BackupError, RestoreError
-from cloud_hub.backup.generations import leave_room
+from cloud_hub.backup.generations import hold_rollouts, leave_room
 from cloud_hub.backup.objects import CopiedObject, Moved
 from cloud_hub.backup.rows import DumpedTable
 from cloud_hub.blobs.port import ObjectStore
@@ -103,6 +103,7 @@ def restore(
     database.migrate()
     with database.transaction() as session:
         leave_room(session)
+        hold_rollouts(session)
     return manifest
 
 

@@ -114,6 +114,7 @@ def list_(workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None
         (
             f"{r.name}:{r.revision}",
             ", ".join(r.images.values()),
+            r.state,
             counts(r.devices),
             r.created_by,
             r.created_at,

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_hub.devices.rows import DeviceRow
-from cloud_hub.rollouts.current import current, under_way
+from cloud_hub.rollouts.current import current, has_content, under_way
 from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
 from contract.agent_release import ORDERED_AS
 from contract.messages import AgentReport, Reported
@@ -48,7 +48,7 @@ def _desired(session: Session, workspace: str, images: set[str]) -> Iterator[Ima
     rows = session.execute(
         current(DesiredRow.device, RolloutRow.name, RolloutRow.revision, RolloutRow.images)
         .join(DeviceRow, DeviceRow.id == DesiredRow.device)
-        .where(RolloutRow.workspace == workspace, DeviceRow.revoked_at.is_(None))
+        .where(RolloutRow.workspace == workspace, DeviceRow.revoked_at.is_(None), has_content())
         .order_by(RolloutRow.name, RolloutRow.revision, DesiredRow.device)
     ).all()
     for device, name, revision, modules in rows:

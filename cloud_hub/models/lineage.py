@@ -13,7 +13,7 @@ from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.experiments.rows import MetricRow, RunRow
 from cloud_hub.images.rows import ImageModelRow, ImageRow
 from cloud_hub.models.rows import ModelRow
-from cloud_hub.rollouts.current import current
+from cloud_hub.rollouts.current import current, has_content
 from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from contract.messages import Reported
 
@@ -88,7 +88,7 @@ def _run(session: Session, run: str) -> RunLineage | None:
 
 def _devices(session: Session, workspace: str, images: set[str]) -> Iterator[DeviceUse]:
     wanted_rows = session.execute(
-        current(DesiredRow.device, RolloutRow.images).where(RolloutRow.workspace == workspace)
+        current(DesiredRow.device, RolloutRow.images).where(RolloutRow.workspace == workspace, has_content())
     ).all()
     desired: dict[str, dict[str, str]] = {row[0]: row[1] for row in wanted_rows}
     devices = session.execute(

@@ -7,7 +7,7 @@ do nothing twice.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import select, update
@@ -17,17 +17,17 @@ from cloud_hub.db.engine import Database
 from cloud_hub.pki.signer import DesiredSigner
 from cloud_hub.rollouts.documents import AT_ONCE, Content
 from cloud_hub.rollouts.moving import Pushes, move, take_back
-from cloud_hub.rollouts.progress import DeviceState, member_of, progress
+from cloud_hub.rollouts.progress import member_of, progress
 from cloud_hub.rollouts.rows import RolloutDeviceRow, RolloutRow
 from cloud_hub.rollouts.standing import keep, rules_of, standing_of
-from cloud_hub.rollouts.waves import ACTIVE, decide
+from cloud_hub.rollouts.waves import ACTIVE, Decision, Member, Standing, decide, noted
 from contract.agent_release import ORDERED_AS
 from contract.encoding import decode
 
 log = logging.getLogger(__name__)
 
 STEPS_AT_ONCE = 100
-MOVED_AT_ONCE = 2000
+MOVED_AT_ONCE = 1000
 
 
 class Conductor:
@@ -51,44 +51,57 @@ class Conductor:
 
     def _go_on(self, rollout: int) -> None:
         for _ in range(STEPS_AT_ONCE):
+            with self._database.reading() as session:  # mostly there is nothing to do, and nobody has to wait
+                row = session.get_one(RolloutRow, rollout)
+                if _look(session, row, datetime.now(UTC)).changes_nothing:
+                    return
             with self._database.transaction() as session:
-                more, pushes = self._step(session, rollout, datetime.now(UTC))
+                row = session.get_one(RolloutRow, rollout, with_for_update=True)
+                pushes = self._do(session, row, _look(session, row, now := datetime.now(UTC)), now)
             for device, envelope in pushes:
                 self._push(device, envelope)
-            if not more:
-                return
 
-    def _step(self, session: Session, rollout: int, now: datetime) -> tuple[bool, Pushes]:
-        """Do one step; return whether another may follow at once, and what is to be sent."""
-        row = session.get_one(RolloutRow, rollout, with_for_update=True)
-        before = standing_of(row)
-        states = _heard(session, rollout, progress(session, [rollout])[rollout])
-        agent = ORDERED_AS in row.images
-        decision = decide(rules_of(row), before, [member_of(each, agent=agent) for each in states], now)
+    def _do(self, session: Session, row: RolloutRow, look: "_Look", now: datetime) -> Pushes:
+        """Do what was decided, and return what is to be sent."""
         pushes: Pushes = []
-        if decision.give:
-            pending = _locked(session, rollout, "pending", decision.give)
+        for member in look.to_note:
+            given = (RolloutDeviceRow.rollout == row.id) & (RolloutDeviceRow.device == member.device)
+            kept = {"ran_at": member.ran_at, "unsettled_at": member.unsettled_at}
+            session.execute(update(RolloutDeviceRow).where(given).values(kept))
+        if look.decision.give:
+            pending = _locked(session, row.id, "pending", look.decision.give)
             content = decode(row.content or b"", Content, what="content of a rollout")
             pushes = move(session, self._signer, row, pending, content, now)
-        if decision.take_back:
-            moved = _locked(session, rollout, "moved", decision.take_back)
+        if look.decision.take_back:
+            moved = _locked(session, row.id, "moved", look.decision.take_back)
             pushes = take_back(session, self._signer, row, moved, now)
-        keep(session, row, decision.standing, now)
-        moved_on = (before.state, before.wave) != (decision.standing.state, decision.standing.wave)
-        return moved_on or bool(pushes), pushes
+        keep(session, row, look.decision.standing, now)
+        return pushes
 
 
-def _heard(session: Session, rollout: int, states: list[DeviceState]) -> list[DeviceState]:
-    """Note of devices that were given it when they were first heard of since."""
-    noted = []
-    for state in states:
-        if state.phase == "moved" and state.heard_at is None and state.heard_since:
-            given = (RolloutDeviceRow.rollout == rollout) & (RolloutDeviceRow.device == state.device)
-            session.execute(update(RolloutDeviceRow).where(given).values(heard_at=state.seen_at))
-            noted.append(replace(state, heard_at=state.seen_at))
-        else:
-            noted.append(state)
-    return noted
+@dataclass(frozen=True)
+class _Look:
+    """What the rules say now, and of which members something is to be kept."""
+
+    before: Standing
+    decision: Decision
+    to_note: list[Member]
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Is all as it was?"""
+        same = self.decision == Decision(standing=self.before)
+        return same and not self.to_note
+
+
+def _look(session: Session, row: RolloutRow, now: datetime) -> _Look:
+    rules, standing, agent = rules_of(row), standing_of(row), ORDERED_AS in row.images
+    if standing.state not in ACTIVE:
+        return _Look(standing, Decision(standing=standing), [])
+    members = [member_of(each, agent=agent) for each in progress(session, [row.id])[row.id]]
+    known = [noted(rules, member, now) for member in members]
+    changed = [new for old, new in zip(members, known, strict=True) if new != old]
+    return _Look(standing, decide(rules, standing, known, now), changed)
 
 
 def _locked(session: Session, rollout: int, phase: str, devices: Sequence[str]) -> list[RolloutDeviceRow]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import aliased
 
 from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
@@ -21,6 +21,17 @@ def current(*columns: Any) -> Select[Any]:  # noqa: ANN401  mapped columns
     of_newest = (newest.c.device == DesiredRow.device) & (newest.c.generation == DesiredRow.generation)
     rows = select(*columns).select_from(DesiredRow).join(newest, of_newest)
     return rows.join(RolloutRow, RolloutRow.id == DesiredRow.rollout)
+
+
+def has_content() -> ColumnElement[bool]:
+    """Is a document one that gives its rollout's images, and not the empty one of a device that had none?"""
+    emptied = select(RolloutDeviceRow).where(
+        RolloutDeviceRow.rollout == DesiredRow.rollout,
+        RolloutDeviceRow.device == DesiredRow.device,
+        RolloutDeviceRow.phase == "returned",
+        RolloutDeviceRow.generation == DesiredRow.generation,
+    )
+    return ~emptied.exists()
 
 
 def under_way(workspace: str) -> Select[Any]:

@@ -31,7 +31,7 @@ def move(
         row = _sign(signer, rollout, member.device, generation, content, now)
         session.add(row)
         member.phase, member.before, member.generation = "moved", before or None, generation
-        member.moved_at, member.heard_at = now, None
+        member.moved_at = now
         pushes.append((member.device, row.envelope))
     return pushes
 
@@ -43,26 +43,66 @@ def take_back(
     members: Sequence[RolloutDeviceRow],
     now: datetime,
 ) -> Pushes:
-    """Give ``members`` what they had before the rollout, or nothing to run where they had nothing."""
+    """Give ``members`` what they had before the rollout, or nothing to run where they had nothing.
+
+    What a rollout gave them that was aborted too is passed over. A device that gets an earlier rollout's
+    content is that rollout's again, so that an abort of that one finds it.
+    """
     pushes: Pushes = []
     for start in range(0, len(members), AT_ONCE):
         some = members[start : start + AT_ONCE]
         devices = [member.device for member in some]
-        known = generations(session, devices)
-        earlier = {
-            (row.device, row.generation): row
-            for row in session.scalars(select(DesiredRow).where(DesiredRow.device.in_(devices)))
-        }
+        known, earlier = generations(session, devices), Earlier(session, devices)
         for member in some:
-            before = earlier.get((member.device, member.before or 0))
-            content = content_of(before.envelope) if before else Content(rollout=label(rollout))
-            source = session.get_one(RolloutRow, before.rollout) if before else rollout
+            found = earlier.before(member)
+            nothing = Content(rollout=f"{label(rollout)} taken back")
+            content = content_of(found.envelope) if found else nothing
+            source = session.get_one(RolloutRow, found.rollout) if found else rollout
             _, generation = known[member.device]
             row = _sign(signer, source, member.device, generation, content, now)
             session.add(row)
+            if found:
+                earlier.is_again(found.rollout, member.device, generation)
             member.phase, member.generation, member.moved_at = "returned", generation, now
             pushes.append((member.device, row.envelope))
     return pushes
+
+
+class Earlier:
+    """What some devices were given before."""
+
+    def __init__(self, session: Session, devices: Sequence[str]) -> None:
+        given, kept = RolloutDeviceRow, DesiredRow
+        self._session = session
+        self._members = {
+            (row.rollout, row.device): row
+            for row in session.scalars(select(given).where(given.device.in_(devices)))
+        }
+        rows = select(kept.device, kept.generation, kept.rollout).where(kept.device.in_(devices))
+        self._rollout_of = {(device, number): rollout for device, number, rollout in session.execute(rows)}
+        states = select(RolloutRow.id, RolloutRow.state).where(
+            RolloutRow.id.in_({rollout for rollout, _ in self._members})
+        )
+        self._aborted = {
+            rollout for rollout, state in session.execute(states) if state in {"aborting", "aborted"}
+        }
+
+    def before(self, member: RolloutDeviceRow) -> DesiredRow | None:
+        """Return the newest document from before the rollout whose own rollout was not aborted."""
+        generation = member.before
+        while generation is not None:
+            rollout = self._rollout_of[member.device, generation]
+            giver = self._members.get((rollout, member.device))
+            if rollout not in self._aborted or giver is None:
+                return self._session.get_one(DesiredRow, (member.device, generation))
+            generation = giver.before
+        return None
+
+    def is_again(self, rollout: int, device: str, generation: int) -> None:
+        """Note that a device has an earlier rollout's content again, in a new generation."""
+        giver = self._members.get((rollout, device))
+        if giver is not None and giver.phase == "moved":
+            giver.generation = generation
 
 
 def label(rollout: RolloutRow) -> str:

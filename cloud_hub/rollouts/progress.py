@@ -25,8 +25,9 @@ class DeviceState:
     """Where a device of a rollout is, and when it was last heard of.
 
     ``pending``: its turn is to come; ``waiting``: it has not reported what it was given yet; then
-    ``rolling``, ``running`` or ``failed``; ``returning`` and ``returned``: it is given what it had before;
-    ``superseded``: another rollout has it.
+    ``rolling``, ``deferred`` (its modules wait for their time, or for each other), ``running`` or ``failed``;
+    ``returning`` and ``returned``: it is given what it had before; ``superseded``: another rollout has it;
+    ``revoked``: nobody gives it anything.
     """
 
     device: str
@@ -35,7 +36,8 @@ class DeviceState:
     generation: int | None
     state: str
     moved_at: datetime | None
-    heard_at: datetime | None
+    ran_at: datetime | None
+    unsettled_at: datetime | None
     seen_at: datetime | None
     excused: bool
     reported: Reported | None
@@ -60,8 +62,8 @@ def progress(session: Session, rollouts: Sequence[int]) -> dict[int, list[Device
     query = (
         select(
             given.rollout, given.device, given.wave, given.phase, given.generation, given.moved_at,
-            given.heard_at, given.excused, RolloutRow.images, newest.c.generation,
-            DeviceRow.last_seen_at, DeviceRow.reported,
+            given.ran_at, given.unsettled_at, given.excused, RolloutRow.images, newest.c.generation,
+            DeviceRow.revoked_at, DeviceRow.last_seen_at, DeviceRow.reported,
         )
         .join(RolloutRow, RolloutRow.id == given.rollout)
         .join(DeviceRow, DeviceRow.id == given.device)
@@ -81,10 +83,12 @@ def _device_state(
     phase: Phase,
     generation: int | None,
     moved_at: datetime | None,
-    heard_at: datetime | None,
+    ran_at: datetime | None,
+    unsettled_at: datetime | None,
     excused: bool,
     images: Mapping[str, str],
     current: int | None,
+    revoked_at: datetime | None,
     seen_at: datetime | None,
     last: Mapping[str, Any] | None,
 ) -> DeviceState:
@@ -92,7 +96,11 @@ def _device_state(
     seen_since = seen_at is not None and moved_at is not None and seen_at > moved_at
     agent = ORDERED_AS in images
     state = _state(phase, generation, current, reported, seen_since=seen_since, agent=agent)
-    return DeviceState(device, wave, phase, generation, state, moved_at, heard_at, seen_at, excused, reported)
+    if revoked_at is not None and state != "superseded":
+        state = "revoked"
+    return DeviceState(
+        device, wave, phase, generation, state, moved_at, ran_at, unsettled_at, seen_at, excused, reported
+    )
 
 
 def _state(
@@ -108,6 +116,8 @@ def _state(
         return "superseded"
     if phase == "pending" or generation is None:
         return "pending"
+    if reported is not None and reported.generation > (current or 0):
+        return "superseded"  # by what a hub gave it of which this one, restored from before, knows nothing
     now = _reported_state(generation, seen_since, reported, agent=agent)
     if phase == "returned":
         return {"running": "returned", "failed": "failed"}.get(now, "returning")
@@ -115,16 +125,27 @@ def _state(
 
 
 def _reported_state(generation: int, seen_since: bool, reported: Reported | None, *, agent: bool) -> str:
-    if reported is None or reported.generation < generation:
-        # A refusal from before this document existed is about another one.
-        refused = seen_since and reported is not None and reported.refused is not None
-        return "failed" if refused else "waiting"
+    if reported is None:
+        return "waiting"
+    if reported.generation < generation:
+        return "failed" if _refused(reported, generation, seen_since=seen_since) else "waiting"
     if any(module.state in {"failed", "rolled_back"} for module in reported.modules):
         return "failed"
     if agent and (isinstance(reported.agent, UnsetType) or reported.agent.state == "failed"):
         return "failed"  # the first: it is too old to know of the order
     changing = agent and isinstance(reported.agent, AgentReport) and reported.agent.state != "running"
-    return "running" if reported.converged and not changing else "rolling"
+    if reported.converged and not changing:
+        return "running"
+    unsettled = {module.state for module in reported.modules} - {"running", "exited"}
+    return "deferred" if unsettled == {"waiting"} and not changing else "rolling"
+
+
+def _refused(reported: Reported, generation: int, *, seen_since: bool) -> bool:
+    """Is what it refused this document? One that could not be read has no generation that is known."""
+    if reported.refused is None:
+        return False
+    refused = reported.refused.generation
+    return seen_since if isinstance(refused, UnsetType) else refused == generation
 
 
 def member_of(state: DeviceState, *, agent: bool) -> Member:
@@ -134,7 +155,9 @@ def member_of(state: DeviceState, *, agent: bool) -> Member:
         wave=state.wave,
         phase=state.phase,
         moved_at=state.moved_at,
-        heard_at=state.heard_at,
+        seen_at=state.seen_at if state.heard_since else None,
+        ran_at=state.ran_at,
+        unsettled_at=state.unsettled_at,
         state=state.state,
         reason=reason_of(state.reported, agent=agent) if state.state == "failed" else "",
         excused=state.excused,

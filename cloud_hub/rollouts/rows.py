@@ -50,7 +50,8 @@ class RolloutDeviceRow(Base):
     generation: Mapped[int | None]
     before: Mapped[int | None]
     moved_at: Mapped[datetime | None]
-    heard_at: Mapped[datetime | None]
+    ran_at: Mapped[datetime | None]
+    unsettled_at: Mapped[datetime | None]
     excused: Mapped[bool]
 
 

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cloud_hub.audit.actor import Actor
 from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ConflictError
+from cloud_hub.images.rows import ImageRow
 from cloud_hub.rollouts.moving import label
 from cloud_hub.rollouts.progress import member_of, progress
-from cloud_hub.rollouts.rows import RolloutDeviceRow, RolloutRow
+from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
 from cloud_hub.rollouts.service import newest_revision
 from cloud_hub.rollouts.standing import keep, rules_of, standing_of
 from cloud_hub.rollouts.waves import Standing, State, outcome
@@ -36,7 +37,7 @@ class Steering:
         return self._set(workspace, name, "pause", GOES_ON, by, state="paused", reason="paused")
 
     def resume(self, workspace: str, name: str, by: Actor) -> RolloutRow:
-        """Go on; devices that failed until now do not hold it up again."""
+        """Go on; devices that failed until now, or are away, do not hold it up again."""
         return self._set(workspace, name, "resume", ("paused",), by, state="running", reason="")
 
     def abort(self, workspace: str, name: str, by: Actor) -> RolloutRow:
@@ -71,6 +72,8 @@ class Steering:
                 )
             if action == "resume":
                 _excuse(session, row)
+            if action == "abort":
+                _require_images_before(session, row)
             keep(session, row, _next(standing, action, state, reason), now, by=by.principal)
             self._audit.record(session, by, f"rollout.{action}", label(row), workspace=workspace)
         return row
@@ -82,10 +85,29 @@ def _next(standing: Standing, action: str, state: State, reason: str) -> Standin
 
 
 def _excuse(session: Session, row: RolloutRow) -> None:
-    """Let devices that failed, or are late, count no more."""
+    """Let devices that failed, are late or away count no more."""
     rules, now, given = rules_of(row), datetime.now(UTC), RolloutDeviceRow
     members = [member_of(each, agent=False) for each in progress(session, [row.id])[row.id]]
     for member in members:
-        if member.phase == "moved" and outcome(rules, member, now) == "failed":
+        if member.phase == "moved" and outcome(rules, member, now) in {"failed", "away"}:
             failed = (given.rollout == row.id) & (given.device == member.device)
             session.execute(update(given).where(failed).values(excused=True))
+
+
+def _require_images_before(session: Session, row: RolloutRow) -> None:
+    """Refuse to give devices back an image that was deleted since the rollout was done."""
+    given, kept = RolloutDeviceRow, DesiredRow
+    before = (kept.device == given.device) & (kept.generation == given.before)
+    query = select(RolloutRow.id).join(kept, kept.rollout == RolloutRow.id).join(given, before)
+    query = query.where(given.rollout == row.id, given.phase == "moved").distinct()
+    wanted = set[str]()
+    for earlier in session.scalars(select(RolloutRow).where(RolloutRow.id.in_(query))):
+        wanted |= set(earlier.images.values())
+    there = select(ImageRow.name, ImageRow.version).where(ImageRow.workspace == row.workspace)
+    missing = wanted - {f"{name}:{version}" for name, version in session.execute(there)}
+    if missing:
+        raise ConflictError(
+            f"devices had images before that were deleted since: {', '.join(sorted(missing))}",
+            where=label(row),
+            fix="Apply a rollout of an image that is there.",
+        )

@@ -15,7 +15,9 @@ Phase = Literal["pending", "moved", "returned", "left"]
 """``left``: another rollout took the device before this one gave it anything, or this one ended first."""
 
 Outcome = Literal["under way", "away", "running", "failed", "gone"]
-"""``away``: nothing was heard of it since; ``gone``: another rollout has it now."""
+"""``away``: nothing is heard of it; ``gone``: another rollout has it now, or it was revoked."""
+
+GONE = frozenset({"superseded", "revoked"})
 
 NAMED_AT_MOST = 3
 MINUTE = timedelta(minutes=1)
@@ -57,17 +59,20 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A device of a rollout: when it was given its document, when it was first heard of since, how it is.
+    """A device of a rollout: when it was given its document, when it last said anything, and how it is.
 
-    ``state`` is what its last report says of that document: `progress.DeviceState`. One that failed is
-    ``excused`` where a person let the rollout go on nevertheless.
+    ``state`` is what its last report says of that document (`progress.DeviceState`). ``ran_at`` is when it
+    was first seen to run it, ``unsettled_at`` since when it is there and does not; `noted` keeps both. One
+    that failed, or was away, is ``excused`` where a person let the rollout go on nevertheless.
     """
 
     device: str
     wave: int
     phase: Phase
     moved_at: datetime | None = None
-    heard_at: datetime | None = None
+    seen_at: datetime | None = None
+    ran_at: datetime | None = None
+    unsettled_at: datetime | None = None
     state: str = "pending"
     reason: str = ""
     excused: bool = False
@@ -101,36 +106,65 @@ def decide(rules: Rules, standing: Standing, members: Sequence[Member], now: dat
     return _go_on(rules, standing, members, now)
 
 
+def noted(rules: Rules, member: Member, now: datetime) -> Member:
+    """Return a member with what is to be kept of how it is now."""
+    if member.phase != "moved":
+        return member
+    settled = member.state in {"running", "failed", "deferred", *GONE} or _is_away(rules, member, now)
+    ran_at = member.ran_at or (now if member.state == "running" else None)
+    unsettled_at = None if settled else member.unsettled_at or now
+    return msgspec.structs.replace(member, ran_at=ran_at, unsettled_at=unsettled_at)
+
+
 def outcome(rules: Rules, member: Member, now: datetime) -> Outcome:
     """Return how a device took what it was given."""
-    if member.state == "superseded":
+    if member.state in GONE:
         return "gone"
-    if member.state in {"running", "failed"}:
-        return "running" if member.state == "running" else "failed"
-    if member.heard_at is not None:
-        return "failed" if now - member.heard_at > timedelta(seconds=rules.deadline_s) else "under way"
-    moved_at = member.moved_at or now
-    return "away" if now - moved_at > timedelta(seconds=rules.away_s) else "under way"
+    if member.state == "running":
+        return "running"
+    if member.state == "failed":
+        return "failed"
+    if _is_away(rules, member, now):
+        return "away"
+    late = now - (member.unsettled_at or now) > timedelta(seconds=rules.deadline_s)
+    return "failed" if late else "under way"
+
+
+def _is_away(rules: Rules, member: Member, now: datetime) -> bool:
+    times = [at for at in (member.moved_at, member.seen_at) if at is not None]
+    return bool(times) and now - max(times) > timedelta(seconds=rules.away_s)
 
 
 def _go_on(rules: Rules, standing: Standing, members: Sequence[Member], now: datetime) -> Decision:
-    here = [member for member in members if member.wave == standing.wave]
+    here = [member for member in members if member.wave == standing.wave and member.state not in GONE]
     pending = [member.device for member in here if member.phase == "pending"]
-    outcomes = [outcome(rules, member, now) for member in members if member.phase == "moved"]
     if pending:
+        outcomes = [outcome(rules, member, now) for member in members if member.phase == "moved"]
         lately = sum(1 for m in members if m.moved_at is not None and now - m.moved_at < MINUTE)
         free = min(rules.at_once - outcomes.count("under way"), rules.per_minute - lately)
         return Decision(standing=standing, give=tuple(pending[: max(0, free)]))
-    of_wave = [outcome(rules, member, now) for member in here if member.phase == "moved"]
-    if "under way" in of_wave:
-        return Decision(standing=standing)
-    if not any(member.excused for member in here) and _nobody_runs_it(of_wave):
-        reason = f"wave {standing.wave + 1}: none of its devices runs it, {of_wave.count('away')} are away"
+    of_wave = [member for member in here if member.phase == "moved" and not member.excused]
+    by_outcome: dict[Outcome, list[Member]] = {}
+    for member in of_wave:
+        by_outcome.setdefault(outcome(rules, member, now), []).append(member)
+    if changing := by_outcome.get("under way"):
+        # One that ran it before, and is restarted, does not begin the bake time anew.
+        anew = any(member.ran_at is None for member in changing)
+        settled_at = None if anew else standing.settled_at
+        return Decision(standing=msgspec.structs.replace(standing, settled_at=settled_at))
+    away = by_outcome.get("away", [])
+    if away and "running" not in by_outcome:
+        reason = f"wave {standing.wave + 1}: none of its devices runs it, {len(away)} are away"
         return Decision(standing=msgspec.structs.replace(standing, reason=reason))
+    return _bake(rules, standing, now, anybody=bool(of_wave))
+
+
+def _bake(rules: Rules, standing: Standing, now: datetime, *, anybody: bool) -> Decision:
+    """Watch a wave that is settled, then go on to the next one; one that nobody is left of is over."""
     if standing.settled_at is None:
         standing = msgspec.structs.replace(standing, settled_at=now)
     baked_s = (now - (standing.settled_at or now)).total_seconds()
-    if of_wave and baked_s < rules.bake_s:
+    if anybody and baked_s < rules.bake_s:
         return Decision(standing=standing)
     if standing.wave + 1 >= rules.waves:
         return Decision(standing=msgspec.structs.replace(standing, state="done"))
@@ -138,13 +172,8 @@ def _go_on(rules: Rules, standing: Standing, members: Sequence[Member], now: dat
     return Decision(standing=following)
 
 
-def _nobody_runs_it(outcomes: Sequence[Outcome]) -> bool:
-    """Is there a device that could, and none that does? Then nothing is known of the new version."""
-    return outcomes.count("gone") < len(outcomes) and "running" not in outcomes
-
-
 def _abort(standing: Standing, members: Sequence[Member]) -> Decision:
-    moved = tuple(m.device for m in members if m.phase == "moved" and m.state != "superseded")
+    moved = tuple(m.device for m in members if m.phase == "moved" and m.state not in GONE)
     if moved:
         return Decision(standing=standing, take_back=moved)
     return Decision(standing=msgspec.structs.replace(standing, state="aborted"))
@@ -167,6 +196,6 @@ def _too_many_failed(rules: Rules, standing: Standing, members: Sequence[Member]
 
 
 def _why(rules: Rules, member: Member) -> str:
-    late = f"not settled {rules.deadline_s:g} s after it was heard of"
+    late = f"does not run it for {rules.deadline_s:g} s"
     reason = member.reason or ("failed" if member.state == "failed" else late)
     return f"{member.device}: {reason}"

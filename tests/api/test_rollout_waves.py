@@ -7,14 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
+from cloud_hub.backup.generations import hold_rollouts
 from cloud_hub.db.engine import Database
+from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.rollouts.conductor import Conductor
 from cloud_hub.rollouts.documents import content_of
 from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
 from cloud_hub.sdk import HubRefusedError, Workspace
-from contract.messages import ModuleReport, OutboxReport, Reported
+from contract.messages import ModuleReport, OutboxReport, Refusal, Reported
 from contract.messages import ModuleState as State
-from tests.api.conftest import World
+from tests.api.conftest import Command, World
 from tests.api.images import of_platforms, push
 from tests.api.test_device_secrets import invite
 
@@ -44,15 +46,11 @@ class Fleet:
     def tick(self) -> None:
         self.world.services.conductor.tick()
 
-    def says(self, *devices: str, state: State = "running", reason: str = "") -> None:
-        """Let devices report the newest document that there is for them."""
+    def says(self, *devices: str, state: State = "running", reason: str = "", ahead: int = 0) -> None:
+        """Let devices report the newest document that there is for them, or one of a later generation."""
         for device in devices:
             envelope = self.world.services.rollouts.newer_than(device, 0)
             assert envelope is not None, f"{device} was given nothing"
-            with self.world.core.database.reading() as session:
-                query = select(DesiredRow.generation).where(DesiredRow.device == device)
-                generation = max(session.scalars(query))
-            content = content_of(envelope)
             modules = tuple(
                 ModuleReport(
                     name=module.name,
@@ -61,18 +59,38 @@ class Fleet:
                     digest=module.image.digest,
                     reason=reason,
                 )
-                for module in content.modules
+                for module in content_of(envelope).modules
             )
-            self.world.services.devices.reported(
-                device,
-                Reported(
-                    generation=generation,
-                    at=datetime.now(UTC),
-                    converged=state == "running",
-                    modules=modules,
-                    outbox=OutboxReport(pending=0, dropped=0),
-                ),
-            )
+            self._report(device, self.generation(device) + ahead, modules, converged=state == "running")
+
+    def says_refused(self, device: str, refusal: Refusal) -> None:
+        """Let a device report that it holds the document before, and what it refused."""
+        self._report(device, self.generation(device) - 1, (), converged=True, refused=refusal)
+
+    def generation(self, device: str) -> int:
+        with self.world.core.database.reading() as session:
+            return max(session.scalars(select(DesiredRow.generation).where(DesiredRow.device == device)))
+
+    def _report(
+        self,
+        device: str,
+        generation: int,
+        modules: tuple[ModuleReport, ...],
+        *,
+        converged: bool,
+        refused: Refusal | None = None,
+    ) -> None:
+        self.world.services.devices.reported(
+            device,
+            Reported(
+                generation=generation,
+                at=datetime.now(UTC),
+                converged=converged,
+                modules=modules,
+                outbox=OutboxReport(pending=0, dropped=0),
+                refused=refused,
+            ),
+        )
 
     def images(self) -> dict[str, str]:
         """Return which image each device is to run now; an empty text where it is nothing."""
@@ -112,9 +130,11 @@ def later(fleet: Fleet, seconds: float) -> Iterator[None]:
     """Let all that was kept be that much older."""
     past = timedelta(seconds=seconds)
     with fleet.world.core.database.transaction() as session:
+        for device in session.scalars(select(DeviceRow).where(DeviceRow.last_seen_at.is_not(None))):
+            device.last_seen_at = device.last_seen_at - past if device.last_seen_at else None
         for row in session.scalars(select(RolloutDeviceRow).where(RolloutDeviceRow.moved_at.is_not(None))):
             row.moved_at = row.moved_at - past if row.moved_at else None
-            row.heard_at = row.heard_at - past if row.heard_at else None
+            row.unsettled_at = row.unsettled_at - past if row.unsettled_at else None
         for rollout in session.scalars(select(RolloutRow).where(RolloutRow.settled_at.is_not(None))):
             rollout.settled_at = rollout.settled_at - past if rollout.settled_at else None
     yield
@@ -176,7 +196,7 @@ def test_a_bad_release_stops_in_the_first_wave_and_what_moved_is_back(fleet: Fle
     events = [(event.state, event.words) for event in fleet.shop.rollout_events("line")]
     assert events == [("running", ""), ("aborting", why), ("aborted", why)]
     (first,) = [each for each in fleet.shop.rollouts() if each.revision == 1]
-    assert {each.device: each.generation for each in first.devices}["cam-1"] == 1
+    assert {each.device: each.generation for each in first.devices}["cam-1"] == 3, "it is its own again"
 
 
 def test_a_device_that_was_away_gets_what_is_current_and_never_what_was_taken_back(fleet: Fleet) -> None:
@@ -347,3 +367,94 @@ def test_a_rollout_from_before_there_were_waves_stays_as_it_is(fleet: Fleet) -> 
     assert fleet.shop.rollout("line").waves == 1
     with pytest.raises(HubRefusedError, match="nothing to abort"):
         fleet.shop.abort_rollout("line")
+
+
+def test_two_rollouts_that_are_both_aborted_leave_what_was_before_both(fleet: Fleet) -> None:
+    for first, second in (("aa", "bb"), ("bb", "aa")):
+        fleet.apply(2, strategy="", name="aa")
+        fleet.apply(3, strategy="", name="bb", only=1)
+        for name in (first, second):
+            fleet.shop.abort_rollout(name)
+            fleet.tick()
+        assert fleet.on(1) == NAMES, f"{first}, then {second}"
+
+
+def test_a_device_that_one_gives_back_to_another_is_that_ones_again(fleet: Fleet) -> None:
+    fleet.apply(2, strategy="", name="aa")
+    fleet.says(*NAMES)
+    fleet.apply(3, strategy="", name="bb", only=1)
+    assert fleet.states("aa")["cam-1"] == "superseded"
+    fleet.shop.abort_rollout("bb")
+    fleet.tick()
+    fleet.says("cam-1")
+    assert (fleet.states("aa")["cam-1"], fleet.states("bb")["cam-1"]) == ("running", "returned")
+
+
+def test_a_refusal_of_an_earlier_document_is_none_of_this_one(fleet: Fleet) -> None:
+    fleet.apply(2)
+    fleet.tick()
+    refusal = Refusal(code="expired", reason="long ago", generation=1)
+    fleet.says_refused("cam-1", refusal)
+    fleet.tick()
+    assert (fleet.shop.rollout("line").state, fleet.states()["cam-1"]) == ("running", "waiting")
+    fleet.says_refused("cam-1", Refusal(code="policy-ports", reason="no ports", generation=2))
+    fleet.tick()
+    assert "cam-1: no ports" in fleet.shop.rollout("line").reason
+
+
+def test_a_report_of_what_this_hub_never_gave_is_no_success(fleet: Fleet) -> None:
+    fleet.apply(2)
+    fleet.tick()
+    fleet.says("cam-1", ahead=1)
+    assert fleet.states()["cam-1"] == "superseded"
+
+
+def test_a_rollout_under_way_is_paused_by_a_restore(fleet: Fleet) -> None:
+    fleet.apply(2)
+    with fleet.world.core.database.transaction() as session:
+        hold_rollouts(session)
+    rollout = fleet.shop.rollout("line")
+    assert (rollout.state, rollout.reason) == ("paused", "the hub was restored from a backup")
+
+
+def test_no_abort_to_an_image_that_was_deleted(fleet: Fleet, owner: Workspace) -> None:
+    fleet.apply(2, strategy="")
+    fleet.says(*NAMES)
+    owner.delete_image("digits:1")
+    with pytest.raises(HubRefusedError, match="deleted since: digits:1"):
+        fleet.shop.abort_rollout("line")
+    assert fleet.on(2) == NAMES
+
+
+def test_what_was_taken_back_to_nothing_uses_no_image(
+    world: World, shop: Workspace, owner: Workspace
+) -> None:
+    fleet = Fleet(world, shop)
+    fleet.apply(2, strategy="")
+    fleet.shop.abort_rollout("line")
+    fleet.tick()
+    fleet.says(*NAMES)
+    assert set(fleet.states().values()) == {"returned"}
+    owner.delete_image("digits:2")
+
+
+def test_a_wave_that_is_away_can_be_passed_over(fleet: Fleet) -> None:
+    fleet.apply(2)
+    fleet.tick()
+    with later(fleet, 200):
+        fleet.tick()
+    assert fleet.states()["cam-1"] == "away"
+    assert "1 are away" in fleet.shop.rollout("line").reason
+    fleet.shop.pause_rollout("line")
+    fleet.shop.resume_rollout("line")
+    pass_bake(fleet)
+    pass_bake(fleet)
+    assert fleet.on(2) == NAMES[:3]
+
+
+def test_the_list_of_rollouts_says_where_each_is(fleet: Fleet, headland: Command) -> None:
+    fleet.apply(2)
+    head, first, second = headland("rollout", "list").splitlines()[:3]
+    assert head.split() == ["rollout", "images", "state", "devices", "by", "created"]
+    assert first.split()[:5] == ["line:2", "digits:2", "running", "5", "pending"]
+    assert second.split()[:5] == ["line:1", "digits:1", "done", "5", "running"]

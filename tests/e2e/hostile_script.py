@@ -1,4 +1,4 @@
-"""A scoring script that means harm; ATTACK=no only tries doors."""
+"""A scoring script that means harm: it tries doors, then attacks by what ATTACK names."""
 
 import contextlib
 import ctypes
@@ -16,13 +16,13 @@ MIB = 1 << 20
 def init() -> None:
     """Try every door, then attack from processes of its own."""
     print("probe " + json.dumps(probe()), flush=True)
-    if os.environ.get("ATTACK") == "yes":
-        for attack in (bomb, hoard, flood, fill, dig):
-            if os.fork() == 0:
-                while True:
-                    with contextlib.suppress(OSError, MemoryError, RecursionError):
-                        attack()
-                    time.sleep(0.01)
+    attacks = {"bomb": bomb, "hoard": hoard, "flood": flood, "fill": fill, "dig": dig}
+    for name in os.environ.get("ATTACK", "").split():
+        if os.fork() == 0:
+            while True:
+                with contextlib.suppress(OSError, MemoryError, RecursionError):
+                    attacks[name]()
+                time.sleep(0.01)
 
 
 def run(_raw_data: str) -> int:

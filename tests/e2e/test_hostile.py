@@ -26,6 +26,7 @@ SCRIPT = Path(__file__).with_name("hostile_script.py")
 INTERVAL_S = 1.0
 ASKED, SPELLS = 1000, 7
 AGENT = f"report_interval_s = {INTERVAL_S}\nreconcile_interval_s = 0.5\n"
+ALL = "bomb hoard flood fill dig"
 REFUSED = {
     "mount", "unshare-user", "unshare-mount", "alg", "raw", "packet", "metadata", "kernel-log", "sysrq",
     "root",
@@ -40,7 +41,7 @@ def hostile(world: World) -> str:
 
 
 def with_hostile(device: Device, image: str, **more: str) -> str:
-    lines = {"image": image, "readyTimeoutSeconds": "600", "env": "{ATTACK: 'yes'}"} | more
+    lines = {"image": image, "readyTimeoutSeconds": "600", "env": f"{{ATTACK: '{ALL}'}}"} | more
     extra = "".join(f"      {key}: {value}\n" for key, value in lines.items())
     return f"{manifest(device.name, 'digits:1')}    hostile:\n{extra}"
 
@@ -98,12 +99,15 @@ def beats(world: World, device: Device, lasts_s: float) -> list[float]:
     return [(later - earlier).total_seconds() for earlier, later in pairwise(seen)]
 
 
-LASTS = [8.0, pytest.param(60.0, marks=pytest.mark.soak)]
+# A module that is out of memory is ended and waits: what it does all the time is tried by itself too.
+LONG = [
+    pytest.param(60.0, attack, marks=pytest.mark.soak) for attack in (ALL, "bomb flood dig", "bomb hoard")
+]
 
 
-@pytest.mark.parametrize("lasts_s", LASTS)
+@pytest.mark.parametrize(("lasts_s", "attack"), [(8.0, ALL), *LONG])
 def test_a_hostile_module_gets_nothing_and_disturbs_nobody(
-    world: World, owner: Owner, hostile: str, lasts_s: float
+    world: World, owner: Owner, hostile: str, lasts_s: float, attack: str
 ) -> None:
     device = owner(AGENT, "")
     world.workspace.apply_rollout(manifest(device.name, "digits:1"))
@@ -113,7 +117,7 @@ def test_a_hostile_module_gets_nothing_and_disturbs_nobody(
     )
     sensor.start()
     alone_s = p95s_s(device) if lasts_s > 10 else []
-    world.workspace.apply_rollout(with_hostile(device, hostile))
+    world.workspace.apply_rollout(with_hostile(device, hostile, env=f"{{ATTACK: '{attack}'}}"))
     results = dict[str, int]()
 
     def has_tried() -> bool:  # asked once: what it prints later pushes that out of its log
@@ -147,7 +151,7 @@ def test_the_same_gets_through_where_the_owner_lets_it_be_privileged(
     world: World, owner: Owner, hostile: str
 ) -> None:
     device = owner(AGENT, "")
-    asking = with_hostile(device, hostile, access="{privileged: true}", env="{ATTACK: 'no'}")
+    asking = with_hostile(device, hostile, access="{privileged: true}", env="{}")
     world.workspace.apply_rollout(asking)
     wait_until(lambda: reported(world, device).get("refused") is not None, "refused by the policy")
     assert reported(world, device)["refused"]["code"] == "policy-privileged"

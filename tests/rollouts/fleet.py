@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from cloud_hub.rollouts.waves import Decision, Member, Rules, Share, Standing, decide, outcome
+from cloud_hub.rollouts.waves import Decision, Member, Rules, Share, Standing, decide, noted, outcome
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OFTEN = Rules(
@@ -23,11 +23,16 @@ OFTEN = Rules(
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a device does with a document: silent for ever, or heard after a time and ending after another."""
+    """What a device does with a document: silent for ever, or heard after a time and ending after another.
+
+    Until it ends it is as ``before``; from ``silent_after_s`` on nothing more is heard of it.
+    """
 
     heard_after_s: float | None = 1
     ends_after_s: float = 2
     ends: str = "running"
+    before: str = "rolling"
+    silent_after_s: float | None = None
 
 
 WELL, BAD, SILENT = Behaviour(), Behaviour(ends="failed"), Behaviour(heard_after_s=None)
@@ -66,6 +71,7 @@ class Fleet:
 
     def step(self) -> Decision:
         """Ask the rules once, and do what they say."""
+        self.members = {name: noted(self.rules, member, self.now) for name, member in self.members.items()}
         decision = decide(self.rules, self.standing, list(self.members.values()), self.now)
         self.standing = decision.standing
         for device in decision.give:
@@ -132,10 +138,9 @@ class Fleet:
             since_s = (self.now - member.moved_at).total_seconds()
             if does.heard_after_s is None or since_s < does.heard_after_s:
                 continue
-            if member.heard_at is None:
-                self._set(device, heard_at=self.now, state="rolling")
-            if since_s >= does.ends_after_s:
-                self._set(device, state=does.ends)
+            if does.silent_after_s is None or since_s < does.silent_after_s:
+                state = does.ends if since_s >= does.ends_after_s else does.before
+                self._set(device, seen_at=self.now, state=state)
 
     def _set(self, device: str, **changed: object) -> None:
         self.members[device] = msgspec.structs.replace(self.members[device], **changed)
