@@ -1,0 +1,54 @@
+"""What passes between the simulator and its worker processes: one JSON document a line."""
+
+import msgspec
+
+from simulators.fleet.behaviour import Behaviour
+from simulators.fleet.journal import Story
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """The devices of one worker, by their names; each has its identity in ``folder/name``.
+
+    They begin ``spread_s`` apart at the most, by lot. ``hasty`` devices try again at once where the agent
+    would wait: they show what its waits are for.
+    """
+
+    folder: str
+    devices: list[str]
+    seed: int
+    spread_s: float = 0.0
+    report_interval_s: float = 60.0
+    behaviour: Behaviour = Behaviour()
+    hasty: bool = False
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The worker has read its devices' identities; it begins when it is told to."""
+
+    devices: int
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Where the worker's devices are now.
+
+    ``came`` have been connected at least once; ``running`` and ``failed`` count, by rollout, the devices that
+    said so. ``resident_bytes`` is the worker's memory.
+    """
+
+    connected: int
+    came: int
+    tried: int
+    running: dict[str, int]
+    failed: dict[str, int]
+    resident_bytes: int
+
+
+class Stories(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The end: what every device did."""
+
+    stories: list[Story]
+
+
+Said = Loaded | Progress | Stories
+BEGIN, FINISH = b"begin\n", b"finish\n"
+MAX_LINE_BYTES = 1 << 30
