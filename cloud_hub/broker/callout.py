@@ -16,12 +16,17 @@ from cloud_hub.broker.access import Identity, Refusal, grant_for, identify
 from cloud_hub.broker.claims import AuthRequest, Grant, granted, read_request, refused
 from cloud_hub.broker.errors import AuthRequestError
 from cloud_hub.broker.keys import NatsKey
+from cloud_hub.broker.settings import AUTH_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 
 AUTH_SUBJECT: Final = "$SYS.REQ.USER.AUTH"
-# More at once would only queue for the database; the server itself refuses what waits too long.
+# So many go together, as their look-ups do (`cloud_hub.devices.lots`), and are answered before the next are
+# read: if all of a storm were worked on at once, the first answer would be as late as the last.
 _CONCURRENT: Final = 64
+# An answer after this would come too late for the server or the device. To work it out all the same keeps
+# the hub from those that are still waiting: then all of them try again, and nobody gets in.
+_STALE_S: Final = 0.8 * AUTH_TIMEOUT_S
 
 # Whether the device's certificate with this serial is known and not revoked. A plain function runs
 # in a thread. What it raises refuses the connection: the device tries again.
@@ -86,20 +91,25 @@ class AuthCallout:
         return (await answer if inspect.isawaitable(answer) else answer) is True
 
     async def _take(self, message: Msg) -> None:
-        task = asyncio.create_task(self._answer(message))
+        task = asyncio.create_task(self._answer(message, time.monotonic()))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, message: Msg) -> None:
-        try:
-            request = read_request(message.data)
-        except AuthRequestError as error:
-            log.warning("%s", error)
-            return
+    async def _answer(self, message: Msg, came_at: float) -> None:
         async with self._places:
+            if time.monotonic() - came_at > _STALE_S:
+                return
+            try:
+                request = read_request(message.data)
+            except AuthRequestError as error:
+                log.warning("%s", error)
+                return
             if request.expires_at and time.time() > request.expires_at:
                 return
             verdict = await self.judge(request)
+            await self._respond(message, request, verdict)
+
+    async def _respond(self, message: Msg, request: AuthRequest, verdict: Grant | Refusal) -> None:
         sealed = (self._issuer.public, self._issuer.sign, int(time.time()))
         try:
             await message.respond(_encode(request, verdict, *sealed))

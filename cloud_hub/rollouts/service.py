@@ -3,7 +3,7 @@
 In this release a rollout replaces whatever its devices had before: the last one applied counts.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -104,6 +104,22 @@ class Rollouts:
         with self._database.reading() as session:
             row = _newest(session, device)
         return row.envelope if row is not None and row.generation > generation else None
+
+    def newer_than_each(self, held: Mapping[str, int]) -> dict[str, bytes]:
+        """Return, by device, the newest envelope where its generation is above the one that is held.
+
+        For many devices, at most a few hundred: it costs little more than for one.
+        """
+        newest = newest_generations().where(DesiredRow.device.in_(list(held))).subquery()
+        that = (DesiredRow.device == newest.c.device) & (DesiredRow.generation == newest.c.generation)
+        with self._database.reading() as session:
+            now = session.execute(select(newest.c.device, newest.c.generation)).all()
+            behind = [device for device, generation in now if generation > held[device]]
+            if not behind:
+                return {}
+            query = select(DesiredRow.device, DesiredRow.envelope).join(newest, that)
+            rows = session.execute(query.where(DesiredRow.device.in_(behind)))
+            return {row.device: row.envelope for row in rows}
 
     def get(self, workspace: str, name: str) -> RolloutRow:
         """Return the newest revision; raises `NotFoundError`."""

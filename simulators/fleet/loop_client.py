@@ -102,6 +102,8 @@ class LoopClient(PahoClient):
             self.reconnect()
         finally:
             self._ready = None
+        # At once: the broker waits a few seconds for it, and this loop may be behind with other devices.
+        self.loop_write()
         self._events.call_later(LOOK_S, self._look, self.socket())
 
     async def _dial(self) -> ssl.SSLSocket:

@@ -27,9 +27,9 @@ class Processes:
         self.devices = devices
         self._loaded = 0
         self._told: dict[int, Progress] = {}
-        self._stories: list[Stories] = []
+        self._stories: dict[int, Stories] = {}
         self._news = asyncio.Event()
-        self._listening = [asyncio.create_task(self._listen(process)) for process in processes]
+        self._listening = {each.pid: asyncio.create_task(self._listen(each)) for each in processes}
 
     @property
     def progress(self) -> Progress:
@@ -69,13 +69,14 @@ class Processes:
         """End all devices; return what each did, in the order of their names."""
         await self._command(FINISH)
         await self.until(lambda: len(self._stories) == len(self._processes), "the workers end", END_S)
-        return sorted((one for each in self._stories for one in each.stories), key=lambda one: one.device)
+        stories = [one for each in self._stories.values() for one in each.stories]
+        return sorted(stories, key=lambda one: one.device)
 
     async def close(self) -> None:
         """End the processes."""
-        for listening in self._listening:
+        for listening in self._listening.values():
             listening.cancel()
-        await asyncio.gather(*self._listening, return_exceptions=True)
+        await asyncio.gather(*self._listening.values(), return_exceptions=True)
         for process in self._processes:
             if process.stdin is not None:
                 process.stdin.close()
@@ -101,13 +102,13 @@ class Processes:
                 case Progress() as progress:
                     self._told[process.pid] = progress
                 case Stories() as stories:
-                    self._stories.append(stories)
+                    self._stories[process.pid] = stories
             self._news.set()
         self._news.set()
 
     def _raise_losses(self) -> None:
-        for listening in self._listening:
-            if listening.done() and len(self._stories) < len(self._processes):
+        for pid, listening in self._listening.items():
+            if listening.done() and pid not in self._stories:
                 raise FleetError("a worker process ended", fix="What it printed above says why.")
 
 
