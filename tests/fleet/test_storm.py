@@ -1,9 +1,11 @@
 """The broker is killed under 500 devices: they come back within a minute, and none of them storms it."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cloud_hub.sdk import Hub
@@ -19,11 +21,15 @@ from tests.fleet.conftest import broker_of
 pytestmark = pytest.mark.soak
 
 DEVICES = 500
+AWAY_S = 5.0
 
 
 @dataclass
 class Storm:
-    """Kills the broker and waits until all devices are there again; then something is rolled out."""
+    """Kills the broker, which is away for ``AWAY_S``, and waits until all devices are there again.
+
+    Then something is rolled out.
+    """
 
     stage: Stage
     options: Options
@@ -33,7 +39,12 @@ class Storm:
     async def __call__(self, fleet: Processes) -> None:
         tried = fleet.progress.tried
         self.killed_at = time.monotonic()
-        broker_of(self.stage).kill()
+        process = psutil.Process(self.stage.hub.pid)
+        broker = broker_of(self.stage)
+        process.suspend()  # else it starts another broker at once
+        broker.kill()
+        await asyncio.sleep(AWAY_S)
+        process.resume()
         await fleet.until(lambda: fleet.progress.connected < DEVICES, "the loss is seen", 30)
         await fleet.until(lambda: fleet.progress.connected == DEVICES, "all are back", 2 * WITHIN_S)
         print(f"back after {fleet.progress.tried - tried} tries")
