@@ -67,7 +67,7 @@ class SimulatedDevice:
             now=now,
         )
         floor = TimeFloor(None, EPOCH, steady_us=lambda: int(timers.now_s() * 1e6))
-        self._desk = Desk(facts, self._records.load_desired, self._reconciler.accept, floor)
+        self._desk = Desk(facts, self._records.load_desired, self._reconciler.accept, floor, now=now)
 
     def start(self) -> None:
         """Connect, and look after itself from now on."""

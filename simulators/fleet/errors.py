@@ -14,3 +14,9 @@ class FleetLateError(FleetError):
 
     code = "fleet-late"
     retriable = True
+
+
+class ScenarioError(FleetError):
+    """A scenario file is not valid."""
+
+    code = "scenario-invalid"

@@ -20,6 +20,15 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     last: float
 
 
+class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the devices of one group: how many they are, are connected at the end, run it, and failed."""
+
+    devices: int
+    connected: int
+    running: int
+    failed: int
+
+
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a run; seconds, bytes, counts.
 
@@ -46,6 +55,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     report_s: Spread | None = None
     settle_s: Spread | None = None
     resident_bytes_per_device: int = 0
+    groups: dict[str, "GroupFigures"] = {}
 
 
 def spread(values: Sequence[float]) -> Spread | None:
@@ -105,7 +115,21 @@ def figures_of(
         report_s=spread([story.first_report_at - given_at for story in ours if story.first_report_at]),
         settle_s=spread([story.settled_at - given_at for story in settled]),
         resident_bytes_per_device=resident_bytes // max(1, len(stories)),
+        groups=_groups(stories, settled, began_at),
     )
+
+
+def _groups(stories: Sequence[Story], settled: Sequence[Story], began_at: float) -> dict[str, GroupFigures]:
+    names = sorted({story.group for story in stories})
+    return {
+        name: GroupFigures(
+            devices=sum(story.group == name for story in stories),
+            connected=sum(s.group == name and back_at(s, began_at) is not None for s in stories),
+            running=sum(story.group == name and not story.failed for story in settled),
+            failed=sum(story.group == name and story.failed for story in settled),
+        )
+        for name in names
+    }
 
 
 def _total(counters: Iterable[dict[str, int]]) -> dict[str, int]:
@@ -129,6 +153,14 @@ def words(figures: Figures) -> str:
             ("rollout", f"{figures.rollout}, answered by the hub after {figures.apply_s:.1f} s"),
             ("first reports", _spread(figures.report_s).removeprefix(", ")),
             ("settled", f"{figures.running} run it, {figures.failed} failed{_spread(figures.settle_s)}"),
+        ]
+    if len(figures.groups) > 1:
+        lines += [
+            (
+                f"group {name}",
+                f"{of.devices}: {of.connected} connected, {of.running} run it, {of.failed} failed",
+            )
+            for name, of in figures.groups.items()
         ]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)

@@ -9,11 +9,15 @@ import msgspec
 class Story(msgspec.Struct, frozen=True, kw_only=True):
     """A device's journal as a message; times are seconds of the machine's steady clock.
 
+    ``steady``: its link was never taken down.
+
     ``rollout`` is the last document that was accepted, at ``accepted_at``; ``first_report_at`` is when the
     device first reported it, and ``settled_at`` when it first reported that it runs or that it failed.
     """
 
     device: str
+    group: str = ""
+    steady: bool = True
     tried_at: list[float]
     connected_at: list[float]
     lost_at: list[float]
@@ -29,8 +33,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """Written while the device lives; times in seconds."""
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self, device: str, group: str = "", *, steady: bool = True) -> None:
+        self.device, self.group, self.steady = device, group, steady
         self.stands = False
         self.last_try_stood = False
         self._tried, self._connected, self._lost = array("d"), array("d"), array("d")
@@ -86,6 +90,8 @@ class Journal:
         """Return what happened until now."""
         return Story(
             device=self.device,
+            group=self.group,
+            steady=self.steady,
             tried_at=self._tried.tolist(),
             connected_at=self._connected.tolist(),
             lost_at=self._lost.tolist(),

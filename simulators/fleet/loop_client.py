@@ -6,6 +6,7 @@ the connection and the TLS handshake are made here, and handed to it when they s
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from paho.mqtt.enums import MQTTErrorCode
 
 from agent.transport.paho_client import CONNECT_TIMEOUT_S, UNACKNOWLEDGED_MS, PahoClient
 from simulators.fleet.journal import Journal
+from simulators.fleet.link import Link
 
 LOOK_S: Final = 1.0
 """As often as the agent's own thread looks after its keep-alive at the least."""
@@ -28,14 +30,22 @@ _known: Addresses = {}
 class LoopClient(PahoClient):
     """One client of the running event loop; what it does is written to ``journal``.
 
-    ``first_wait_s`` is how long it waits before its first try.
+    ``first_wait_s`` is how long it waits before its first try. It reaches nobody while its ``link`` is down.
     """
 
     def __init__(
-        self, *arguments: object, journal: Journal, chance: Random, first_wait_s: float = 0.0, **named: object
+        self,
+        *arguments: object,
+        journal: Journal,
+        chance: Random,
+        link: Link,
+        first_wait_s: float = 0.0,
+        **named: object,
     ) -> None:
         super().__init__(*arguments, **named)
         self._journal, self._chance, self._first_wait_s = journal, chance, first_wait_s
+        self._link = link
+        link.on_down = self.cut
         self._events = asyncio.get_running_loop()
         self._now = asyncio.Event()
         self._gone = asyncio.Event()
@@ -128,6 +138,8 @@ class LoopClient(PahoClient):
         return line
 
     async def _reach(self) -> socket.socket:
+        if not self._link.up:
+            raise ConnectionError(errno.ENETUNREACH, "the link is down")
         for family, address in await self._addresses():
             plain = socket.socket(family, socket.SOCK_STREAM)
             try:
@@ -181,6 +193,8 @@ class LoopClient(PahoClient):
 
     def _look(self, line: object) -> None:
         if line is not None and self.socket() is line:
+            # First what came: where this loop is behind, an answer to a ping may lie there since long.
+            self._readable()
             self.loop_misc()
             self._events.call_later(LOOK_S, self._look, line)
 

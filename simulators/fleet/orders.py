@@ -2,24 +2,28 @@
 
 import msgspec
 
-from simulators.fleet.behaviour import Behaviour
 from simulators.fleet.journal import Story
+from simulators.fleet.scenario import Crew
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """The devices of one worker, by their names; each has its identity in ``folder/name``.
+    """The devices of one worker; each has its identity in ``folder/name``.
 
     They begin ``spread_s`` apart at the most, by lot. ``hasty`` devices try again at once where the agent
     would wait: they show what its waits are for.
     """
 
     folder: str
-    devices: list[str]
+    crews: list[Crew]
     seed: int
     spread_s: float = 0.0
     report_interval_s: float = 60.0
-    behaviour: Behaviour = Behaviour()
     hasty: bool = False
+
+    @property
+    def devices(self) -> int:
+        """How many they are."""
+        return sum(len(crew.devices) for crew in self.crews)
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -116,7 +116,7 @@ class Processes:
 async def started(orders: Sequence[Order]) -> AsyncIterator[Processes]:
     """Start a worker for each order; they are gone when the block ends."""
     processes = [await _start() for _ in orders]
-    fleet = Processes(processes, sum(len(order.devices) for order in orders))
+    fleet = Processes(processes, sum(order.devices for order in orders))
     try:
         for process, order in zip(processes, orders, strict=True):
             if process.stdin is not None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from cloud_hub.sdk import Hub, Workspace
 from simulators.fleet.behaviour import Behaviour
 from simulators.fleet.empty_image import ensure_empty_image
@@ -17,6 +19,7 @@ from simulators.fleet.figures import Applied, Enrolling, Figures, figures_of
 from simulators.fleet.journal import Story
 from simulators.fleet.orders import Order
 from simulators.fleet.processes import Processes, started
+from simulators.fleet.scenario import Crew, Group, crews
 
 EMPTY_IMAGE: Final = "empty"
 MODULE: Final = "simulated"
@@ -29,7 +32,8 @@ TELL_EVERY_S: Final = 1.0
 class Options:
     """What is asked for; ``image`` is rolled out to all devices where it is not empty.
 
-    ``spread_s``: within so long the devices begin to connect. ``timeout_s`` bounds each wait.
+    ``groups`` are a scenario's; the bad images of ``behaviour`` are bad on every device. ``spread_s``: within
+    so long the devices begin to connect. ``timeout_s`` bounds each wait.
     """
 
     devices: int
@@ -43,6 +47,7 @@ class Options:
     timeout_s: float = 300.0
     report_interval_s: float = 60.0
     ready_timeout_s: float = 10.0
+    groups: tuple[Group, ...] = ()
     behaviour: Behaviour = field(default_factory=Behaviour)
     hasty: bool = False
 
@@ -91,18 +96,30 @@ async def run_fleet(options: Options, tell: Tell, meanwhile: Meanwhile) -> tuple
 def _orders(options: Options, devices: Sequence[str]) -> list[Order]:
     """Return an order for each worker; the devices are dealt out in turns."""
     processes = min(options.processes or os.cpu_count() or 1, len(devices))
+    dealt = [_with_images(crew, options.behaviour) for crew in crews(options.groups, devices, options.seed)]
     return [
         Order(
             folder=str(options.folder),
-            devices=list(devices[number::processes]),
+            crews=[msgspec.structs.replace(crew, devices=crew.devices[number::processes]) for crew in dealt],
             seed=options.seed,
             spread_s=options.spread_s,
             report_interval_s=options.report_interval_s,
-            behaviour=options.behaviour,
             hasty=options.hasty,
         )
         for number in range(processes)
     ]
+
+
+def _with_images(crew: Crew, everywhere: Behaviour) -> Crew:
+    """Return a crew with the images that are bad on every device."""
+    mine = crew.profile.behaviour
+    behaviour = msgspec.structs.replace(
+        mine,
+        never_ready=mine.never_ready | everywhere.never_ready,
+        crashing=mine.crashing | everywhere.crashing,
+    )
+    profile = msgspec.structs.replace(crew.profile, behaviour=behaviour)
+    return msgspec.structs.replace(crew, profile=profile)
 
 
 async def roll_out(

@@ -11,6 +11,8 @@ import os
 import resource
 import sys
 from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -22,8 +24,10 @@ from agent.identity.store import load
 from agent.transport.mqtt import MqttTransport
 from simulators.fleet.device import SimulatedDevice
 from simulators.fleet.journal import Journal
+from simulators.fleet.link import Link, let_live
 from simulators.fleet.loop_client import LoopClient
 from simulators.fleet.orders import BEGIN, FINISH, MAX_LINE_BYTES, Loaded, Order, Progress, Said, Stories
+from simulators.fleet.scenario import Crew
 from simulators.fleet.timers import LoopTimers
 
 TELL_EVERY_S: Final = 0.5
@@ -44,12 +48,16 @@ class Worker:
 
     def __init__(self, order: Order) -> None:
         self._journals: list[Journal] = []
-        self._devices = [self._device(order, name) for name in order.devices]
+        self._timers = LoopTimers()
+        self._lives: list[Callable[[], None]] = []
+        self._devices = [self._device(order, crew, name) for crew in order.crews for name in crew.devices]
 
     def begin(self) -> None:
         """Let every device connect."""
         for device in self._devices:
             device.start()
+        for live in self._lives:
+            live()
 
     def finish(self) -> Stories:
         """Disconnect, and return what happened until now."""
@@ -70,29 +78,33 @@ class Worker:
             resident_bytes=_resident_bytes(),
         )
 
-    def _device(self, order: Order, name: str) -> SimulatedDevice:
-        chance, journal = Random(f"{order.seed} {name}"), Journal(name)  # noqa: S311  repeatable, not secret
+    def _device(self, order: Order, crew: Crew, name: str) -> SimulatedDevice:
+        chance, link, profile = Random(f"{order.seed} {name}"), Link(), crew.profile  # noqa: S311  no secret
+        journal = Journal(name, crew.group, steady=profile.steady)
         self._journals.append(journal)
+        self._lives.append(partial(let_live, link, profile, self._timers, chance))
         identity = load(Path(order.folder) / name)
         facts = identity.facts
         make_client = partial(
             HastyClient if order.hasty else LoopClient,
             journal=journal,
             chance=chance,
+            link=link,
             first_wait_s=chance.uniform(0, order.spread_s),
         )
         transport = MqttTransport(
             facts.device, facts.mqtt_host, facts.mqtt_port, identity.tls_context(), make_client=make_client
         )
-        timers = LoopTimers()
+        ahead = timedelta(seconds=profile.clock_ahead_s)
         return SimulatedDevice(
             facts,
             transport,
-            timers,
-            order.behaviour,
+            self._timers,
+            profile.behaviour,
             chance,
             journal,
             report_interval_s=order.report_interval_s,
+            now=lambda: datetime.now(UTC) + ahead,
         )
 
 
@@ -104,11 +116,11 @@ async def _work() -> None:
     if not line:
         return
     order = msgspec.json.decode(line, type=Order)
-    allow_descriptors(len(order.devices) + SPARE_DESCRIPTORS)
+    allow_descriptors(order.devices + SPARE_DESCRIPTORS)
     worker = Worker(order)
     gc.collect()
     gc.freeze()  # the collector need not look through thousands of devices again and again
-    _say(Loaded(devices=len(order.devices)))
+    _say(Loaded(devices=order.devices))
     if await commands.readline() != BEGIN:
         return
     worker.begin()
