@@ -55,6 +55,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     report_s: Spread | None = None
     settle_s: Spread | None = None
     resident_bytes_per_device: int = 0
+    samples: int = 0
+    samples_waiting: int = 0
+    samples_dropped: int = 0
     groups: dict[str, "GroupFigures"] = {}
 
 
@@ -115,6 +118,9 @@ def figures_of(
         report_s=spread([story.first_report_at - given_at for story in ours if story.first_report_at]),
         settle_s=spread([story.settled_at - given_at for story in settled]),
         resident_bytes_per_device=resident_bytes // max(1, len(stories)),
+        samples=sum(story.taken for story in stories),
+        samples_waiting=sum(story.waiting for story in stories),
+        samples_dropped=sum(story.dropped for story in stories),
         groups=_groups(stories, settled, began_at),
     )
 
@@ -154,6 +160,9 @@ def words(figures: Figures) -> str:
             ("first reports", _spread(figures.report_s).removeprefix(", ")),
             ("settled", f"{figures.running} run it, {figures.failed} failed{_spread(figures.settle_s)}"),
         ]
+    if figures.samples:
+        what = f"{figures.samples} taken, {figures.samples_waiting} wait, {figures.samples_dropped} dropped"
+        lines.append(("samples", what))
     if len(figures.groups) > 1:
         lines += [
             (

@@ -9,7 +9,8 @@ import msgspec
 class Story(msgspec.Struct, frozen=True, kw_only=True):
     """A device's journal as a message; times are seconds of the machine's steady clock.
 
-    ``steady``: its link was never taken down.
+    ``steady``: its link was never taken down. Of its samples so many were ``taken``, are ``waiting`` for the
+    hub's acknowledgement, and were ``dropped``.
 
     ``rollout`` is the last document that was accepted, at ``accepted_at``; ``first_report_at`` is when the
     device first reported it, and ``settled_at`` when it first reported that it runs or that it failed.
@@ -28,6 +29,9 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     settled_at: float = 0.0
     failed: bool = False
     refused: dict[str, int] = {}
+    taken: int = 0
+    waiting: int = 0
+    dropped: int = 0
 
 
 class Journal:

@@ -36,7 +36,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Where the worker's devices are now.
 
     ``came`` have been connected at least once; ``running`` and ``failed`` count, by rollout, the devices that
-    said so. ``resident_bytes`` is the worker's memory.
+    said so. ``waiting`` samples have no acknowledgement yet, and ``quiet``
+    says that no more are taken. ``resident_bytes`` is the worker's memory.
     """
 
     connected: int
@@ -44,6 +45,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     tried: int
     running: dict[str, int]
     failed: dict[str, int]
+    waiting: int
+    quiet: bool
     resident_bytes: int
 
 
@@ -54,5 +57,5 @@ class Stories(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 Said = Loaded | Progress | Stories
-BEGIN, FINISH = b"begin\n", b"finish\n"
+BEGIN, QUIET, FINISH = b"begin\n", b"quiet\n", b"finish\n"
 MAX_LINE_BYTES = 1 << 30

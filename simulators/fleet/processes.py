@@ -1,6 +1,7 @@
 """The worker processes of a fleet, seen from the one that started them."""
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
@@ -13,9 +14,21 @@ import msgspec
 
 from simulators.fleet.errors import FleetError, FleetLateError
 from simulators.fleet.journal import Story
-from simulators.fleet.orders import BEGIN, FINISH, MAX_LINE_BYTES, Loaded, Order, Progress, Said, Stories
+from simulators.fleet.orders import (
+    BEGIN,
+    FINISH,
+    MAX_LINE_BYTES,
+    QUIET,
+    Loaded,
+    Order,
+    Progress,
+    Said,
+    Stories,
+)
 
-NOTHING: Final = Progress(connected=0, came=0, tried=0, running={}, failed={}, resident_bytes=0)
+NOTHING: Final = Progress(
+    connected=0, came=0, tried=0, running={}, failed={}, waiting=0, quiet=True, resident_bytes=0
+)
 END_S: Final = 60.0
 
 
@@ -41,6 +54,8 @@ class Processes:
             tried=sum(each.tried for each in told),
             running=sum((Counter(each.running) for each in told), Counter()),
             failed=sum((Counter(each.failed) for each in told), Counter()),
+            waiting=sum(each.waiting for each in told),
+            quiet=all(each.quiet for each in told),
             resident_bytes=sum(each.resident_bytes for each in told),
         )
 
@@ -64,6 +79,16 @@ class Processes:
                 f"not within {timeout_s:g} s: {what}",
                 fix="Give --timeout more seconds, or --records to see what each device did.",
             ) from error
+
+    async def quiet(self, within_s: float) -> None:
+        """Let no device take samples any more, and wait until none waits, or for so long."""
+        await self._command(QUIET)
+        with contextlib.suppress(FleetLateError):
+            await self.until(
+                lambda: self.progress.quiet and not self.progress.waiting,
+                "all samples are stored",
+                within_s,
+            )
 
     async def finish(self) -> list[Story]:
         """End all devices; return what each did, in the order of their names."""

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import msgspec
 
 from simulators.fleet.behaviour import Behaviour, Span
+from simulators.fleet.sensing import Sensor
 
 DAY_S: Final = 86_400.0
 
@@ -27,6 +28,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     cuts: tuple[Cut, ...] = ()
     clock_ahead_s: float = 0.0
     behaviour: Behaviour = Behaviour()
+    sensors: tuple[Sensor, ...] = ()
 
     @property
     def steady(self) -> bool:

@@ -26,6 +26,7 @@ MODULE: Final = "simulated"
 ROLLOUT: Final = "simulated"
 MOST_DEVICES: Final = 99_999
 TELL_EVERY_S: Final = 1.0
+DRAIN_S: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,8 @@ async def run_fleet(options: Options, tell: Tell, meanwhile: Meanwhile) -> tuple
             finally:
                 telling.cancel()
             resident_bytes = fleet.progress.resident_bytes
+            if any(crew.profile.sensors for order in orders for crew in order.crews):
+                await fleet.quiet(DRAIN_S)
             stories = await fleet.finish()
     return figures_of(stories, len(orders), began_at, enrolling, applied, resident_bytes), stories
 

@@ -11,6 +11,7 @@ import yaml
 from simulators.fleet.behaviour import Behaviour, Span
 from simulators.fleet.errors import ScenarioError
 from simulators.fleet.profiles import PROFILES, Cut, Profile
+from simulators.fleet.sensing import Sensor
 
 REST: Final = "always-on"
 HEAD: Final = {"apiVersion": "headland/v1", "kind": "FleetScenario"}
@@ -28,6 +29,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cuts: tuple[Cut, ...] | msgspec.UnsetType = msgspec.UNSET
     clock_ahead_s: float | msgspec.UnsetType = msgspec.UNSET
     behaviour: Behaviour | msgspec.UnsetType = msgspec.UNSET
+    sensors: tuple[Sensor, ...] | msgspec.UnsetType = msgspec.UNSET
 
     def whole(self) -> Profile:
         """Return the profile with the changes."""

@@ -23,10 +23,20 @@ import msgspec
 from agent.identity.store import load
 from agent.transport.mqtt import MqttTransport
 from simulators.fleet.device import SimulatedDevice
-from simulators.fleet.journal import Journal
+from simulators.fleet.journal import Journal, Story
 from simulators.fleet.link import Link, let_live
 from simulators.fleet.loop_client import LoopClient
-from simulators.fleet.orders import BEGIN, FINISH, MAX_LINE_BYTES, Loaded, Order, Progress, Said, Stories
+from simulators.fleet.orders import (
+    BEGIN,
+    FINISH,
+    MAX_LINE_BYTES,
+    QUIET,
+    Loaded,
+    Order,
+    Progress,
+    Said,
+    Stories,
+)
 from simulators.fleet.scenario import Crew
 from simulators.fleet.timers import LoopTimers
 
@@ -49,6 +59,7 @@ class Worker:
     def __init__(self, order: Order) -> None:
         self._journals: list[Journal] = []
         self._timers = LoopTimers()
+        self._quiet = False
         self._lives: list[Callable[[], None]] = []
         self._devices = [self._device(order, crew, name) for crew in order.crews for name in crew.devices]
 
@@ -61,10 +72,19 @@ class Worker:
 
     def finish(self) -> Stories:
         """Disconnect, and return what happened until now."""
-        stories = [journal.story() for journal in self._journals]
+        stories = [
+            _with_samples(journal.story(), device)
+            for journal, device in zip(self._journals, self._devices, strict=True)
+        ]
         for device in self._devices:
             device.stop()
         return Stories(stories=stories)
+
+    def quiet(self) -> None:
+        """Let no device take samples any more."""
+        self._quiet = True
+        for device in self._devices:
+            device.quiet()
 
     def progress(self) -> Progress:
         """Return where the devices are."""
@@ -75,6 +95,8 @@ class Worker:
             tried=sum(journal.tried for journal in self._journals),
             running=Counter(journal.rollout for journal in settled if not journal.failed_it),
             failed=Counter(journal.rollout for journal in settled if journal.failed_it),
+            waiting=sum(device.outbox().pending for device in self._devices),
+            quiet=self._quiet,
             resident_bytes=_resident_bytes(),
         )
 
@@ -103,9 +125,15 @@ class Worker:
             profile.behaviour,
             chance,
             journal,
+            sensors=profile.sensors,
             report_interval_s=order.report_interval_s,
             now=lambda: datetime.now(UTC) + ahead,
         )
+
+
+def _with_samples(story: Story, device: SimulatedDevice) -> Story:
+    outbox = device.outbox()
+    return msgspec.structs.replace(story, taken=device.taken, waiting=outbox.pending, dropped=outbox.dropped)
 
 
 async def _work() -> None:
@@ -125,8 +153,10 @@ async def _work() -> None:
         return
     worker.begin()
     telling = loop.create_task(_tell(worker))
-    if await commands.readline() == FINISH:
-        telling.cancel()
+    while (command := await commands.readline()) == QUIET:
+        worker.quiet()
+    telling.cancel()
+    if command == FINISH:
         _say(worker.finish())
 
 

@@ -11,7 +11,10 @@ from simulators.demo.stage import Stage, StageError, run_command
 from simulators.fleet.behaviour import Behaviour
 from simulators.fleet.journal import Story
 from simulators.fleet.processes import Processes
+from simulators.fleet.profiles import Cut
 from simulators.fleet.run import EMPTY_IMAGE, Options, run_fleet
+from simulators.fleet.scenario import Group
+from simulators.fleet.sensing import Sensor
 
 DEVICES = 40
 
@@ -64,6 +67,32 @@ async def test_devices_that_fail_say_so_to_the_hub(stage: Stage, tmp_path: Path)
         return {(device.state, device.reason) for device in devices}
 
     assert await asyncio.to_thread(told) == {("failed", "not ready within 1 s")}
+
+
+async def test_each_sample_of_a_fleet_is_stored_once_through_links_that_are_cut(
+    stage: Stage, tmp_path: Path
+) -> None:
+    sensor = Sensor(stream="brightness", period_s=0.25)
+    cut = Cut(at_s=2, for_s=2, share=0.5)
+    groups = (Group(name="sensing", share=1, cuts=(cut,), sensors=(sensor,)),)
+    options = Options(devices=10, folder=tmp_path, prefix="sensing", groups=groups, timeout_s=60)
+
+    async def a_while(_: Processes) -> None:
+        await asyncio.sleep(5)
+
+    figures, stories = await run_fleet(options, print, a_while)
+    assert figures.lost_connections >= 1, "links were cut"
+    assert (figures.samples_waiting, figures.samples_dropped) == (0, 0)
+    assert {story.device for story in stories if story.taken > 4} == {story.device for story in stories}
+
+    def stored() -> dict[object, tuple[object, ...]]:
+        with Hub.connect() as hub:
+            found = hub.workspace().query(
+                "SELECT device, count(*), count(DISTINCT seq), max(seq) FROM brightness GROUP BY device"
+            )
+        return {device: tuple(counts) for device, *counts in found.rows}
+
+    assert await asyncio.to_thread(stored) == {story.device: (story.taken,) * 3 for story in stories}
 
 
 def test_a_folder_of_another_hub_is_refused(stage: Stage, tmp_path: Path) -> None:
