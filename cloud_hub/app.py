@@ -25,6 +25,7 @@ from cloud_hub.broker.settings import BrokerSettings
 from cloud_hub.cluster import work
 from cloud_hub.core import Core, partitions_of
 from cloud_hub.devices.listener import DeviceListener
+from cloud_hub.devices.lots import Lots
 from cloud_hub.errors import DatabaseUnavailableError, HubRunningError
 from cloud_hub.image_stores.moving import ImageMover
 from cloud_hub.init import PKI, require_initialised
@@ -52,6 +53,7 @@ async def run(settings: Settings, *, kinds: Iterable[Kind] = ()) -> None:
 
 async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind]) -> None:
     core = await asyncio.to_thread(Core.open, settings)
+    shown: Lots[tuple[str, str], bool] = Lots(lambda lot: asyncio.to_thread(core.devices.known, lot))
     broker = await Broker.start(
         BrokerSettings(
             folder=settings.data_dir / "broker",
@@ -64,7 +66,7 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
             cluster=core.cluster,
             partitions=partitions_of(settings),
         ),
-        lambda device, serial: core.devices.recognise(device, serial) is not None,
+        partial(_known, shown),
     )
     log.info("broker: %s", _describe_broker())
     loop = asyncio.get_running_loop()
@@ -102,10 +104,17 @@ async def _run(settings: Settings, listener: socket.socket, kinds: Iterable[Kind
         await asyncio.to_thread(services.activities.close)
         await asyncio.to_thread(services.deliverer.stop)
         await broker.stop()
+        await shown.stop()
+        await listening.stop()
         # What goes into datastores waits in the database: one that hangs would hold up the stop.
         await _flush(core.files.flush_own)
         await asyncio.to_thread(_leave, core)
         core.database.close()
+
+
+async def _known(shown: Lots[tuple[str, str], bool], device: str, serial: str) -> bool:
+    """Is it the certificate of that device? Many that come at once are looked up together."""
+    return await (await shown.put((device, serial)))
 
 
 def _clear(folder: Path) -> None:

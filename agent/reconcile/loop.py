@@ -10,9 +10,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from agent.outbox.port import Outbox, OutboxError
-from agent.reconcile.executor import Executor
+from agent.reconcile.hands import Hands, Records
 from agent.reconcile.planner import plan
-from agent.reconcile.records import AgentRecords
 from agent.reconcile.report import converged, module_reports
 from agent.reconcile.state import Context, Forget, Observed
 from contract.desired import Desired
@@ -27,19 +26,22 @@ class Reconciler:
     """Brings the device to what is desired, and says what it sees.
 
     ``report`` is called with each report; it must not block. ``agent`` says what the agent itself is.
-    ``quiet``: the last round found nothing to do.
+    ``quiet``: the last round found nothing to do. `start` repeats `round` in a thread; a simulator that has
+    thousands of these calls `round` itself. ``monotonic`` in seconds, ``now`` aware.
     """
 
     def __init__(
         self,
-        executor: Executor,
-        records: AgentRecords,
+        executor: Hands,
+        records: Records,
         outbox: Outbox,
         *,
         interval_s: float,
         report_interval_s: float,
         report: Callable[[Reported], None],
         agent: Callable[[], AgentReport | UnsetType] = lambda: UNSET,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._executor = executor
         self._records = records
@@ -48,6 +50,7 @@ class Reconciler:
         self._report_interval_s = report_interval_s
         self._report = report
         self._agent = agent
+        self._monotonic, self._now = monotonic, now
         self.quiet = False
         self._desired = records.load_desired()
         self._refused: Refusal | None = None
@@ -72,7 +75,7 @@ class Reconciler:
         if self._thread.ident is not None and not self._thread.is_alive():
             return float("inf")
         since = self._busy_since
-        return 0.0 if since is None else time.monotonic() - since
+        return 0.0 if since is None else self._monotonic() - since
 
     def start(self) -> None:
         """Begin."""
@@ -126,7 +129,7 @@ class Reconciler:
         done = False
         for step in (*failures, *steps):
             done |= executor.carry_out(step)
-            self._busy_since = time.monotonic()
+            self._busy_since = self._monotonic()
         self.quiet = not (steps or failures)
         return done
 
@@ -134,7 +137,7 @@ class Reconciler:
         while not self._stopping:
             try:
                 for _ in range(MAX_ROUNDS_IN_A_ROW):
-                    self._busy_since = time.monotonic()
+                    self._busy_since = self._monotonic()
                     if not self.round() or self._stopping:
                         break
             except Exception:
@@ -155,10 +158,10 @@ class Reconciler:
 
     def _say_again(self) -> None:
         """Report what was seen last, as not sure: a device that cannot look is not one that is gone."""
-        now = time.monotonic()
+        now = self._monotonic()
         if self._last is not None and now - self._reported_at >= self._report_interval_s:
             self._reported_at = now
-            self._report(msgspec.structs.replace(self._last, at=datetime.now(UTC), converged=False))
+            self._report(msgspec.structs.replace(self._last, at=self._now(), converged=False))
 
     def _say(self, observed: Observed, context: Context) -> None:
         desired = self._desired
@@ -166,13 +169,13 @@ class Reconciler:
         settled = converged(desired, observed, modules)
         agent = self._agent()
         content = (desired.generation if desired else 0, settled, modules, self._refused, agent)
-        now = time.monotonic()
+        now = self._monotonic()
         if content == self._last_report and now - self._reported_at < self._report_interval_s:
             return
         self._last_report, self._reported_at = content, now
         self._last = Reported(
             generation=content[0],
-            at=datetime.now(UTC),
+            at=self._now(),
             converged=settled,
             modules=modules,
             outbox=self.outbox_report(),

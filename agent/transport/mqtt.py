@@ -32,7 +32,7 @@ MAX_QUEUED = 200
 
 
 class MqttTransport:
-    """`Transport` to a Headland hub."""
+    """`Transport` to a Headland hub. ``make_client`` takes paho's own arguments."""
 
     def __init__(
         self,
@@ -43,13 +43,14 @@ class MqttTransport:
         network: Network = DIRECT,
         *,
         keepalive_s: int = KEEPALIVE_S,
+        make_client: Callable[..., PahoClient] = PahoClient,
     ) -> None:
         self._device = device
         self._address = (host, port)
         self._keepalive_s = keepalive_s
         self._stands = False
         self._events: Events | None = None
-        client = PahoClient(
+        client = make_client(
             CallbackAPIVersion.VERSION2, client_id=device, clean_session=True, protocol=paho.MQTTv311
         )
         client.network = network

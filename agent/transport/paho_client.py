@@ -93,6 +93,10 @@ class PahoClient(paho.Client):
         """A connection that stood is gone."""
         self._away_since = time.monotonic()
 
+    def next_wait_s(self, chance: float) -> float:
+        """Return how long to wait before the next try; ``chance`` is from 0 to 1."""
+        return wait_s(time.monotonic() - self._away_since, chance)
+
     def _told(self, error: OSError) -> None:
         """Log why there is no connection, once for each reason."""
         reason = str(error)
@@ -107,8 +111,7 @@ class PahoClient(paho.Client):
     def _reconnect_wait(self) -> None:
         self._hurry.clear()
         if not self._thread_terminate:
-            away_s = time.monotonic() - self._away_since
-            self._hurry.wait(wait_s(away_s, random.random()))  # noqa: S311  not a secret
+            self._hurry.wait(self.next_wait_s(random.random()))  # noqa: S311  not a secret
 
     def _create_socket_connection(self) -> socket.socket:
         found = self.network.tcp(self.host, self.port, CONNECT_TIMEOUT_S)

@@ -26,7 +26,7 @@ class Desk:
 
     ``held`` returns the document in force, as it is on disk; ``accept`` puts another in force, on disk
     before anything else. ``time_floor`` says how late it is at the least, ``forbids`` why the device's owner
-    does not allow what a document asks for.
+    does not allow what a document asks for. ``now`` is the device's clock (aware).
     """
 
     def __init__(
@@ -36,12 +36,13 @@ class Desk:
         accept: Callable[[Desired], None],
         time_floor: TimeFloor,
         forbids: Callable[[Desired], Denial | None] = STRICTEST.refuses,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._facts = facts
         self._held = held
         self._accept = accept
         self._time = time_floor
-        self._forbids = forbids
+        self._forbids, self._now = forbids, now
         self._keys = {keyid: bytes.fromhex(key) for keyid, key in facts.desired_keys.items()}
         self._lock = threading.Lock()
         self._unsettled = False
@@ -60,7 +61,7 @@ class Desk:
                 workspace=self._facts.workspace,
                 floor=held.generation if held else 0,
                 keys=self._keys,
-                now=datetime.now(UTC),
+                now=self._now(),
                 reached=self._time.now(),
                 held_issued_at=_aware(held),
             )

@@ -33,12 +33,13 @@ class TimeFloor:
     """Kept in ``path``, on from ``least`` (aware); safe to use from several threads.
 
     What passes while the device is off is not known. A file that cannot be read or written is logged, and
-    the floor is lower than it could be. ``wall`` is the device's clock, in its zone.
+    the floor is lower than it could be. Without a path it lasts as long as the process. ``wall`` is the
+    device's clock, in its zone.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         least: datetime,
         *,
         steady_us: Callable[[], int] = steady_us,
@@ -85,13 +86,17 @@ class TimeFloor:
 
     def _save(self) -> None:
         self._saved = self._now()
+        if self._path is None:
+            return
         try:
             write_durably(self._path, encode(_Saved(at=self._saved)))
         except OSError as error:
             log.warning("what is known of the time cannot be written (%s)", error.strerror)
 
 
-def _load(path: Path) -> datetime | None:
+def _load(path: Path | None) -> datetime | None:
+    if path is None:
+        return None
     try:
         at = decode(path.read_bytes(), _Saved, what="time floor").at
     except FileNotFoundError:

@@ -11,6 +11,9 @@ from fastapi import FastAPI
 from cloud_hub.api.tls import TlsHttpProtocol
 
 SHUTDOWN_GRACE_S = 5
+# Longer than a client keeps a connection that it does not use (httpx: 5 s). The same five seconds here were
+# a race: a request went out over a connection that the hub closed in that moment, and was not repeated.
+KEEP_ALIVE_S = 20
 
 
 class HttpsServer(uvicorn.Server):
@@ -31,6 +34,7 @@ class HttpsServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # an address that a client writes itself is none
+                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
             )
         )

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -16,12 +16,17 @@ from cloud_hub.broker.access import Identity, Refusal, grant_for, identify
 from cloud_hub.broker.claims import AuthRequest, Grant, granted, read_request, refused
 from cloud_hub.broker.errors import AuthRequestError
 from cloud_hub.broker.keys import NatsKey
+from cloud_hub.broker.settings import AUTH_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 
 AUTH_SUBJECT: Final = "$SYS.REQ.USER.AUTH"
-# More at once would only queue for the database; the server itself refuses what waits too long.
+# So many go together, as their look-ups do (`cloud_hub.devices.lots`), and are answered before others are
+# read: if all of a storm were worked on at once, the first answer would be as late as the last.
 _CONCURRENT: Final = 64
+# An answer after this would come too late for the server or the device. To work it out all the same keeps
+# the hub from those that are still waiting: then all of them try again, and nobody gets in.
+_STALE_S: Final = 0.8 * AUTH_TIMEOUT_S
 
 # Whether the device's certificate with this serial is known and not revoked. A plain function runs
 # in a thread. What it raises refuses the connection: the device tries again.
@@ -32,12 +37,20 @@ Grants = Callable[[Identity], Grant]
 class AuthCallout:
     """Judges connections; several hubs share the work through one queue group."""
 
-    def __init__(self, lookup: Lookup, issuer: NatsKey, *, grants: Grants = grant_for) -> None:
-        self._lookup = lookup
+    def __init__(
+        self,
+        lookup: Lookup,
+        issuer: NatsKey,
+        *,
+        grants: Grants = grant_for,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lookup, self._monotonic = lookup, monotonic
         self._issuer = issuer
         self._grants = grants
         self._kicks: Counter[str] = Counter()
-        self._places = asyncio.Semaphore(_CONCURRENT)
+        self._waiting: deque[tuple[Msg, float]] = deque()
+        self._answering = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, client: Client) -> None:
@@ -46,6 +59,7 @@ class AuthCallout:
 
     async def stop(self) -> None:
         """Drop the questions under way; the server refuses those connections."""
+        self._waiting.clear()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -86,9 +100,27 @@ class AuthCallout:
         return (await answer if inspect.isawaitable(answer) else answer) is True
 
     async def _take(self, message: Msg) -> None:
-        task = asyncio.create_task(self._answer(message))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._waiting.append((message, self._monotonic()))
+        if self._answering < _CONCURRENT:
+            self._answering += 1
+            task = asyncio.create_task(self._answer_waiting())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _answer_waiting(self) -> None:
+        """Answer the last that came first.
+
+        In a storm the others wait too long anyway: in their order each would get its answer just too late.
+        """
+        try:
+            while self._waiting:
+                message, came_at = self._waiting.pop()
+                if self._monotonic() - came_at > _STALE_S:
+                    self._waiting.clear()  # those before it wait longer still
+                    return
+                await self._answer(message)
+        finally:
+            self._answering -= 1
 
     async def _answer(self, message: Msg) -> None:
         try:
@@ -96,10 +128,11 @@ class AuthCallout:
         except AuthRequestError as error:
             log.warning("%s", error)
             return
-        async with self._places:
-            if request.expires_at and time.time() > request.expires_at:
-                return
-            verdict = await self.judge(request)
+        if request.expires_at and time.time() > request.expires_at:
+            return
+        await self._respond(message, request, await self.judge(request))
+
+    async def _respond(self, message: Msg, request: AuthRequest, verdict: Grant | Refusal) -> None:
         sealed = (self._issuer.public, self._issuer.sign, int(time.time()))
         try:
             await message.respond(_encode(request, verdict, *sealed))

@@ -13,8 +13,9 @@ AUTH_ACCOUNT: Final = "AUTH"
 SYSTEM_ACCOUNT: Final = "SYS"
 LOOPBACK: Final = "127.0.0.1"
 
-# A device's connection waits this long for the hub's judgement before the server refuses it.
-AUTH_TIMEOUT_S: Final = 5.0
+# A device's connection waits this long for the hub's judgement before the server refuses it. The device
+# itself waits ten seconds.
+AUTH_TIMEOUT_S: Final = 9.0
 # Each stream has its own bound (`streams`). One for the whole server would, once the owner lowers the
 # telemetry bound, be smaller than what the stream still reserves, and no stream could be changed.
 _NO_LIMIT_BYTES: Final = 1 << 60

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Protocol
 
 from cloud_hub.broker.errors import BrokerError
 from cloud_hub.broker.port import Bus, Message
+from cloud_hub.devices.lots import Lots
 from cloud_hub.devices.service import Devices
 from contract import topics
 from contract.encoding import decode
@@ -14,6 +16,7 @@ from contract.messages import Hello, Reported
 
 log = logging.getLogger(__name__)
 
+Said = tuple[str, Hello | Reported]
 QUEUE = "hub"
 DISCONNECT_TRIES, DISCONNECT_WAIT_S = 30, 1.0
 
@@ -21,8 +24,8 @@ DISCONNECT_TRIES, DISCONNECT_WAIT_S = 30, 1.0
 class Envelopes(Protocol):
     """Who knows a device's newest desired document."""
 
-    def newer_than(self, device: str, generation: int) -> bytes | None:
-        """Return the newest envelope where its generation is above ``generation``."""
+    def newer_than_each(self, held: Mapping[str, int]) -> dict[str, bytes]:
+        """Return, by device, the newest envelope where its generation is above the one that is held."""
 
 
 class DeviceListener:
@@ -33,6 +36,7 @@ class DeviceListener:
         self._devices = devices
         self._loop = loop
         self._envelopes: Envelopes | None = None
+        self._said: Lots[Said, None] = Lots(self._keep)
 
     async def start(self, envelopes: Envelopes) -> None:
         """Begin listening."""
@@ -64,30 +68,40 @@ class DeviceListener:
         except BrokerError as error:
             log.warning("device %s will hear of its document when it asks: %s", device, error)
 
-    async def _on_hello(self, message: Message) -> None:
-        device, _, _ = topics.parse_subject(message.subject)
-        try:
-            hello = decode(message.payload, Hello, what="hello")
-        except ContractError as error:
-            log.warning("device %s said a hello that cannot be read: %s", device, error)
-            return
-        await asyncio.to_thread(self._devices.said_hello, device, hello)
-        await self._send_newer(device, hello.generation)
+    async def stop(self) -> None:
+        """Keep nothing more."""
+        await self._said.stop()
 
-    async def _send_newer(self, device: str, generation: int) -> None:
-        """Say again what a device does not hold: a push may have been lost."""
-        if self._envelopes is not None:
-            envelope = await asyncio.to_thread(self._envelopes.newer_than, device, generation)
-            if envelope is not None:
-                await self._publish(device, envelope)
+    async def _on_hello(self, message: Message) -> None:
+        await self._take(message, Hello)
 
     async def _on_reported(self, message: Message) -> None:
-        device, _, _ = topics.parse_subject(message.subject)
+        await self._take(message, Reported)
+
+    async def _take(self, message: Message, kind: type[Hello] | type[Reported]) -> None:
+        device, what, _ = topics.parse_subject(message.subject)
         try:
-            reported = decode(message.payload, Reported, what="report")
+            said = decode(message.payload, kind, what=what)
         except ContractError as error:
-            log.warning("device %s sent a report that cannot be read: %s", device, error)
+            log.warning("device %s said what cannot be read: %s", device, error)
             return
-        await asyncio.to_thread(self._devices.reported, device, reported)
-        if reported.refused is None:  # one that was refused is not said again by itself
-            await self._send_newer(device, reported.generation)
+        (await self._said.put((device, said))).add_done_callback(_tell_if_failed)
+
+    async def _keep(self, said: list[Said]) -> list[None]:
+        """Keep what was said, and say again what a device does not hold: a push may have been lost."""
+        await asyncio.to_thread(self._devices.heard, said)
+        # A report of a refusal asks for nothing: what was refused is not said again by itself.
+        held = {
+            device: each.generation
+            for device, each in said
+            if isinstance(each, Hello) or each.refused is None
+        }
+        if self._envelopes is not None:
+            for device, envelope in (await asyncio.to_thread(self._envelopes.newer_than_each, held)).items():
+                await self._publish(device, envelope)
+        return [None] * len(said)
+
+
+def _tell_if_failed(kept: "asyncio.Future[None]") -> None:
+    if not kept.cancelled() and (error := kept.exception()) is not None:
+        log.error("what a device said was not kept", exc_info=error)

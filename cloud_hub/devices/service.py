@@ -2,11 +2,13 @@
 
 import dataclasses
 import secrets
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from cloud_hub.access.tokens import secret_digest
 from cloud_hub.audit.actor import Actor
@@ -170,22 +172,32 @@ class Devices:
                 row.next_serial = row.next_not_after = None
         return row if row.revoked_at is None and row.certificate_serial == serial else None
 
-    def said_hello(self, device: str, hello: Hello) -> None:
-        """Keep what the device said after it connected."""
-        with self._database.transaction() as session:
-            row = session.get(DeviceRow, device)
-            if row is not None:
-                row.hello = msgspec.to_builtins(hello)
-                row.last_seen_at = datetime.now(UTC)
+    def known(self, shown: Sequence[tuple[str, str]]) -> list[bool]:
+        """Say for each device and serial whether `recognise` finds it; many cost little more than one."""
+        names = {device for device, _ in shown}
+        with self._database.reading() as session:
+            found = session.scalars(select(DeviceRow).where(DeviceRow.id.in_(names)))
+            rows = {row.id: row for row in found}
+        return [self._is_known(rows.get(device), serial) for device, serial in shown]
 
-    def reported(self, device: str, reported: Reported) -> None:
-        """Keep what the device says of itself. Its clock is not asked: a device's clock may be wrong."""
+    def _is_known(self, row: DeviceRow | None, serial: str) -> bool:
+        if row is None or row.revoked_at is not None:
+            return False
+        if row.certificate_serial == serial:
+            return True
+        return row.next_serial == serial and self._first_use(row.id, serial) is not None
+
+    def heard(self, said: Sequence[tuple[str, Hello | Reported]]) -> None:
+        """Keep what devices said after they connected, and of themselves, in this order.
+
+        A device's clock is not asked: it may be wrong.
+        """
+        # Of a device that said a thing more than once the last one counts.
+        hellos = {device: each for device, each in said if isinstance(each, Hello)}
+        reports = {device: each for device, each in said if isinstance(each, Reported)}
         with self._database.transaction() as session:
-            row = session.get(DeviceRow, device)
-            if row is None:
-                return
-            row.last_seen_at = datetime.now(UTC)
-            row.reported = msgspec.to_builtins(reported)
+            _keep(session, DeviceRow.hello, hellos)
+            _keep(session, DeviceRow.reported, reports)
 
     def get(self, workspace: str, device: str) -> DeviceRow:
         """Return a device; raises `NotFoundError`."""
@@ -197,6 +209,19 @@ class Devices:
         query = select(DeviceRow).where(DeviceRow.workspace == workspace).order_by(DeviceRow.id)
         with self._database.reading() as session:
             return list(session.scalars(query).all())
+
+
+def _keep(
+    session: Session,
+    column: InstrumentedAttribute[dict[str, Any] | None],
+    said: Mapping[str, Hello | Reported],
+) -> None:
+    """Keep what each device said last; one that is not there says nothing."""
+    row = DeviceRow.id == bindparam("device")
+    values = {column: bindparam("said"), DeviceRow.last_seen_at: datetime.now(UTC)}
+    if said:
+        rows = [{"device": device, "said": msgspec.to_builtins(each)} for device, each in said.items()]
+        session.connection().execute(update(DeviceRow).where(row).values(values), rows)
 
 
 def find_device(session: Session, workspace: str, device: str) -> DeviceRow:

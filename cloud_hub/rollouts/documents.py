@@ -62,6 +62,19 @@ def newest(session: Session, device: str) -> DesiredRow | None:
     return session.scalars(query.order_by(DesiredRow.generation.desc()).limit(1)).first()
 
 
+def newest_above(session: Session, held_now: Mapping[str, int]) -> dict[str, bytes]:
+    """Return, by device, the newest envelope where its generation is above the one that is held."""
+    known = newest_generations().where(DesiredRow.device.in_(list(held_now))).subquery()
+    that = (DesiredRow.device == known.c.device) & (DesiredRow.generation == known.c.generation)
+    now = session.execute(select(known.c.device, known.c.generation)).all()
+    behind = [device for device, generation in now if generation > held_now[device]]
+    if not behind:
+        return {}
+    query = select(DesiredRow.device, DesiredRow.envelope).join(known, that)
+    rows = session.execute(query.where(DesiredRow.device.in_(behind)))
+    return {row.device: row.envelope for row in rows}
+
+
 def generations(session: Session, devices: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return of each device the generation of its newest document (0: none), and that of its next one."""
     found = dict[str, tuple[int, int]]()

@@ -3,7 +3,7 @@
 A rollout replaces whatever its devices had before: the last one applied counts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,7 +15,7 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import NotFoundError
 from cloud_hub.pki.signer import DesiredSigner
-from cloud_hub.rollouts.documents import AT_ONCE, Content, document, generations, newest, opened
+from cloud_hub.rollouts.documents import AT_ONCE, Content, document, generations, newest, newest_above, opened
 from cloud_hub.rollouts.manifest import Manifest, read_manifest
 from cloud_hub.rollouts.moving import Pushes, label, move
 from cloud_hub.rollouts.plan import DevicePlan, changes
@@ -96,6 +96,14 @@ class Rollouts:
         with self._database.reading() as session:
             row = newest(session, device)
         return row.envelope if row is not None and row.generation > generation else None
+
+    def newer_than_each(self, held: Mapping[str, int]) -> dict[str, bytes]:
+        """Return, by device, the newest envelope where its generation is above the one that is held.
+
+        For many devices, at most a few hundred: it costs little more than for one.
+        """
+        with self._database.reading() as session:
+            return newest_above(session, held)
 
     def get(self, workspace: str, name: str) -> RolloutRow:
         """Return the newest revision; raises `NotFoundError`."""

@@ -107,16 +107,14 @@ def report(
 ) -> None:
     """Let a device say what it runs."""
     module = ModuleReport(name="scorer", state="running", image=module_image or "", digest=sha256(b""))
-    services.devices.reported(
-        device,
-        Reported(
-            generation=generation,
-            at=datetime.now(UTC),
-            converged=True,
-            modules=(module,) if module_image else (),
-            outbox=outbox or OutboxReport(pending=0, dropped=0),
-        ),
+    report = Reported(
+        generation=generation,
+        at=datetime.now(UTC),
+        converged=True,
+        modules=(module,) if module_image else (),
+        outbox=outbox or OutboxReport(pending=0, dropped=0),
     )
+    services.devices.heard([(device, report)])
 
 
 def names(images: list[Image]) -> list[str]:

@@ -257,6 +257,10 @@ def test_where_a_model_is_used_and_that_it_stays(world: World, shop: Workspace, 
             images={"scorer": "img:2"},
             created_by="ana",
             created_at=now,
+            state="done",
+            wave=0,
+            approved=-1,
+            reason="",
         )
         module = ModuleReport(name="scorer", state="running", image="img:1", digest=model.digest)
         reported = Reported(

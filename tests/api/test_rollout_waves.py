@@ -80,17 +80,15 @@ class Fleet:
         converged: bool,
         refused: Refusal | None = None,
     ) -> None:
-        self.world.services.devices.reported(
-            device,
-            Reported(
-                generation=generation,
-                at=datetime.now(UTC),
-                converged=converged,
-                modules=modules,
-                outbox=OutboxReport(pending=0, dropped=0),
-                refused=refused,
-            ),
+        said = Reported(
+            generation=generation,
+            at=datetime.now(UTC),
+            converged=converged,
+            modules=modules,
+            outbox=OutboxReport(pending=0, dropped=0),
+            refused=refused,
         )
+        self.world.services.devices.heard([(device, said)])
 
     def images(self) -> dict[str, str]:
         """Return which image each device is to run now; an empty text where it is nothing."""

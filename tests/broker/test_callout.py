@@ -1,13 +1,15 @@
 """The judge of connections, without a server: requests signed here, answers read back here."""
 
+import asyncio
 import base64
 import json
 import os
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nkeys
 import pytest
@@ -15,12 +17,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from nats.aio.msg import Msg
 
 from cloud_hub.broker.access import Identity, Refusal, grant_for, identify
 from cloud_hub.broker.callout import AuthCallout
 from cloud_hub.broker.claims import AuthRequest, Grant, granted, read_request, refused
 from cloud_hub.broker.errors import AuthRequestError
 from cloud_hub.broker.keys import NatsKey
+from cloud_hub.broker.settings import AUTH_TIMEOUT_S
 from contract import topics
 from tests.broker.conftest import Fleet
 
@@ -35,11 +39,18 @@ class Server:
         self._pair = nkeys.from_seed(seed)
         self.id: str = self._pair.public_key.decode()
 
-    def token(self, *, iss: str | None = None, aud: str = "nats-authorization-request", **nats: Any) -> bytes:
+    def token(
+        self,
+        *,
+        iss: str | None = None,
+        aud: str = "nats-authorization-request",
+        exp: int = NOW_S + 5,
+        **nats: Any,
+    ) -> bytes:
         claims = {
             "iss": iss or self.id,
             "aud": aud,
-            "exp": NOW_S + 5,
+            "exp": exp,
             "nats": {
                 "server_id": {"id": self.id, "name": "x"},
                 "user_nkey": "UABC",
@@ -216,6 +227,81 @@ async def test_a_failing_lookup_refuses_without_its_words(fleet: Fleet, issuer: 
     verdict = await AuthCallout(lookup, issuer).judge(request_of(fleet.enrol("cam-1").cert.read_text()))
     assert isinstance(verdict, Refusal)
     assert "hunter2" not in verdict.reason
+
+
+class Storm:
+    """The server's questions, many at once; ``asked`` are the devices in the order of their look-ups.
+
+    It stands for the connection that the callout serves, too.
+    """
+
+    def __init__(self, fleet: Fleet, issuer: NatsKey) -> None:
+        self.asked: list[str] = []
+        self.answers: list[bytes] = []
+        self.gate = asyncio.Event()
+        self._fleet, self._server = fleet, Server()
+        self.now_s = 0.0
+        self.callout = AuthCallout(self._lookup, issuer, monotonic=lambda: self.now_s)
+
+    async def _lookup(self, device: str, serial: str) -> bool:
+        self.asked.append(device)
+        await self.gate.wait()
+        return True
+
+    async def subscribe(self, subject: str, *, queue: str, cb: Callable[[Msg], Awaitable[None]]) -> None:
+        self._take = cb
+
+    async def publish(self, subject: str, payload: bytes, **_: Any) -> None:
+        self.answers.append(payload)
+
+    async def ask(self, device: str) -> None:
+        token = self._server.token(
+            exp=int(time.time()) + 9,
+            client_info={"id": 7, "type": "mqtt", "mqtt_id": device},
+            client_tls={"verified_chains": [[self._fleet.enrol(device).cert.read_text()]]},
+        )
+        await self._take(Msg(_client=cast(Any, self), subject="x", reply="y", data=token))
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def storm(fleet: Fleet, issuer: NatsKey) -> AsyncIterator[Storm]:
+    """64 questions that are being looked up, and three that came after them."""
+    storm = Storm(fleet, issuer)
+    await storm.callout.serve(cast(Any, storm))
+    for _ in range(64):
+        await storm.ask("cam-0")
+    await storm.settle()
+    for device in ("cam-1", "cam-2", "cam-3"):
+        await storm.ask(device)
+    await storm.settle()
+    assert storm.asked == ["cam-0"] * 64
+    yield storm
+    await storm.callout.stop()
+
+
+async def test_in_a_storm_the_last_that_came_is_the_first_to_be_answered(storm: Storm) -> None:
+    storm.gate.set()
+    await storm.settle()
+    assert storm.asked[64:] == ["cam-3", "cam-2", "cam-1"]
+    assert len(storm.answers) == 67
+    await storm.ask("cam-4")
+    await storm.settle()
+    assert storm.asked[-1] == "cam-4"
+    assert len(storm.answers) == 68
+
+
+async def test_what_would_be_answered_too_late_is_not_looked_up(storm: Storm) -> None:
+    storm.now_s += AUTH_TIMEOUT_S
+    storm.gate.set()
+    await storm.settle()
+    assert storm.asked == ["cam-0"] * 64
+    await storm.ask("cam-4")
+    await storm.settle()
+    assert storm.asked[-1] == "cam-4", "it goes on"
 
 
 def certificate_with(names: list[str]) -> str:

@@ -8,7 +8,6 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import MQTTErrorCode
 
-from agent.transport import mqtt
 from agent.transport.mqtt import MqttTransport
 from agent.transport.paho_client import PahoClient
 from contract.messages import Ack, Hello
@@ -45,10 +44,14 @@ def make(tmp_path: Path) -> Iterator[Make]:
     made: list[tuple[Broker, MqttTransport]] = []
     device = Enrolled(tmp_path / "d")
 
-    def one(*, silent: bool, keepalive_s: int = 60) -> tuple[Broker, MqttTransport, Core]:
+    def one(
+        *, silent: bool, keepalive_s: int = 60, make_client: type[PahoClient] = PahoClient
+    ) -> tuple[Broker, MqttTransport, Core]:
         broker, core = Broker(device.authority, tmp_path, silent=silent), Core()
         tls = device.enrol().tls_context()
-        transport = MqttTransport("cam-1", "localhost", broker.port, tls, keepalive_s=keepalive_s)
+        transport = MqttTransport(
+            "cam-1", "localhost", broker.port, tls, keepalive_s=keepalive_s, make_client=make_client
+        )
         transport.start(core)
         made.append((broker, transport))
         wait_until(transport.is_connected, "it is connected")
@@ -72,9 +75,9 @@ def test_negative_control_one_on_which_the_broker_answers_stays(make: Make) -> N
     assert transport.is_connected()
 
 
-def said_after_a_cut(make: Make) -> int:
+def said_after_a_cut(make: Make, make_client: type[PahoClient] = PahoClient) -> int:
     """Say something that is not acknowledged, cut the line; return how much is said after it is back."""
-    broker, transport, core = make(silent=True)
+    broker, transport, core = make(silent=True, make_client=make_client)
     for _ in range(5):
         transport.send_hello(HELLO)
     wait_until(lambda: broker.published == [1] * 5, "it arrives")
@@ -98,11 +101,8 @@ class Repeating(PahoClient):
         return paho.Client.reconnect(self)
 
 
-def test_negative_control_paho_alone_says_all_of_it_again(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mqtt, "PahoClient", Repeating)
-    assert said_after_a_cut(make) == 6
+def test_negative_control_paho_alone_says_all_of_it_again(make: Make) -> None:
+    assert said_after_a_cut(make, Repeating) == 6
 
 
 def test_a_try_is_made_at_once_where_there_is_a_reason(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

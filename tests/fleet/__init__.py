@@ -1,0 +1,1 @@
+"""Fleets of simulated devices: their core in virtual time, and at a real hub."""
