@@ -10,14 +10,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_hub.devices.rows import DeviceRow
+from cloud_hub.pki.signer import DesiredSigner
 from cloud_hub.rollouts.current import newest_generations
 from cloud_hub.rollouts.rows import DesiredRow
 from contract.desired import Desired, ImageRef, Module
 from contract.dsse import Envelope, payload_of
-from contract.encoding import decode
+from contract.encoding import decode, encode
 
 AT_ONCE = 500
 LIFETIME = timedelta(days=30)
+FRESH_FOR = LIFETIME / 2
 FARTHEST = 2**31 - 1_000_000  # a device that says more is not believed: the column ends there
 
 
@@ -62,17 +64,27 @@ def newest(session: Session, device: str) -> DesiredRow | None:
     return session.scalars(query.order_by(DesiredRow.generation.desc()).limit(1)).first()
 
 
-def newest_above(session: Session, held_now: Mapping[str, int]) -> dict[str, bytes]:
-    """Return, by device, the newest envelope where its generation is above the one that is held."""
+def newest_above(session: Session, held_now: Mapping[str, int]) -> list[DesiredRow]:
+    """Return the newest documents of devices that hold one of a lower generation."""
     known = newest_generations().where(DesiredRow.device.in_(list(held_now))).subquery()
     that = (DesiredRow.device == known.c.device) & (DesiredRow.generation == known.c.generation)
     now = session.execute(select(known.c.device, known.c.generation)).all()
     behind = [device for device, generation in now if generation > held_now[device]]
     if not behind:
-        return {}
-    query = select(DesiredRow.device, DesiredRow.envelope).join(known, that)
-    rows = session.execute(query.where(DesiredRow.device.in_(behind)))
-    return {row.device: row.envelope for row in rows}
+        return []
+    query = select(DesiredRow).join(known, that).where(DesiredRow.device.in_(behind))
+    return list(session.scalars(query))
+
+
+def is_stale(row: DesiredRow, now: datetime) -> bool:
+    """Is a document to be signed anew before a device is given it? Its time would soon be over."""
+    return now - row.created_at > FRESH_FOR
+
+
+def sign_anew(signer: DesiredSigner, row: DesiredRow, now: datetime) -> None:
+    """Give a document its whole time again: the same generation with the same content."""
+    desired = msgspec.structs.replace(opened(row.envelope), issued_at=now, not_after=now + LIFETIME)
+    row.envelope, row.created_at = encode(signer.sign(encode(desired))), now
 
 
 def generations(session: Session, devices: Sequence[str]) -> dict[str, tuple[int, int]]:

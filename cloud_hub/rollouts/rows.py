@@ -70,7 +70,7 @@ class RolloutEventRow(Base):
 
 
 class DesiredRow(Base):
-    """The desired document of a device in one generation, signed."""
+    """The desired document of a device in one generation, signed at ``created_at``, the last time."""
 
     __tablename__ = "desired"
 

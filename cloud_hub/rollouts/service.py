@@ -15,7 +15,17 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import NotFoundError
 from cloud_hub.pki.signer import DesiredSigner
-from cloud_hub.rollouts.documents import AT_ONCE, Content, document, generations, newest, newest_above, opened
+from cloud_hub.rollouts.documents import (
+    AT_ONCE,
+    Content,
+    document,
+    generations,
+    is_stale,
+    newest,
+    newest_above,
+    opened,
+    sign_anew,
+)
 from cloud_hub.rollouts.manifest import Manifest, read_manifest
 from cloud_hub.rollouts.moving import Pushes, label, move
 from cloud_hub.rollouts.plan import DevicePlan, changes
@@ -93,17 +103,24 @@ class Rollouts:
 
     def newer_than(self, device: str, generation: int) -> bytes | None:
         """Return the newest envelope for a device where its generation is above ``generation``."""
-        with self._database.reading() as session:
-            row = newest(session, device)
-        return row.envelope if row is not None and row.generation > generation else None
+        return self.newer_than_each({device: generation}).get(device)
 
     def newer_than_each(self, held: Mapping[str, int]) -> dict[str, bytes]:
         """Return, by device, the newest envelope where its generation is above the one that is held.
 
-        For many devices, at most a few hundred: it costs little more than for one.
+        For many devices, at most a few hundred: it costs little more than for one. A document that waited
+        for its device for long is signed anew, or the device would refuse it as out of date.
         """
+        now = datetime.now(UTC)
         with self._database.reading() as session:
-            return newest_above(session, held)
+            rows = newest_above(session, held)
+        if any(is_stale(row, now) for row in rows):
+            with self._database.transaction() as session:
+                rows = newest_above(session, held)
+                for row in rows:
+                    if is_stale(row, now):
+                        sign_anew(self._signer, row, now)
+        return {row.device: row.envelope for row in rows}
 
     def get(self, workspace: str, name: str) -> RolloutRow:
         """Return the newest revision; raises `NotFoundError`."""
