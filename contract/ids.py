@@ -6,6 +6,8 @@ from typing import Final
 from contract.errors import HeadlandError
 
 DEVICE_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+TAG_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+TAG_VALUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,99}")
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 STREAM: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")

@@ -111,6 +111,7 @@ IN_WORKSPACE: dict[str, Rule] = {
     "GET /devices": "Reader",
     "POST /devices": "Contributor",
     "GET /devices/{device}": "Reader",
+    "PATCH /devices/{device}": "Contributor",
     "POST /devices/{device}/revocation": "Owner",
     "GET /devices/{device}/pulled": "Reader",
     "GET /devices/{device}/document": "Contributor",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cloud_hub.cli.output import Format, Output, show, show_table, size
+from cloud_hub.cli.pairs import Pairs, joined, tag_changes
 from cloud_hub.cli.secret_input import write_private
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
@@ -37,13 +38,27 @@ def invite(
     )
 
 
+@app.command(epilog="Example: headland device tag cam-1 site=lyon --remove pilot")
+def tag(
+    device: str,
+    tags: Annotated[Pairs, typer.Argument(help="NAME=VALUE, which rollouts can be for.")] = None,
+    remove: Annotated[Pairs, typer.Option(help="A tag to take away; may be given again.")] = None,
+    workspace: WorkspaceOption = "",
+    output: Output = Format.TEXT,
+) -> None:
+    """Set and take away tags of a device."""
+    with connect(workspace) as ws:
+        info = ws.tag_device(device, tag_changes(tags, remove))
+    show(info, f"{info.id}  {joined(info.tags) or 'no tags'}")
+
+
 @app.command("list", epilog="Example: headland device list")
 def list_(workspace: WorkspaceOption = "", output: Output = Format.TEXT) -> None:
     """Show the devices and what they run."""
     with connect(workspace) as ws:
         devices = ws.devices()
-    rows = [(d.id, d.state, _agent(d), _runs(d), d.last_seen_at) for d in devices]
-    show_table(devices, ["device", "state", "agent", "runs", "last seen"], rows)
+    rows = [(d.id, d.state, _agent(d), _runs(d), joined(d.tags), d.last_seen_at) for d in devices]
+    show_table(devices, ["device", "state", "agent", "runs", "tags", "last seen"], rows)
 
 
 @app.command("show", epilog="Example: headland device show cam-1")
@@ -52,8 +67,10 @@ def show_(device: str, workspace: WorkspaceOption = "", output: Output = Format.
     with connect(workspace) as ws:
         info, pulled = ws.device(device), ws.pulled(device)
     reported, hello = info.reported or {}, info.hello or {}
+    tags = [f"  tags: {joined(info.tags)}"] if info.tags else []
     lines = [
         f"{info.id}: {info.state}, last seen {info.last_seen_at or 'never'}",
+        *tags,
         f"  agent {_agent(info)}, driver {hello.get('driver', '-')}",
         f"  generation {reported.get('generation', 0)}, converged: {reported.get('converged', False)}",
         f"  pulled {size(pulled.sent_bytes)} in {pulled.answers} answers",

@@ -10,7 +10,9 @@ from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.devices.rows import DeviceRow
+from cloud_hub.devices.service import MOST_TAGS
 from cloud_hub.errors import NotFoundError
+from cloud_hub.rollouts.targets import TagName, TagValue
 
 router = guarded_router(f"{WORKSPACE}/devices", "devices")
 
@@ -42,6 +44,13 @@ class DeviceAnswer(Answer):
     last_seen_at: datetime | None
     hello: dict[str, Any] | None
     reported: dict[str, Any] | None
+    tags: dict[str, str]
+
+
+class ChangeAsk(Ask):
+    """What to change; a tag of null is taken away, the others stay."""
+
+    tags: dict[TagName, TagValue | None] = Field(min_length=1, max_length=MOST_TAGS)
 
 
 class PulledAnswer(Answer):
@@ -80,6 +89,12 @@ def revoke(device: str, hub: Hub, who: Who) -> DeviceAnswer:
     return _answer(row)
 
 
+@router.patch("/{device}")
+def change(device: str, ask: ChangeAsk, hub: Hub, who: Who) -> DeviceAnswer:
+    """Change a device's tags."""
+    return _answer(hub.devices.tag(who.workspace, device, ask.tags, who.by))
+
+
 @router.get("/{device}/pulled")
 def pulled(device: str, hub: Hub, who: Who, since: AwareDatetime | None = None) -> PulledAnswer:
     """Return how much the registry sent to a device, since a time if one is given."""
@@ -110,4 +125,5 @@ def _answer(row: DeviceRow) -> DeviceAnswer:
         last_seen_at=row.last_seen_at,
         hello=row.hello,
         reported=row.reported,
+        tags=row.tags,
     )

@@ -13,7 +13,7 @@ class DeviceRow(Base):
     """A device: its certificate's serial and end, and what it last said (`contract.messages`).
 
     ``next_serial`` and ``next_not_after`` are of the certificate that it was given for that one, and has not
-    yet used.
+    yet used. ``tags`` are its owners' words for it, texts by name.
     """
 
     __tablename__ = "devices"
@@ -29,6 +29,7 @@ class DeviceRow(Base):
     last_seen_at: Mapped[datetime | None]
     hello: Mapped[dict[str, Any] | None]
     reported: Mapped[dict[str, Any] | None]
+    tags: Mapped[dict[str, Any]]
 
 
 class InvitationRow(Base):

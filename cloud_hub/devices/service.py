@@ -27,6 +27,7 @@ from contract.enrolment import EnrolAnswer, EnrolRequest, Invitation, RenewReque
 from contract.ids import check_device_id
 from contract.messages import Hello, Reported
 
+MOST_TAGS = 50
 INVITE_AGAIN = "Make a new one with `headland device invite`."
 
 
@@ -123,6 +124,20 @@ class Devices:
                 unused = InvitationRow.device == device, InvitationRow.used_at.is_(None)
                 session.execute(update(InvitationRow).where(*unused).values(used_at=now))
                 self._audit.record(session, by, "device.revoke", device, workspace=workspace)
+        return row
+
+    def tag(self, workspace: str, device: str, tags: Mapping[str, str | None], by: Actor) -> DeviceRow:
+        """Set tags of a device; None takes one away (RFC 7396). Raises `NotFoundError`, `ConflictError`."""
+        with self._database.transaction() as session:
+            row = find_device(session, workspace, device)
+            merged = {**row.tags, **tags}
+            row.tags = {name: value for name, value in sorted(merged.items()) if value is not None}
+            if len(row.tags) > MOST_TAGS:
+                raise ConflictError(
+                    f"a device has at most {MOST_TAGS} tags", where=device, fix="Remove some."
+                )
+            details = {f"tag.{name}": value or "" for name, value in tags.items()}
+            self._audit.record(session, by, "device.tag", device, workspace=workspace, details=details)
         return row
 
     def renew(self, device: str, request: RenewRequest, asked: Actor) -> EnrolAnswer:
@@ -247,6 +262,7 @@ def _new_device(workspace: str, device: str, now: datetime) -> DeviceRow:
         last_seen_at=None,
         hello=None,
         reported=None,
+        tags={},
     )
 
 

@@ -10,10 +10,11 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from cloud_hub.errors import ManifestError
 from cloud_hub.rollouts.access import AccessSpec, port_given_twice
-from cloud_hub.rollouts.fields import DeviceId, Name, Strict, matches
+from cloud_hub.rollouts.fields import Name, Strict, matches
 from cloud_hub.rollouts.lifecycle import Argument, LifecycleSpec, wrong_dependency
 from cloud_hub.rollouts.secret_refs import MOST_OF_A_MODULE, FileName, SecretName
-from cloud_hub.rollouts.strategy import MOST_DEVICES, StrategySpec
+from cloud_hub.rollouts.strategy import StrategySpec
+from cloud_hub.rollouts.targets import Target
 from cloud_hub.rollouts.yaml_source import Source, read_yaml
 from contract.ids import DIGEST, NAME
 
@@ -64,12 +65,6 @@ class ModuleSpec(Strict):
     lifecycle: LifecycleSpec = LifecycleSpec()
     secrets: Annotated[dict[FileName, SecretName], Field(max_length=MOST_OF_A_MODULE)] = {}  # noqa: RUF012
     access: AccessSpec = AccessSpec()
-
-
-class Target(Strict):
-    """Which devices get it."""
-
-    devices: Annotated[list[DeviceId], Field(min_length=1, max_length=MOST_DEVICES)]
 
 
 class Spec(Strict):

@@ -1,6 +1,7 @@
 """What a manifest names, looked up in its workspace: images become digests, secrets become versions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from msgspec import UNSET
 from sqlalchemy import select
@@ -12,6 +13,8 @@ from cloud_hub.images.rows import ImageRow
 from cloud_hub.registry.names import repository_of
 from cloud_hub.rollouts.manifest import Manifest, ModuleSpec
 from cloud_hub.rollouts.secret_refs import resolve_secrets
+from cloud_hub.rollouts.strategy import StrategySpec
+from cloud_hub.rollouts.targets import MOST_DEVICES, DeviceFacts
 from cloud_hub.rollouts.yaml_source import Source
 from contract.access import Access
 from contract.agent_release import KIND, ORDERED_AS
@@ -28,11 +31,25 @@ def named(modules: Iterable[Module], agent: ImageRef | None) -> dict[str, str]:
     return named | ({ORDERED_AS: agent.name} if agent is not None else {})
 
 
-def resolve(
-    session: Session, workspace: str, manifest: Manifest, source: Source
-) -> tuple[list[Module], ImageRef | None]:
-    """Turn names into digests; every name that is not there is reported with its line."""
-    problems = list(_unknown_devices(session, workspace, manifest, source))
+@dataclass(frozen=True)
+class Resolved:
+    """What a manifest comes to: modules and the agent's release by digest, and the devices of each wave."""
+
+    modules: tuple[Module, ...]
+    agent: ImageRef | None
+    waves: list[list[str]]
+
+    @property
+    def devices(self) -> list[str]:
+        """All devices, wave by wave."""
+        return [device for wave in self.waves for device in wave]
+
+
+def resolve(session: Session, workspace: str, manifest: Manifest, source: Source) -> Resolved:
+    """Turn names into digests and devices; every name that is not there is reported with its line."""
+    fleet = _fleet(session, workspace)
+    devices = manifest.spec.target.reached(fleet)
+    problems = list(_unknown_devices({facts.device for facts in fleet}, devices, manifest, source))
     modules = []
     for name, spec in manifest.spec.modules.items():
         image, wrong = _registered(session, workspace, spec.image, agent=False)
@@ -51,25 +68,46 @@ def resolve(
             fix="`headland image list`, `headland device list` and `headland secret list` show what is.",
             errors=tuple(problems),
         )
-    return modules, _reference(workspace, release) if release is not None else None
+    agent = _reference(workspace, release) if release is not None else None
+    waves = (manifest.spec.strategy or StrategySpec()).divide(devices, fleet)
+    return Resolved(tuple(modules), agent, waves)
+
+
+def _fleet(session: Session, workspace: str) -> list[DeviceFacts]:
+    """Return the devices of a workspace; a revoked one is known by its name, and nothing holds of it."""
+    columns = (DeviceRow.id, DeviceRow.tags, DeviceRow.hello, DeviceRow.revoked_at)
+    rows = session.execute(select(*columns).where(DeviceRow.workspace == workspace).order_by(DeviceRow.id))
+    return [
+        DeviceFacts(
+            device=device,
+            tags=tags,
+            driver=(hello or {}).get("driver"),
+            agent_version=(hello or {}).get("agent_version"),
+            usable=revoked_at is None,
+        )
+        for device, tags, hello, revoked_at in rows
+    ]
 
 
 def _unknown_devices(
-    session: Session, workspace: str, manifest: Manifest, source: Source
+    known: set[str], devices: Sequence[str], manifest: Manifest, source: Source
 ) -> Iterable[FieldProblem]:
-    seen: set[str] = set()
-    for index, device in enumerate(manifest.spec.target.devices):
+    target, seen = manifest.spec.target, set[str]()
+    for index, device in enumerate(target.devices or ()):
         path = ("spec", "target", "devices", index)
-        row = session.get(DeviceRow, device)
-        if row is None or row.workspace != workspace:
+        if device not in known:
             yield source.problem(path, "no such device in this workspace")
         elif device in seen:
             yield source.problem(path, "the device stands twice")
         seen.add(device)
+    if not devices:
+        yield source.problem(("spec", "target"), "no device is left: nothing of this holds of any")
+    if len(devices) > MOST_DEVICES:
+        yield source.problem(("spec", "target"), f"{len(devices)} devices, at most {MOST_DEVICES} may be")
     strategy = manifest.spec.strategy
-    for wave, place, _ in strategy.unknown(manifest.spec.target.devices) if strategy is not None else ():
+    for wave, place, _ in strategy.unknown(devices) if strategy is not None else ():
         named_at = ("spec", "strategy", "waves", wave, "devices", place)
-        yield source.problem(named_at, "the device is not in spec.target.devices")
+        yield source.problem(named_at, "the device is not in spec.target")
 
 
 def _registered(

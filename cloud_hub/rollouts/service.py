@@ -30,7 +30,7 @@ from cloud_hub.rollouts.manifest import Manifest, read_manifest
 from cloud_hub.rollouts.moving import Pushes, label, move
 from cloud_hub.rollouts.plan import DevicePlan, changes
 from cloud_hub.rollouts.progress import DeviceState, progress
-from cloud_hub.rollouts.resolving import named, resolve
+from cloud_hub.rollouts.resolving import Resolved, named, resolve
 from cloud_hub.rollouts.rows import RolloutDeviceRow, RolloutEventRow, RolloutRow
 from cloud_hub.rollouts.standing import events_of, keep, standing_of, tell
 from cloud_hub.rollouts.strategy import StrategySpec
@@ -57,16 +57,14 @@ class Rollouts:
         manifest, source = read_manifest(text)
         now = datetime.now(UTC)
         with self._database.transaction() as session:
-            modules, agent = resolve(session, workspace, manifest, source)
+            found = resolve(session, workspace, manifest, source)
             revision = _next_revision(session, workspace, manifest.metadata.name)
-            content = Content(
-                rollout=f"{manifest.metadata.name}:{revision}", modules=tuple(modules), agent=agent
-            )
-            row = _row(workspace, manifest, text, revision, content, by, now)
+            content = _content(manifest, revision, found)
+            row = _row(workspace, manifest, text, revision, content, len(found.waves), by, now)
             session.add(row)
             session.flush()
-            members = _members(row, manifest)
-            _take_over(session, row, [member.device for member in members], now)
+            members = _members(row, found.waves)
+            _take_over(session, row, found.devices, now)
             session.add_all(members)
             pushes: Pushes = []
             if manifest.spec.strategy is None:
@@ -85,12 +83,12 @@ class Rollouts:
         manifest, source = read_manifest(text)
         name, now = manifest.metadata.name, datetime.now(UTC)
         with self._database.transaction() as session:
-            modules, agent = resolve(session, workspace, manifest, source)
+            found = resolve(session, workspace, manifest, source)
             revision = _next_revision(session, workspace, name)
-            content = Content(rollout=f"{name}:{revision}", modules=tuple(modules), agent=agent)
-            known = generations(session, manifest.spec.target.devices)
+            content = _content(manifest, revision, found)
+            known = generations(session, found.devices)
             plans = []
-            for number, devices in enumerate(_waves(manifest)):
+            for number, devices in enumerate(found.waves):
                 for device in devices:
                     row = newest(session, device)
                     held_now = opened(row.envelope) if row is not None else None
@@ -162,6 +160,7 @@ def _row(
     text: str,
     revision: int,
     content: Content,
+    waves: int,
     by: Actor,
     now: datetime,
 ) -> RolloutRow:
@@ -175,7 +174,7 @@ def _row(
         created_by=by.principal,
         created_at=now,
         content=encode(content),
-        rules=msgspec.to_builtins((strategy or StrategySpec()).rules(len(_waves(manifest)))),
+        rules=msgspec.to_builtins((strategy or StrategySpec()).rules(waves)),
         state="done" if strategy is None else "running",
         wave=0,
         approved=-1,
@@ -183,17 +182,16 @@ def _row(
     )
 
 
-def _waves(manifest: Manifest) -> list[list[str]]:
-    strategy = manifest.spec.strategy or StrategySpec()
-    return strategy.divide(manifest.spec.target.devices)
+def _content(manifest: Manifest, revision: int, found: Resolved) -> Content:
+    return Content(rollout=f"{manifest.metadata.name}:{revision}", modules=found.modules, agent=found.agent)
 
 
-def _members(row: RolloutRow, manifest: Manifest) -> list[RolloutDeviceRow]:
+def _members(row: RolloutRow, waves: Sequence[Sequence[str]]) -> list[RolloutDeviceRow]:
     return [
         RolloutDeviceRow(
             rollout=row.id, device=device, wave=wave, place=place, phase="pending", excused=False
         )
-        for wave, devices in enumerate(_waves(manifest))
+        for wave, devices in enumerate(waves)
         for place, device in enumerate(devices)
     ]
 

@@ -7,11 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from cloud_hub.rollouts.fields import DeviceId, Strict
+from cloud_hub.rollouts.fields import Strict
+from cloud_hub.rollouts.targets import MOST_DEVICES, Conditions, DeviceFacts, Devices, matching
 from cloud_hub.rollouts.waves import Rules, Share
 
 MOST_WAVES = 50
-MOST_DEVICES = 10_000
 AWAY_S = 180.0
 PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)%")
 
@@ -26,17 +26,18 @@ def _is_share(value: int | str) -> int | str:
 
 
 class WaveSpec(Strict):
-    """Which devices come next: so many more, up to a share of all, or by name."""
+    """Which devices come next: so many more, up to a share of all, by name, or by what they are."""
 
     count: Annotated[int, Field(ge=1, le=MOST_DEVICES)] | None = None
     percent: Annotated[float, Field(strict=False, gt=0, le=100)] | None = None
-    devices: Annotated[list[DeviceId], Field(min_length=1, max_length=MOST_DEVICES)] | None = None
+    devices: Devices | None = None
+    where: Conditions | None = None
     approval: bool = False
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
-        if sum(said is not None for said in (self.count, self.percent, self.devices)) != 1:
-            raise ValueError("must have one of count, percent and devices")
+        if sum(said is not None for said in (self.count, self.percent, self.devices, self.where)) != 1:
+            raise ValueError("must have one of count, percent, devices and where")
         return self
 
 
@@ -91,24 +92,24 @@ class StrategySpec(Strict):
             if device not in known
         ]
 
-    def divide(self, devices: Sequence[str]) -> list[list[str]]:
+    def divide(self, devices: Sequence[str], fleet: Sequence[DeviceFacts] = ()) -> list[list[str]]:
         """Return the devices of each wave; those that no wave asked for are a last one.
 
-        They come in the order of the manifest, those that a wave names in that wave. A wave that others left
-        nothing is empty, so that the numbers stay those of the manifest.
+        They come in the order of ``devices``, those that a wave names or describes in the first such wave. A
+        wave that others left nothing is empty, so that the numbers stay those of the manifest.
         """
-        named = {device for wave in self.waves for device in wave.devices or ()}
-        others = [device for device in devices if device not in named]
-        waves, taken, reached = list[list[str]](), set[str](), 0
+        chosen, claimed = list[list[str] | None](), set[str]()
         for wave in self.waves:
-            if wave.devices is not None:
-                some = [device for device in dict.fromkeys(wave.devices) if device not in taken]
-            elif wave.count is not None:
-                some = others[: wave.count]
-            else:
-                some = others[: max(0, math.ceil(len(devices) * (wave.percent or 0) / 100) - reached)]
-            taken.update(some)
-            reached += len(some)
-            others = [device for device in others if device not in taken]
-            waves.append(some)
+            some = wave.devices if wave.where is None else matching(wave.where, fleet)
+            own = [one for one in dict.fromkeys(some or ()) if one not in claimed and one in set(devices)]
+            chosen.append(own if some is not None else None)
+            claimed.update(own)
+        others = [device for device in devices if device not in claimed]
+        waves, reached = list[list[str]](), 0
+        for wave, described in zip(self.waves, chosen, strict=True):
+            more = wave.count or max(0, math.ceil(len(devices) * (wave.percent or 0) / 100) - reached)
+            taken = others[:more] if described is None else described
+            others = others[len(taken) :] if described is None else others
+            reached += len(taken)
+            waves.append(taken)
         return [*waves, others] if others else waves

@@ -209,6 +209,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     last_seen_at: datetime | None
     hello: dict[str, Any] | None
     reported: dict[str, Any] | None
+    tags: dict[str, str] = {}
 
 
 class Pulled(msgspec.Struct, frozen=True, kw_only=True):

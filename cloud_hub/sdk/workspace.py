@@ -1,6 +1,6 @@
 """A workspace: experiments, models, images, devices, rollouts, telemetry, secrets, the audit log."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from cloud_hub.sdk.access import Members
@@ -106,6 +106,10 @@ class Workspace(ModelCalls, ImageCalls, BuildCalls, AgentCalls, RolloutCalls):
     def device(self, device: str) -> Device:
         """Return a device."""
         return self._client.get(f"{self._path}/devices/{device}", Device)
+
+    def tag_device(self, device: str, tags: Mapping[str, str | None]) -> Device:
+        """Set tags of a device; None takes one away, the others stay."""
+        return self._client.patch(f"{self._path}/devices/{device}", {"tags": dict(tags)}, Device)
 
     def revoke_device(self, device: str) -> Device:
         """End a device's identity and its connection; it may enrol again by an invitation that replaces."""

@@ -4,6 +4,7 @@ import pytest
 
 from cloud_hub.errors import ManifestError
 from cloud_hub.rollouts.manifest import read_manifest
+from cloud_hub.rollouts.targets import DeviceFacts
 from cloud_hub.rollouts.waves import Share
 
 TEN = [f"d{number}" for number in range(10)]
@@ -21,7 +22,9 @@ def text(strategy: str) -> str:
 def divided(waves: str) -> list[int]:
     strategy = read_manifest(text(f"    waves: {waves}\n"))[0].spec.strategy
     assert strategy is not None
-    return [len(wave) for wave in strategy.divide(TEN)]
+    pilots = {"d0": {"pilot": "yes"}, "d9": {"pilot": "yes"}, "other": {"pilot": "yes"}}
+    fleet = [DeviceFacts(name, pilots.get(name, {}), None, None) for name in (*TEN, "other")]
+    return [len(wave) for wave in strategy.divide(TEN, fleet)]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,9 @@ def divided(waves: str) -> list[int]:
         ("[{devices: [d9, d3]}, {count: 1}]", [2, 1, 7]),
         ("[{count: 9}, {devices: [d0]}]", [9, 1]),
         ("[{devices: [d1]}, {devices: [d1, d2]}]", [1, 1, 8]),
+        ("[{count: 2}, {where: [{tag: pilot}]}]", [2, 2, 6]),
+        ("[{where: [{tag: pilot}]}, {percent: 50}]", [2, 3, 5]),
+        ("[{devices: [d0]}, {where: [{tag: pilot}]}]", [1, 1, 8]),
     ],
 )
 def test_devices_are_divided(waves: str, sizes: list[int]) -> None:
@@ -64,7 +70,7 @@ def test_rules_are_what_the_manifest_says() -> None:
 @pytest.mark.parametrize(
     ("strategy", "path", "words"),
     [
-        ("    waves: [{}]\n", "spec.strategy.waves.0", "one of count, percent and devices"),
+        ("    waves: [{}]\n", "spec.strategy.waves.0", "one of count, percent, devices and where"),
         ("    waves: [{count: 1, percent: 5}]\n", "spec.strategy.waves.0", "one of count"),
         ("    waves: [{count: 0}]\n", "spec.strategy.waves.0.count", "greater than or equal to 1"),
         ("    waves: [{percent: 101}]\n", "spec.strategy.waves.0.percent", "less than or equal to 100"),
