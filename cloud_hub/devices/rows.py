@@ -29,7 +29,7 @@ class DeviceRow(Base):
     last_seen_at: Mapped[datetime | None]
     hello: Mapped[dict[str, Any] | None]
     reported: Mapped[dict[str, Any] | None]
-    tags: Mapped[dict[str, Any]]
+    tags: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
 class InvitationRow(Base):

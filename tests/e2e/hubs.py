@@ -148,7 +148,7 @@ class Hubs(Stage):
         def shared() -> bool:
             found = self.members()
             shares = [len(member.work) for member in found if member.here]
-            return len(shares) == 3 and sum(shares) == 8 and max(shares) == 3
+            return len(shares) == 3 and sum(shares) == 9 and max(shares) == 3
 
         wait_until(shared, "three hubs share the work")
 
