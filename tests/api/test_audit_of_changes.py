@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from cloud_hub.access.policy import API, NOT_AUDITED, POLICY, WORKSPACE, in_workspace
 from cloud_hub.audit.service import Filters
 from contract.digests import sha256
-from tests.api.conftest import PASSWORD, World, bearer
+from tests.api.conftest import ADMIN, PASSWORD, World, bearer
 from tests.api.images import of_platform, push
 from tests.hub.test_models import as_bytes, onnx_model
 
@@ -117,6 +117,34 @@ def _attached(world: World) -> dict[str, str]:
     return {"datastore": "second"}
 
 
+def _running(world: World) -> dict[str, str]:
+    """A rollout in waves that has begun, and given nothing yet."""
+    return _rollout(world, "waves: [{count: 1}]")
+
+
+def _paused(world: World) -> dict[str, str]:
+    names = _running(world)
+    send(world, in_workspace("POST /rollouts/{rollout}/pause"), Change("", path=names))
+    return names
+
+
+def _awaiting(world: World) -> dict[str, str]:
+    names = _rollout(world, "waves: [{count: 1, approval: true}]")
+    world.services.conductor.tick()
+    return names
+
+
+def _rollout(world: World, strategy: str) -> dict[str, str]:
+    device, image = _device(world)["device"], _image(world)["image"]
+    text = (
+        "apiVersion: headland/v1\nkind: Rollout\nmetadata: {name: line}\nspec:\n"
+        f"  target: {{devices: [{device}]}}\n  strategy: {{{strategy}}}\n"
+        f"  modules: {{scorer: {{image: '{image}'}}}}\n"
+    )
+    world.services.rollouts.apply("shop", text, ADMIN)
+    return {"rollout": "line"}
+
+
 CHANGES: dict[str, Change] = {
     f"POST {API}/users": Change("user.create", {"name": "ana"}),
     f"PATCH {API}/users/{{user}}": Change("user.change", {"disabled": True}, before=_user),
@@ -160,6 +188,11 @@ CHANGES: dict[str, Change] = {
     in_workspace("POST /activities/{activity}/cancel"): Change("activity.cancel", before=_waiting),
     in_workspace("POST /devices"): Change("device.invite", {"device": "cam-9"}),
     in_workspace("POST /devices/{device}/revocation"): Change("device.revoke", before=_device),
+    in_workspace("PATCH /devices/{device}"): Change("device.tag", {"tags": {"site": "x"}}, before=_device),
+    in_workspace("POST /rollouts/{rollout}/pause"): Change("rollout.pause", before=_running),
+    in_workspace("POST /rollouts/{rollout}/resume"): Change("rollout.resume", before=_paused),
+    in_workspace("POST /rollouts/{rollout}/abort"): Change("rollout.abort", before=_running),
+    in_workspace("POST /rollouts/{rollout}/approval"): Change("rollout.approve", before=_awaiting),
 }
 
 
