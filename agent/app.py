@@ -7,8 +7,6 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from msgspec import UNSET
-
 from agent.clock import ClockSettings, WallClock, microseconds
 from agent.collecting import Collector
 from agent.container_logs.rotation import Rotation
@@ -40,7 +38,7 @@ from agent.trust.desk import Desk, open_floor
 from agent.version import VERSION
 from agent.wiring import device_of, outbox_of
 from contract.desired import Desired
-from contract.messages import Ack, AgentReport, Hello, Refusal, Reported
+from contract.messages import Ack, AgentReport, Hello, Reported
 
 log = logging.getLogger(__name__)
 
@@ -257,8 +255,7 @@ class Agent:
             log.debug("the hub repeated the generation in force")
         else:
             log.error("refused a desired document: %s [%s]", verdict.reason, verdict.code)
-            number = UNSET if verdict.generation is None else verdict.generation
-            self._reconciler.refuse(Refusal(code=verdict.code, reason=verdict.reason, generation=number))
+            self._reconciler.refuse(verdict.told)
 
     def ack_arrived(self, ack: Ack) -> None:
         """The hub stored samples: they may leave the outbox."""

@@ -7,7 +7,9 @@ from contract.errors import HeadlandError
 
 DEVICE_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 TAG_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+TAG_NAME_WORDS: Final = "1 to 63 of a-z, 0-9, '.', '_' and '-'"
 TAG_VALUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,99}")
+TAG_VALUE_WORDS: Final = "1 to 100 letters, digits and any of . _ : / + -"
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 STREAM: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
@@ -36,6 +38,13 @@ def check_name(value: str, *, where: str) -> str:
 def check_stream(value: str, *, where: str = "stream") -> str:
     """Return ``value`` if it may name a telemetry stream."""
     return _check(STREAM, value, where, "1 to 63 of a-z, 0-9, '_' and '-', not starting with '_' or '-'")
+
+
+def check_tag(name: str, value: str | None) -> None:
+    """Raise `InvalidNameError` where a device may not have this tag; a value of None is any."""
+    _check(TAG_NAME, name, "tags", TAG_NAME_WORDS)
+    if value is not None:
+        _check(TAG_VALUE, value, f"tags.{name}", TAG_VALUE_WORDS)
 
 
 def split_versioned(value: str, *, where: str) -> tuple[str, int | None]:

@@ -15,7 +15,6 @@ from agent.errors import AgentError, StateWriteError
 from agent.selfupdate.launch import Launch, take
 from agent.service import ServiceManager
 from agent.settings import Settings
-from agent.slices import ask_for_short_slices
 
 
 def _run(_: argparse.Namespace, settings: Settings) -> int:
@@ -24,7 +23,6 @@ def _run(_: argparse.Namespace, settings: Settings) -> int:
     )
     # What the agent has in memory for a moment, keys and secrets of modules, goes into no core file.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ask_for_short_slices()  # before any thread or child is there: all inherit it
     environment = dict(os.environ)  # as the launcher has it
     launch = take(os.environ)
     service = ServiceManager(os.environ)

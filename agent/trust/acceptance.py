@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from msgspec import UNSET
+
 from contract.access import faults
 from contract.desired import Desired
 from contract.dsse import (
@@ -24,6 +26,7 @@ from contract.dsse import (
 )
 from contract.encoding import decode
 from contract.errors import ContractError
+from contract.messages import Refusal
 
 ALREADY_HELD = "already-held"
 SKEW = timedelta(days=1)
@@ -41,6 +44,12 @@ class Refused:
     code: str
     reason: str
     generation: int | None = None
+
+    @property
+    def told(self) -> Refusal:
+        """What the hub is told of it."""
+        number = UNSET if self.generation is None else self.generation
+        return Refusal(code=self.code, reason=self.reason, generation=number)
 
 
 @dataclass(frozen=True)

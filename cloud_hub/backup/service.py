@@ -17,8 +17,8 @@ from sqlalchemy import MetaData
 
 from cloud_hub.backup import objects, rows, sealed_keys
 from cloud_hub.backup.errors import BackupError, RestoreError
-from cloud_hub.backup.generations import hold_rollouts, leave_room
 from cloud_hub.backup.objects import CopiedObject, Moved
+from cloud_hub.backup.rollouts import hold_rollouts, leave_room
 from cloud_hub.backup.rows import DumpedTable
 from cloud_hub.blobs.port import ObjectStore
 from cloud_hub.blobs.rows import BlobRow

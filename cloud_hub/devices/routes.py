@@ -12,7 +12,6 @@ from cloud_hub.api.schemas import Answer, Ask
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.devices.service import MOST_TAGS
 from cloud_hub.errors import NotFoundError
-from cloud_hub.rollouts.targets import TagName, TagValue
 
 router = guarded_router(f"{WORKSPACE}/devices", "devices")
 
@@ -50,7 +49,7 @@ class DeviceAnswer(Answer):
 class ChangeAsk(Ask):
     """What to change; a tag of null is taken away, the others stay."""
 
-    tags: dict[TagName, TagValue | None] = Field(min_length=1, max_length=MOST_TAGS)
+    tags: dict[str, str | None] = Field(min_length=1, max_length=MOST_TAGS)
 
 
 class PulledAnswer(Answer):

@@ -24,7 +24,7 @@ from cloud_hub.errors import (
 )
 from cloud_hub.pki.authority import Authority, DeviceCertificate
 from contract.enrolment import EnrolAnswer, EnrolRequest, Invitation, RenewRequest
-from contract.ids import check_device_id
+from contract.ids import check_device_id, check_tag
 from contract.messages import Hello, Reported
 
 MOST_TAGS = 50
@@ -127,7 +127,12 @@ class Devices:
         return row
 
     def tag(self, workspace: str, device: str, tags: Mapping[str, str | None], by: Actor) -> DeviceRow:
-        """Set tags of a device; None takes one away (RFC 7396). Raises `NotFoundError`, `ConflictError`."""
+        """Set tags of a device; None takes one away (RFC 7396).
+
+        Raises `InvalidNameError`, `NotFoundError`, and `ConflictError` where there are too many.
+        """
+        for name, value in tags.items():
+            check_tag(name, value)
         with self._database.transaction() as session:
             row = find_device(session, workspace, device)
             merged = {**row.tags, **tags}
@@ -173,11 +178,14 @@ class Devices:
         """
         with self._database.reading() as session:
             row = session.get(DeviceRow, device)
+        return self._judged(row, serial)
+
+    def _judged(self, row: DeviceRow | None, serial: str) -> DeviceRow | None:
         if row is None or row.revoked_at is not None:
             return None
         if row.certificate_serial == serial:
             return row
-        return self._first_use(device, serial) if row.next_serial == serial else None
+        return self._first_use(row.id, serial) if row.next_serial == serial else None
 
     def _first_use(self, device: str, serial: str) -> DeviceRow | None:
         with self._database.transaction() as session:
@@ -193,14 +201,7 @@ class Devices:
         with self._database.reading() as session:
             found = session.scalars(select(DeviceRow).where(DeviceRow.id.in_(names)))
             rows = {row.id: row for row in found}
-        return [self._is_known(rows.get(device), serial) for device, serial in shown]
-
-    def _is_known(self, row: DeviceRow | None, serial: str) -> bool:
-        if row is None or row.revoked_at is not None:
-            return False
-        if row.certificate_serial == serial:
-            return True
-        return row.next_serial == serial and self._first_use(row.id, serial) is not None
+        return [self._judged(rows.get(device), serial) is not None for device, serial in shown]
 
     def heard(self, said: Sequence[tuple[str, Hello | Reported]]) -> None:
         """Keep what devices said after they connected, and of themselves, in this order.

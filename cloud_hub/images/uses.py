@@ -1,6 +1,6 @@
 """What uses an image: rollouts that give it to devices, and devices that say that they run it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -8,8 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_hub.devices.rows import DeviceRow
-from cloud_hub.rollouts.current import current, has_content, under_way
-from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
+from cloud_hub.rollouts.current import current, has_content
+from cloud_hub.rollouts.earlier import may_be_given
+from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from contract.agent_release import ORDERED_AS
 from contract.messages import AgentReport, Reported
 
@@ -52,21 +53,22 @@ def _desired(session: Session, workspace: str, images: set[str]) -> Iterator[Ima
         .order_by(RolloutRow.name, RolloutRow.revision, DesiredRow.device)
     ).all()
     for device, name, revision, modules in rows:
-        for module, image in sorted(modules.items()):
-            if image in images:
-                yield ImageUse(device, module, image, f"{name}:{revision}")
+        yield from _of(device, f"{name}:{revision}", modules, images)
 
 
 def _under_way(session: Session, workspace: str, images: set[str]) -> Iterator[ImageUse]:
-    rows = session.execute(
-        under_way(workspace)
-        .join(DeviceRow, DeviceRow.id == RolloutDeviceRow.device)
-        .where(DeviceRow.revoked_at.is_(None))
-    ).all()
-    for device, name, revision, modules in rows:
-        for module, image in sorted(modules.items()):
-            if image in images:
-                yield ImageUse(device, module, image, f"{name}:{revision}")
+    revoked = DeviceRow.workspace == workspace, DeviceRow.revoked_at.is_not(None)
+    without = set(session.scalars(select(DeviceRow.id).where(*revoked)))
+    for device, rollout in may_be_given(session, workspace):
+        row = session.get_one(RolloutRow, rollout)
+        if device not in without:
+            yield from _of(device, f"{row.name}:{row.revision}", row.images, images)
+
+
+def _of(device: str, rollout: str, modules: Mapping[str, str], images: set[str]) -> Iterator[ImageUse]:
+    for module, image in sorted(modules.items()):
+        if image in images:
+            yield ImageUse(device, module, image, rollout)
 
 
 def _reported(session: Session, workspace: str, images: set[str]) -> Iterator[ImageUse]:

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from cloud_hub.db.engine import Database
 from cloud_hub.pki.signer import DesiredSigner
-from cloud_hub.rollouts.documents import AT_ONCE, Content
+from cloud_hub.rollouts.current import AT_ONCE
+from cloud_hub.rollouts.documents import Content
 from cloud_hub.rollouts.moving import Pushes, move, take_back
 from cloud_hub.rollouts.progress import member_of, progress
 from cloud_hub.rollouts.rows import RolloutDeviceRow, RolloutRow
@@ -56,8 +57,8 @@ class Conductor:
                 if _look(session, row, datetime.now(UTC)).changes_nothing:
                     return
             with self._database.transaction() as session:
-                row = session.get_one(RolloutRow, rollout, with_for_update=True)
-                pushes = self._do(session, row, _look(session, row, now := datetime.now(UTC)), now)
+                row, now = session.get_one(RolloutRow, rollout, with_for_update=True), datetime.now(UTC)
+                pushes = self._do(session, row, _look(session, row, now), now)
             for device, envelope in pushes:
                 self._push(device, envelope)
 
@@ -90,8 +91,7 @@ class _Look:
     @property
     def changes_nothing(self) -> bool:
         """Is all as it was?"""
-        same = self.decision == Decision(standing=self.before)
-        return same and not self.to_note
+        return self.decision == Decision(standing=self.before) and not self.to_note
 
 
 def _look(session: Session, row: RolloutRow, now: datetime) -> _Look:

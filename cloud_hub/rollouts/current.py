@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, Select, func, select
 
 from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
-from cloud_hub.rollouts.waves import ACTIVE
+
+AT_ONCE = 500
+"""So many devices in one query: databases bound the values of one."""
 
 
 def newest_generations() -> Select[str, int]:
@@ -32,20 +33,3 @@ def has_content() -> ColumnElement[bool]:
         RolloutDeviceRow.generation == DesiredRow.generation,
     )
     return ~emptied.exists()
-
-
-def under_way(workspace: str) -> Select[Any]:
-    """Return device, name, revision and images of what rollouts that have not ended may yet give.
-
-    That is a rollout's own content where the device's turn is to come, and what the device had before it
-    where it may have to be given back.
-    """
-    leading, given = aliased(RolloutRow), RolloutDeviceRow
-    earlier = and_(DesiredRow.device == given.device, DesiredRow.generation == given.before)
-    next_one = and_(given.phase == "pending", RolloutRow.id == given.rollout)
-    back = and_(given.phase == "moved", RolloutRow.id == DesiredRow.rollout)
-    rows = select(given.device, RolloutRow.name, RolloutRow.revision, RolloutRow.images)
-    rows = rows.select_from(given).join(leading, leading.id == given.rollout)
-    rows = rows.outerjoin(DesiredRow, earlier).join(RolloutRow, or_(next_one, back))
-    unended = leading.state.in_((*ACTIVE, "paused"))
-    return rows.where(leading.workspace == workspace, unended).order_by(RolloutRow.id, given.device)

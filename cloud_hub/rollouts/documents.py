@@ -11,13 +11,12 @@ from sqlalchemy.orm import Session
 
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.pki.signer import DesiredSigner
-from cloud_hub.rollouts.current import newest_generations
+from cloud_hub.rollouts.current import AT_ONCE, newest_generations
 from cloud_hub.rollouts.rows import DesiredRow
 from contract.desired import Desired, ImageRef, Module
 from contract.dsse import Envelope, payload_of
 from contract.encoding import decode, encode
 
-AT_ONCE = 500
 LIFETIME = timedelta(days=30)
 FRESH_FOR = LIFETIME / 2
 FARTHEST = 2**31 - 1_000_000  # a device that says more is not believed: the column ends there
@@ -58,22 +57,18 @@ def opened(envelope: bytes) -> Desired:
     return decode(payload, Desired, what="desired document")
 
 
-def newest(session: Session, device: str) -> DesiredRow | None:
-    """Return the document of a device's newest generation."""
-    query = select(DesiredRow).where(DesiredRow.device == device)
-    return session.scalars(query.order_by(DesiredRow.generation.desc()).limit(1)).first()
-
-
 def newest_above(session: Session, held_now: Mapping[str, int]) -> list[DesiredRow]:
     """Return the newest documents of devices that hold one of a lower generation."""
-    known = newest_generations().where(DesiredRow.device.in_(list(held_now))).subquery()
-    that = (DesiredRow.device == known.c.device) & (DesiredRow.generation == known.c.generation)
-    now = session.execute(select(known.c.device, known.c.generation)).all()
-    behind = [device for device, generation in now if generation > held_now[device]]
-    if not behind:
-        return []
-    query = select(DesiredRow).join(known, that).where(DesiredRow.device.in_(behind))
-    return list(session.scalars(query))
+    found, devices = list[DesiredRow](), list(held_now)
+    for start in range(0, len(devices), AT_ONCE):
+        some = DesiredRow.device.in_(devices[start : start + AT_ONCE])
+        known = newest_generations().where(some).subquery()
+        now = session.execute(select(known.c.device, known.c.generation)).all()
+        behind = [device for device, generation in now if generation > held_now[device]]
+        that = (DesiredRow.device == known.c.device) & (DesiredRow.generation == known.c.generation)
+        query = select(DesiredRow).join(known, that).where(DesiredRow.device.in_(behind))
+        found += session.scalars(query) if behind else ()
+    return found
 
 
 def is_stale(row: DesiredRow, now: datetime) -> bool:

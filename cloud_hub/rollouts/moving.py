@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_hub.pki.signer import DesiredSigner
-from cloud_hub.rollouts.documents import AT_ONCE, Content, content_of, document, generations
+from cloud_hub.rollouts.current import AT_ONCE
+from cloud_hub.rollouts.documents import Content, content_of, document, generations
+from cloud_hub.rollouts.earlier import Earlier
 from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
 from contract.encoding import encode
 
@@ -54,55 +55,18 @@ def take_back(
         devices = [member.device for member in some]
         known, earlier = generations(session, devices), Earlier(session, devices)
         for member in some:
-            found = earlier.before(member)
+            generation = earlier.generation_before(member)
+            found = session.get_one(DesiredRow, (member.device, generation)) if generation else None
             nothing = Content(rollout=f"{label(rollout)} taken back")
             content = content_of(found.envelope) if found else nothing
             source = session.get_one(RolloutRow, found.rollout) if found else rollout
-            _, generation = known[member.device]
-            row = _sign(signer, source, member.device, generation, content, now)
+            row = _sign(signer, source, member.device, known[member.device][1], content, now)
             session.add(row)
             if found:
-                earlier.is_again(found.rollout, member.device, generation)
-            member.phase, member.generation, member.moved_at = "returned", generation, now
+                earlier.is_again(found.rollout, member.device, row.generation)
+            member.phase, member.generation, member.moved_at = "returned", row.generation, now
             pushes.append((member.device, row.envelope))
     return pushes
-
-
-class Earlier:
-    """What some devices were given before."""
-
-    def __init__(self, session: Session, devices: Sequence[str]) -> None:
-        given, kept = RolloutDeviceRow, DesiredRow
-        self._session = session
-        self._members = {
-            (row.rollout, row.device): row
-            for row in session.scalars(select(given).where(given.device.in_(devices)))
-        }
-        rows = select(kept.device, kept.generation, kept.rollout).where(kept.device.in_(devices))
-        self._rollout_of = {(device, number): rollout for device, number, rollout in session.execute(rows)}
-        states = select(RolloutRow.id, RolloutRow.state).where(
-            RolloutRow.id.in_({rollout for rollout, _ in self._members})
-        )
-        self._aborted = {
-            rollout for rollout, state in session.execute(states) if state in {"aborting", "aborted"}
-        }
-
-    def before(self, member: RolloutDeviceRow) -> DesiredRow | None:
-        """Return the newest document from before the rollout whose own rollout was not aborted."""
-        generation = member.before
-        while generation is not None:
-            rollout = self._rollout_of[member.device, generation]
-            giver = self._members.get((rollout, member.device))
-            if rollout not in self._aborted or giver is None:
-                return self._session.get_one(DesiredRow, (member.device, generation))
-            generation = giver.before
-        return None
-
-    def is_again(self, rollout: int, device: str, generation: int) -> None:
-        """Note that a device has an earlier rollout's content again, in a new generation."""
-        giver = self._members.get((rollout, device))
-        if giver is not None and giver.phase == "moved":
-            giver.generation = generation
 
 
 def label(rollout: RolloutRow) -> str:

@@ -11,13 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_hub.devices.rows import DeviceRow
-from cloud_hub.rollouts.current import newest_generations
+from cloud_hub.rollouts.current import AT_ONCE, newest_generations
 from cloud_hub.rollouts.rows import RolloutDeviceRow, RolloutRow
-from cloud_hub.rollouts.waves import Member, Phase
+from cloud_hub.rollouts.waves import Member, Phase, is_away
 from contract.agent_release import ORDERED_AS
 from contract.messages import AgentReport, Reported
-
-AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -42,16 +40,10 @@ class DeviceState:
     excused: bool
     reported: Reported | None
 
-    def away(self, away_s: float, now: datetime) -> bool:
-        """Was nothing heard of it for so long since it was given its document?"""
-        if self.state not in {"waiting", "returning"} or self.heard_since or self.moved_at is None:
-            return False
-        return (now - self.moved_at).total_seconds() > away_s
-
-    @property
-    def heard_since(self) -> bool:
-        """Did it say anything since it was given its document?"""
-        return self.seen_at is not None and self.moved_at is not None and self.seen_at > self.moved_at
+    def is_away(self, away_s: float, now: datetime) -> bool:
+        """Is it one that has yet to settle, and of which nothing is heard?"""
+        unsettled = self.state in {"waiting", "rolling", "deferred", "returning"}
+        return unsettled and is_away(self.moved_at, self.seen_at, away_s, now)
 
 
 def progress(session: Session, rollouts: Sequence[int]) -> dict[int, list[DeviceState]]:
@@ -155,7 +147,7 @@ def member_of(state: DeviceState, *, agent: bool) -> Member:
         wave=state.wave,
         phase=state.phase,
         moved_at=state.moved_at,
-        seen_at=state.seen_at if state.heard_since else None,
+        seen_at=state.seen_at,
         ran_at=state.ran_at,
         unsettled_at=state.unsettled_at,
         state=state.state,

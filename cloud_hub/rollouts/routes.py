@@ -189,7 +189,7 @@ def _answer(row: RolloutRow, devices: Sequence[DeviceState]) -> RolloutAnswer:
 def _device(each: DeviceState, row: RolloutRow, rules: Rules | None) -> DeviceProgress:
     agent = ORDERED_AS in row.images
     reason = reason_of(each.reported, agent=agent) if each.state == "failed" else ""
-    away = each.away(rules.away_s if rules is not None else AWAY_S, datetime.now(UTC))
+    away = each.is_away(rules.away_s if rules is not None else AWAY_S, datetime.now(UTC))
     return DeviceProgress(
         device=each.device,
         wave=each.wave + 1,

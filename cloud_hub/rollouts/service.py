@@ -15,13 +15,12 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import NotFoundError
 from cloud_hub.pki.signer import DesiredSigner
+from cloud_hub.rollouts.current import AT_ONCE
 from cloud_hub.rollouts.documents import (
-    AT_ONCE,
     Content,
     document,
     generations,
     is_stale,
-    newest,
     newest_above,
     opened,
     sign_anew,
@@ -87,16 +86,17 @@ class Rollouts:
             revision = _next_revision(session, workspace, name)
             content = _content(manifest, revision, found)
             known = generations(session, found.devices)
+            held = {
+                row.device: opened(row.envelope) for row in newest_above(session, dict.fromkeys(known, 0))
+            }
             plans = []
             for number, devices in enumerate(found.waves):
                 for device in devices:
-                    row = newest(session, device)
-                    held_now = opened(row.envelope) if row is not None else None
+                    now_held = held.get(device)
                     then = document(workspace, device, known[device][1], content, now)
-                    replaces = held_now.rollout if held_now is not None else ""
-                    plans.append(
-                        DevicePlan(device, number, then.generation, replaces, changes(held_now, then))
-                    )
+                    replaces = now_held.rollout if now_held is not None else ""
+                    changed = changes(now_held, then)
+                    plans.append(DevicePlan(device, number, then.generation, replaces, changed))
         return name, revision, plans
 
     def newer_than(self, device: str, generation: int) -> bytes | None:
@@ -219,7 +219,7 @@ def _take_over(session: Session, row: RolloutRow, devices: Sequence[str], now: d
 
 
 def _next_revision(session: Session, workspace: str, name: str) -> int:
-    newest = select(func.max(RolloutRow.revision)).where(
+    known = select(func.max(RolloutRow.revision)).where(
         RolloutRow.workspace == workspace, RolloutRow.name == name
     )
-    return (session.scalar(newest) or 0) + 1
+    return (session.scalar(known) or 0) + 1

@@ -12,9 +12,10 @@ from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
 from cloud_hub.errors import ConflictError
 from cloud_hub.images.rows import ImageRow
+from cloud_hub.rollouts.earlier import given_back
 from cloud_hub.rollouts.moving import label
 from cloud_hub.rollouts.progress import member_of, progress
-from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
+from cloud_hub.rollouts.rows import RolloutDeviceRow, RolloutRow
 from cloud_hub.rollouts.service import newest_revision
 from cloud_hub.rollouts.standing import keep, rules_of, standing_of
 from cloud_hub.rollouts.waves import Standing, State, outcome
@@ -96,13 +97,9 @@ def _excuse(session: Session, row: RolloutRow) -> None:
 
 def _require_images_before(session: Session, row: RolloutRow) -> None:
     """Refuse to give devices back an image that was deleted since the rollout was done."""
-    given, kept = RolloutDeviceRow, DesiredRow
-    before = (kept.device == given.device) & (kept.generation == given.before)
-    query = select(RolloutRow.id).join(kept, kept.rollout == RolloutRow.id).join(given, before)
-    query = query.where(given.rollout == row.id, given.phase == "moved").distinct()
     wanted = set[str]()
-    for earlier in session.scalars(select(RolloutRow).where(RolloutRow.id.in_(query))):
-        wanted |= set(earlier.images.values())
+    for earlier in {rollout for _, rollout in given_back(session, row.id)}:
+        wanted |= set(session.get_one(RolloutRow, earlier).images.values())
     there = select(ImageRow.name, ImageRow.version).where(ImageRow.workspace == row.workspace)
     missing = wanted - {f"{name}:{version}" for name, version in session.execute(there)}
     if missing:

@@ -98,10 +98,10 @@ class StrategySpec(Strict):
         They come in the order of ``devices``, those that a wave names or describes in the first such wave. A
         wave that others left nothing is empty, so that the numbers stay those of the manifest.
         """
-        chosen, claimed = list[list[str] | None](), set[str]()
+        reachable, chosen, claimed = set(devices), list[list[str] | None](), set[str]()
         for wave in self.waves:
             some = wave.devices if wave.where is None else matching(wave.where, fleet)
-            own = [one for one in dict.fromkeys(some or ()) if one not in claimed and one in set(devices)]
+            own = [one for one in dict.fromkeys(some or ()) if one not in claimed and one in reachable]
             chosen.append(own if some is not None else None)
             claimed.update(own)
         others = [device for device in devices if device not in claimed]

@@ -7,13 +7,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from cloud_hub.rollouts.fields import DeviceId, Strict, matches
-from contract.ids import TAG_NAME, TAG_VALUE
+from contract.ids import TAG_NAME, TAG_NAME_WORDS, TAG_VALUE, TAG_VALUE_WORDS
 
 MOST_DEVICES = 10_000
 MOST_CONDITIONS = 20
 
-TagName = Annotated[str, matches(TAG_NAME, "1 to 63 of a-z, 0-9, '.', '_' and '-'")]
-TagValue = Annotated[str, matches(TAG_VALUE, "1 to 100 letters, digits and any of . _ : / + -")]
+TagName = Annotated[str, matches(TAG_NAME, TAG_NAME_WORDS)]
+TagValue = Annotated[str, matches(TAG_VALUE, TAG_VALUE_WORDS)]
 
 
 @dataclass(frozen=True)

@@ -130,9 +130,14 @@ def outcome(rules: Rules, member: Member, now: datetime) -> Outcome:
     return "failed" if late else "under way"
 
 
+def is_away(moved_at: datetime | None, seen_at: datetime | None, away_s: float, now: datetime) -> bool:
+    """Was nothing heard of a device for so long, counted from when it was given its document?"""
+    times = [at for at in (moved_at, seen_at) if at is not None]
+    return bool(times) and now - max(times) > timedelta(seconds=away_s)
+
+
 def _is_away(rules: Rules, member: Member, now: datetime) -> bool:
-    times = [at for at in (member.moved_at, member.seen_at) if at is not None]
-    return bool(times) and now - max(times) > timedelta(seconds=rules.away_s)
+    return is_away(member.moved_at, member.seen_at, rules.away_s, now)
 
 
 def _go_on(rules: Rules, standing: Standing, members: Sequence[Member], now: datetime) -> Decision:

@@ -3,21 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cloud_hub.sdk.agent_packing import ReadRelease, read_release
-from cloud_hub.sdk.client import Client
+from cloud_hub.sdk.agent_packing import read_release
 from cloud_hub.sdk.errors import SdkError
 from cloud_hub.sdk.image_types import Image
+from cloud_hub.sdk.pushing import PushCalls
 from contract import oci
 from contract.agent_release import VERSION_LABEL
-from contract.digests import sha256
 from contract.encoding import canonical
 
 
-class AgentCalls:
+class AgentCalls(PushCalls):
     """What a `Workspace` can do with releases of the agent."""
-
-    _client: Client
-    name: str
 
     def add_agent(self, files: Sequence[Path], name: str = "headland-agent") -> Image:
         """Put a release, a file for each platform, into the registry, as the next version of image ``name``.
@@ -32,10 +28,9 @@ class AgentCalls:
                 "a release is one version, a file for each platform",
                 fix="Add the others one after the other.",
             )
-        repository = f"{self._client.context.hub}/v2/{self.name}/{name}"
         (version,) = versions
         for release in releases:
-            self._push(repository, release)
+            self.push_manifest(name, release.manifest, release.blobs)
         index = canonical(
             oci.Index(
                 schemaVersion=2,
@@ -44,28 +39,9 @@ class AgentCalls:
                 annotations={VERSION_LABEL: version},
             )
         )
-        self._push_manifest(repository, index, oci.INDEX)
+        digest = self.push_manifest(name, index, {}, oci.INDEX)
         return self._client.post(
             f"/workspaces/{self.name}/images",
-            {"name": name, "reference": sha256(index), "models": [], "tags": {}, "description": version},
+            {"name": name, "reference": digest, "models": [], "tags": {}, "description": version},
             Image,
-        )
-
-    def _push(self, repository: str, release: ReadRelease) -> None:
-        for digest, data in release.blobs.items():
-            try:
-                self._client.send("HEAD", f"{repository}/blobs/{digest}")
-            except SdkError:
-                self._client.send(
-                    "POST",
-                    f"{repository}/blobs/uploads/",
-                    params={"digest": digest},
-                    content=data,
-                    headers={"Content-Type": "application/octet-stream"},
-                )
-        self._push_manifest(repository, release.manifest, oci.MANIFEST)
-
-    def _push_manifest(self, repository: str, data: bytes, kind: str) -> None:
-        self._client.send(
-            "PUT", f"{repository}/manifests/{sha256(data)}", content=data, headers={"Content-Type": kind}
         )

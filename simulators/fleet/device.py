@@ -21,7 +21,7 @@ from agent.trust.desk import Desk
 from agent.trust.floor import TimeFloor
 from agent.version import VERSION
 from contract.desired import Desired
-from contract.messages import Ack, Hello, OutboxReport, Refusal, Reported
+from contract.messages import Ack, Hello, OutboxReport, Reported
 from simulators.fleet.behaviour import Behaviour
 from simulators.fleet.journal import Journal
 from simulators.fleet.machine import SimulatedMachine
@@ -134,7 +134,7 @@ class SimulatedDevice:
             return
         else:
             self._journal.refused[verdict.code] += 1
-            self._reconciler.refuse(Refusal(code=verdict.code, reason=verdict.reason))
+            self._reconciler.refuse(verdict.told)
         self._wake()
 
     def ack_arrived(self, ack: Ack) -> None:

@@ -83,7 +83,7 @@ async def run_fleet(options: Options, tell: Tell, meanwhile: Meanwhile) -> tuple
             try:
                 await _all_connected(fleet, options)
                 if options.image:
-                    applied = await roll_out(hub, workspace, fleet, devices, options)
+                    applied = await roll_out(workspace, fleet, devices, options)
                 await meanwhile(fleet)
             except asyncio.CancelledError:
                 tell("stopped")
@@ -126,10 +126,10 @@ def _with_images(crew: Crew, everywhere: Behaviour) -> Crew:
 
 
 async def roll_out(
-    hub: Hub, workspace: Workspace, fleet: Processes, devices: Sequence[str], options: Options
+    workspace: Workspace, fleet: Processes, devices: Sequence[str], options: Options
 ) -> Applied:
     """Give all devices the options' image, and wait until each reported that it runs it, or failed."""
-    applied = await asyncio.to_thread(_give, hub, workspace, devices, options)
+    applied = await asyncio.to_thread(_give, workspace, devices, options)
 
     def settled() -> bool:
         now = fleet.progress
@@ -139,9 +139,9 @@ async def roll_out(
     return applied
 
 
-def _give(hub: Hub, workspace: Workspace, devices: Sequence[str], options: Options) -> Applied:
+def _give(workspace: Workspace, devices: Sequence[str], options: Options) -> Applied:
     image = options.image
-    named = ensure_empty_image(hub, workspace) if image == EMPTY_IMAGE else image
+    named = ensure_empty_image(workspace) if image == EMPTY_IMAGE else image
     manifest = (
         f"apiVersion: headland/v1\nkind: Rollout\nmetadata: {{name: {ROLLOUT}}}\nspec:\n"
         f"  target: {{devices: [{', '.join(devices)}]}}\n"

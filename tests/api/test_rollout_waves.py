@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from cloud_hub.backup.generations import hold_rollouts
+from cloud_hub.backup.rollouts import hold_rollouts
 from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.rollouts.conductor import Conductor
@@ -19,6 +19,7 @@ from contract.messages import ModuleState as State
 from tests.api.conftest import Command, World
 from tests.api.images import of_platforms, push
 from tests.api.test_device_secrets import invite
+from tests.hub.race import race
 
 NAMES = [f"cam-{number}" for number in range(1, 6)]
 WAVES = "waves: [{count: 1}, {count: 2}]"
@@ -326,12 +327,11 @@ def test_two_that_lead_at_once_give_nothing_twice(fleet: Fleet) -> None:
     database: Database = fleet.world.core.database
     leaders = [
         Conductor(database, fleet.world.core.signer, lambda device, _: pushed.append(device))
-        for _ in range(2)
+        for _ in range(4)
     ]
-    for _ in range(3):
-        for leader in leaders:
-            leader.tick()
+    race(*(leader.tick for leader in leaders))
     assert sorted(pushed) == NAMES
+    assert {fleet.generation(device) for device in NAMES} == {2}
 
 
 def test_a_kill_between_what_is_kept_and_what_is_sent_loses_nothing(fleet: Fleet) -> None:
@@ -357,6 +357,30 @@ def test_images_of_a_rollout_under_way_are_in_use(fleet: Fleet, owner: Workspace
     fleet.says(*NAMES)
     with pytest.raises(HubRefusedError, match="line:1 on device cam-1"):
         owner.delete_image("digits:1")
+
+
+def test_what_an_abort_would_give_back_past_another_abort_is_in_use(fleet: Fleet, owner: Workspace) -> None:
+    fleet.apply(2, strategy="", name="aa")
+    fleet.apply(3, name="bb")
+    fleet.tick()
+    fleet.shop.abort_rollout("aa")
+    fleet.tick()
+    fleet.says(*NAMES)
+    with pytest.raises(HubRefusedError, match="rollout line:1 on device cam-1"):
+        owner.delete_image("digits:1")
+    fleet.shop.abort_rollout("bb")
+    fleet.tick()
+    assert fleet.on(1) == NAMES
+
+
+def test_one_that_fell_silent_while_it_changed_is_shown_as_away(fleet: Fleet) -> None:
+    fleet.apply(2, strategy="")
+    fleet.says(*NAMES[1:])
+    fleet.says("cam-1", state="starting")
+    assert fleet.states()["cam-1"] == "rolling"
+    with later(fleet, 200):
+        assert fleet.states()["cam-1"] == "away"
+    assert fleet.shop.rollout("line").settled
 
 
 def test_a_rollout_from_before_there_were_waves_stays_as_it_is(fleet: Fleet) -> None:

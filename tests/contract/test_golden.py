@@ -97,6 +97,14 @@ MESSAGES: dict[str, msgspec.Struct] = {
         outbox=messages.OutboxReport(pending=2, dropped=1),
         refused=messages.Refusal(code="expired", reason="the document's time is over"),
     ),
+    "reported-6": messages.Reported(
+        generation=3,
+        at=AT,
+        converged=True,
+        modules=(),
+        outbox=messages.OutboxReport(pending=0, dropped=0),
+        refused=messages.Refusal(code="expired", reason="the document's time is over", generation=4),
+    ),
     "reported-2": messages.Reported(
         generation=3,
         at=AT,

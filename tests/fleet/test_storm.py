@@ -50,7 +50,7 @@ class Storm:
         print(f"back after {fleet.progress.tried - tried} tries")
         with Hub.connect() as hub:
             devices = names(self.options.prefix, DEVICES)
-            self.then = await roll_out(hub, hub.workspace(), fleet, devices, self.options)
+            self.then = await roll_out(hub.workspace(), fleet, devices, self.options)
 
 
 async def storm(stage: Stage, folder: Path, *, hasty: bool = False) -> tuple[list[Story], Storm]:
