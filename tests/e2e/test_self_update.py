@@ -21,7 +21,7 @@ from tests.selfupdate import releases
 from tests.selfupdate.releases import Mend, make_release
 
 NUMBERS = itertools.count(1)
-TRIAL_S = 6.0
+TRIAL_S = 15.0  # a busy machine takes 6 s to start an agent
 RATE_HZ = 100.0
 
 
@@ -129,8 +129,9 @@ def test_versions_come_and_go_and_no_container_notices(
         roll_out(world, device, module=first)  # and that is nothing else
     for version, name in (("0.1.1", first), ("0.1.2", second)):
         roll_out(world, device, name)
-        wait_until(lambda: state_of(world, device) == "running", f"{version} is confirmed")
+        wait_until(lambda: state_of(world, device) in {"running", "failed"}, f"{version} is judged")
         told = agent_of(world, device)
+        assert state_of(world, device) == "running", told
         assert (told["version"], told["release"]) == (version, name)
     for mend, reason in (
         (releases.MISSING_FILE, "No module named 'agent.lock'"),

@@ -289,6 +289,7 @@ class Rig:
             deadline = time.monotonic() + 10
             while any(c.id == container.id and c.running for c in driver.observe()):
                 assert time.monotonic() < deadline, f"{container.id} does not end"
+                self.kill_everything()  # who was about to start it outlived the agent
                 time.sleep(POLL_S)
             driver.remove(container.id)
         detach_below(self.state / "containers", "what the agent mounted")  # folders of modules' sockets
