@@ -1,8 +1,10 @@
 """What the kernel's control groups can do here, version 1 or 2."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
@@ -76,6 +78,58 @@ def killed(text: str) -> int:
     """
     rows = (line.split() for line in text.splitlines())
     return next((int(row[1]) for row in rows if len(row) == 2 and row[0] == "oom_kill"), 0)
+
+
+@dataclass(frozen=True)
+class CpuUse:
+    """What a group has used of the processor so far, in seconds, and how many processors it may have.
+
+    ``gives_way``: whoever else wants the processor has it at once.
+    """
+
+    used_s: float
+    limit: float
+    gives_way: bool
+
+
+def cpu_use(group: str) -> CpuUse | None:
+    """Return what ``group`` (as runc names it) uses.
+
+    None where it is gone or has no limit, and on a kernel on which it cannot give way (before Linux 5.15).
+    """
+    folder = _folder(_cpu(), group)
+    try:
+        gives_way = (folder / "cpu.idle").read_text().strip() == "1"
+        if is_unified():
+            rows = dict(line.split() for line in (folder / "cpu.stat").read_text().splitlines())
+            used_s = int(rows["usage_usec"]) / 1e6
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            used_s = int((_folder("cpuacct", group) / "cpuacct.usage").read_text()) / 1e9
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text()
+    except OSError:
+        return None
+    if not quota.isdigit():  # "max" or -1
+        return None
+    return CpuUse(used_s, min(int(quota) / int(period), os.cpu_count() or 1), gives_way)
+
+
+def let_give_way(group: str, gives_way: bool) -> None:
+    """Let ``group`` give way to whoever else wants the processor, or no more; raises `OSError`."""
+    (_folder(_cpu(), group) / "cpu.idle").write_text("1" if gives_way else "0")
+
+
+def cpu_group(pid: int) -> str | None:
+    """Return the group of a process by its limit on the processor, as runc would name it."""
+    try:
+        return _group_of(pid, _cpu())
+    except (OSError, KeyError):  # it has ended, or the kernel limits no processor
+        return None
+
+
+def _cpu() -> str:
+    return "" if is_unified() else "cpu"
 
 
 def _folder(controller: str, group: str) -> Path:

@@ -12,12 +12,13 @@ import resource
 import secrets
 import shutil
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from agent.drivers.cgroups import killed_beside, swap_accounted
+from agent.drivers.cgroups import cpu_group, killed_beside, swap_accounted
 from agent.drivers.docker_config import (
     ID_LABEL,
     LAYERS_LABEL,
@@ -30,6 +31,7 @@ from agent.drivers.docker_engine import Engine
 from agent.drivers.docker_exec import execute_in
 from agent.drivers.docker_image import Picture, image_name, write_archive
 from agent.drivers.docker_logs import Follower
+from agent.drivers.giving_way import GivingWay
 from agent.drivers.port import (
     ContainerRunningError,
     ContainerSpec,
@@ -75,6 +77,7 @@ class DockerDriver(Driver):
         self._followers: dict[str, Follower] = {}
         self._heard_out: set[str] = set()
         self._starved: set[str] = set()
+        self._giving_way = GivingWay()
 
     def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
         if self._register.home(spec.id) is not None or self._inspected(spec.id) is not None:
@@ -203,6 +206,11 @@ class DockerDriver(Driver):
             layers = json.loads(row["Labels"].get(LAYERS_LABEL, "[]"))
             if not all(Path(layer).is_dir() for layer in layers):
                 self._engine.ask("DELETE", f"/images/{row['Id']}", but=(NOT_FOUND, CONFLICT))
+
+    def balance(self, containers: Iterable[ContainerStatus]) -> None:
+        """See `Driver.balance`."""
+        found = {one.id: cpu_group(one.pid) for one in containers if one.pid is not None}
+        self._giving_way.look(time.monotonic(), {one: group for one, group in found.items() if group})
 
     def _execute(self, container_id: str, args: tuple[str, ...], timeout_s: float) -> Executed:
         found = self._inspected(container_id)

@@ -187,6 +187,12 @@ class Driver(ABC):
         with _as_driver_error(f"{where}: execute"):
             return self._execute(container_id, tuple(args), timeout_s)
 
+    def balance(self, containers: Iterable[ContainerStatus]) -> None:  # noqa: B027 (most have nothing to do)
+        """Let containers that use all they may have of the processor give way to the others.
+
+        To be called now and then with what was observed; does nothing where the driver cannot.
+        """
+
     @abstractmethod
     def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None: ...
 

@@ -11,7 +11,8 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -21,6 +22,7 @@ import msgspec
 from agent.drivers.bundle import BUNDLE, other_process, runtime_config, user_ids
 from agent.drivers.cgroups import group_below, is_unified, killed_in, processes_in, swap_accounted
 from agent.drivers.executing import execute
+from agent.drivers.giving_way import GivingWay
 from agent.drivers.grants import Grants
 from agent.drivers.held import exit_code, let_go
 from agent.drivers.id_ranges import needs_the_devices_ids, take
@@ -77,6 +79,7 @@ class RuncDriver(Driver):
         self._scope = hashlib.sha256(os.fsencode(self._state.resolve())).hexdigest()[:12]
         self._user_namespaces = user_namespaces
         self._roots = Roots(self._scope)
+        self._giving_way = GivingWay()
         self._roots.keep(lambda container_id: self._register.home(container_id) is not None)
 
     def _start(self, spec: ContainerSpec, listeners: Mapping[str, int]) -> None:
@@ -149,8 +152,14 @@ class RuncDriver(Driver):
         code = exit_code(home / BUNDLE) if home is not None else None
         return ContainerStatus(container_id, False, None, code, out_of_memory=starved)
 
+    def balance(self, containers: Iterable[ContainerStatus]) -> None:
+        """See `Driver.balance`."""
+        groups = {one.id: self._group(one.id) for one in containers if one.running}
+        self._giving_way.look(time.monotonic(), groups)
+
     def _group(self, container_id: str) -> str:
-        return f"/headland/{self._scope}-{container_id}"
+        # Not below a group of all: who gives way does so to those beside it alone, not to the whole device.
+        return f"/headland-{self._scope}-{container_id}"
 
     def _signal(self, container_id: str, signal_number: int) -> None:
         if not self._is_running(container_id):

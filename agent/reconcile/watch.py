@@ -65,6 +65,7 @@ class Watch:
         """Return the containers as they are now, and serve the agent socket of each that lives."""
         wanted = wanted_modules(desired)
         statuses = {status.id: status for status in self._device.driver.observe()}
+        self._device.driver.balance(statuses.values())
         records = self._device.containers.all()
         seen = tuple(self._seen(_as_wanted(record, wanted), statuses.get(record.id)) for record in records)
         self.serving = frozenset(c.module.name for c in seen if c.phase == "ready")
