@@ -10,7 +10,7 @@ PACKAGES := contract agent cloud_hub modules simulators tests benchmarks
 # Tests and demos start hundreds of Python processes: none of them is to compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: release deb demo recording test check bench bench-hub bench-registry bench-images bench-outbox bench-agent bench-agent-start bench-updates fix soak lock clean
+.PHONY: release deb demo recording test check bench bench-hub bench-registry bench-images bench-outbox bench-agent bench-agent-start bench-fleet bench-updates fix soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -57,6 +57,9 @@ bench-agent: $(STAMP) ## memory, processor time and start of the agent; 25 minut
 
 bench-agent-start: $(STAMP) ## how soon a device scores, without a network and in 1970 too (ARGS="--write" for the page)
 	$(BIN)/python -m benchmarks.agent_start $(ARGS)
+
+bench-fleet: $(STAMP) ## 1,000 and 10,000 simulated devices at one hub (ARGS="--devices 1000")
+	$(BIN)/python -m benchmarks.fleet $(ARGS)
 
 bench-updates: $(STAMP) ## bytes on the wire of updates beside other ways; trains a model once (ARGS="--only Adam")
 	$(BIN)/python -m benchmarks.updates $(ARGS)

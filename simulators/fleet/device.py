@@ -139,6 +139,7 @@ class SimulatedDevice:
 
     def ack_arrived(self, ack: Ack) -> None:
         """The hub stored samples: they may leave the outbox, and others go."""
+        self._journal.acknowledged(self._timers.now_s())
         self._sender.acknowledged(ack)
         self._send_soon()
 

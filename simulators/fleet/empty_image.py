@@ -13,18 +13,21 @@ from contract.digests import sha256
 NAME: Final = "simulated"
 
 
-def ensure_empty_image(workspace: Workspace) -> str:
-    """Return ``name:version`` of the image, pushed and registered where it is not there yet."""
+def ensure_empty_image(workspace: Workspace, name: str = NAME) -> str:
+    """Return ``name:version`` of the image, pushed and registered where it is not there yet.
+
+    Images of different names have different digests.
+    """
     try:
-        found = workspace.image(NAME)
+        found = workspace.image(name)
     except HubRefusedError:
-        layer, config, manifest = _image()
-        digest = workspace.push_manifest(NAME, manifest, {sha256(blob): blob for blob in (layer, config)})
-        found = workspace.register_image(NAME, digest, description="of simulated devices")
+        layer, config, manifest = _image(name)
+        digest = workspace.push_manifest(name, manifest, {sha256(blob): blob for blob in (layer, config)})
+        found = workspace.register_image(name, digest, description="of simulated devices")
     return f"{found.name}:{found.version}"
 
 
-def _image() -> tuple[bytes, bytes, bytes]:
+def _image(name: str) -> tuple[bytes, bytes, bytes]:
     """Return layer, configuration and manifest."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w"):
@@ -33,7 +36,7 @@ def _image() -> tuple[bytes, bytes, bytes]:
     document: dict[str, Any] = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Cmd": ["/nothing"]},
+        "config": {"Cmd": [f"/{name}"]},
         "rootfs": {"type": "layers", "diff_ids": [sha256(packed.getvalue())]},
     }
     config = json.dumps(document).encode()

@@ -46,6 +46,7 @@ class Journal:
         self.refused: Counter[str] = Counter()
         self.rollout, self.failed_it = "", False
         self.accepted_at = self.first_report_at = self.settled_at = 0.0
+        self.acks, self.last_ack_at = 0, 0.0
 
     @property
     def tried(self) -> int:
@@ -81,6 +82,10 @@ class Journal:
         self.rollout, self.accepted_at = rollout, at
         self.first_report_at = self.settled_at = 0.0
         self.failed_it = False
+
+    def acknowledged(self, at: float) -> None:
+        """The hub told it how far a stream of it is stored."""
+        self.acks, self.last_ack_at = self.acks + 1, at
 
     def reported(self, at: float, *, converged: bool, failed: bool) -> None:
         """It said how it is, of the document in force."""

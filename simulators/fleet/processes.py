@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -24,6 +24,7 @@ from simulators.fleet.orders import (
     Progress,
     Said,
     Stories,
+    by_rollout,
 )
 
 NOTHING: Final = Progress(
@@ -54,6 +55,10 @@ class Processes:
             tried=sum(each.tried for each in told),
             running=sum((Counter(each.running) for each in told), Counter()),
             failed=sum((Counter(each.failed) for each in told), Counter()),
+            first_reports_at=by_rollout(min, _items(each.first_reports_at for each in told)),
+            last_settled_at=by_rollout(max, _items(each.last_settled_at for each in told)),
+            acks=sum(each.acks for each in told),
+            last_ack_at=max(each.last_ack_at for each in told),
             waiting=sum(each.waiting for each in told),
             quiet=all(each.quiet for each in told),
             resident_bytes=sum(each.resident_bytes for each in told),
@@ -135,6 +140,10 @@ class Processes:
         for pid, listening in self._listening.items():
             if listening.done() and pid not in self._stories:
                 raise FleetError("a worker process ended", fix="What it printed above says why.")
+
+
+def _items(each: Iterable[dict[str, float]]) -> Iterable[tuple[str, float]]:
+    return (item for one in each for item in one.items())
 
 
 @asynccontextmanager

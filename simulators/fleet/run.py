@@ -129,7 +129,7 @@ async def roll_out(
     workspace: Workspace, fleet: Processes, devices: Sequence[str], options: Options
 ) -> Applied:
     """Give all devices the options' image, and wait until each reported that it runs it, or failed."""
-    applied = await asyncio.to_thread(_give, workspace, devices, options)
+    applied = await asyncio.to_thread(give, workspace, devices, options)
 
     def settled() -> bool:
         now = fleet.progress
@@ -139,13 +139,17 @@ async def roll_out(
     return applied
 
 
-def _give(workspace: Workspace, devices: Sequence[str], options: Options) -> Applied:
+def give(workspace: Workspace, devices: Sequence[str], options: Options, strategy: str = "") -> Applied:
+    """Apply a rollout of the options' image, by a ``strategy`` (YAML in one line; empty: to all at once)."""
     image = options.image
     named = ensure_empty_image(workspace) if image == EMPTY_IMAGE else image
+    module = f"{{image: '{named}', readyTimeoutSeconds: {options.ready_timeout_s:g}}}"
+    how = f"  strategy: {strategy}\n" if strategy else ""
     manifest = (
         f"apiVersion: headland/v1\nkind: Rollout\nmetadata: {{name: {ROLLOUT}}}\nspec:\n"
         f"  target: {{devices: [{', '.join(devices)}]}}\n"
-        f"  modules:\n    {MODULE}: {{image: '{named}', readyTimeoutSeconds: {options.ready_timeout_s:g}}}\n"
+        f"{how}"
+        f"  modules:\n    {MODULE}: {module}\n"
     )
     at = time.monotonic()
     rollout = workspace.apply_rollout(manifest)

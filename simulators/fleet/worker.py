@@ -36,6 +36,7 @@ from simulators.fleet.orders import (
     Progress,
     Said,
     Stories,
+    by_rollout,
 )
 from simulators.fleet.scenario import Crew
 from simulators.fleet.timers import LoopTimers
@@ -95,6 +96,12 @@ class Worker:
             tried=sum(journal.tried for journal in self._journals),
             running=Counter(journal.rollout for journal in settled if not journal.failed_it),
             failed=Counter(journal.rollout for journal in settled if journal.failed_it),
+            first_reports_at=by_rollout(
+                min, ((each.rollout, each.first_report_at) for each in self._journals if each.first_report_at)
+            ),
+            last_settled_at=by_rollout(max, ((each.rollout, each.settled_at) for each in settled)),
+            acks=sum(journal.acks for journal in self._journals),
+            last_ack_at=max((journal.last_ack_at for journal in self._journals), default=0.0),
             waiting=sum(device.outbox().pending for device in self._devices),
             quiet=self._quiet,
             resident_bytes=_resident_bytes(),
