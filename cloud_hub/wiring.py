@@ -20,6 +20,7 @@ from cloud_hub.images.earlier import complete_earlier
 from cloud_hub.models.service import Models
 from cloud_hub.outbound.policy import parse_allowed
 from cloud_hub.rollouts.conductor import Conductor
+from cloud_hub.rollouts.questions import Questions
 from cloud_hub.rollouts.service import Push, Rollouts
 from cloud_hub.rollouts.steering import Steering
 from cloud_hub.services import Services
@@ -60,6 +61,7 @@ def build_services(
     )
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     images = image_services(settings, core, blobs, models, activities, (tokens, people, limits))
+    telemetry = Telemetry(database, core.local, core.files, _attached(settings, core))
     return Services(
         **vars(images),
         settings=settings,
@@ -75,8 +77,8 @@ def build_services(
         devices=core.devices,
         rollouts=Rollouts(database, core.signer, push, audit),
         steering=Steering(database, audit),
-        conductor=Conductor(database, core.signer, push),
-        telemetry=Telemetry(database, core.local, core.files, _attached(settings, core)),
+        conductor=Conductor(database, core.signer, push, Questions(telemetry.query)),
+        telemetry=telemetry,
         telemetry_stores=core.telemetry_stores,
         activities=activities,
         streams=Streams(settings.activity_streams),

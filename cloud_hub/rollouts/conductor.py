@@ -19,6 +19,7 @@ from cloud_hub.rollouts.current import AT_ONCE
 from cloud_hub.rollouts.documents import Content
 from cloud_hub.rollouts.moving import Pushes, move, take_back
 from cloud_hub.rollouts.progress import member_of, progress
+from cloud_hub.rollouts.questions import Questions, Watched
 from cloud_hub.rollouts.rows import RolloutDeviceRow, RolloutRow
 from cloud_hub.rollouts.standing import keep, rules_of, standing_of
 from cloud_hub.rollouts.waves import ACTIVE, Decision, Member, Standing, decide, noted
@@ -34,8 +35,15 @@ MOVED_AT_ONCE = 1000
 class Conductor:
     """Takes each active rollout a step further."""
 
-    def __init__(self, database: Database, signer: DesiredSigner, push: Callable[[str, bytes], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        signer: DesiredSigner,
+        push: Callable[[str, bytes], None],
+        questions: Questions,
+    ) -> None:
         self._database = database
+        self._questions = questions
         self._signer = signer
         self._push = push
 
@@ -44,6 +52,7 @@ class Conductor:
         with self._database.reading() as session:
             query = select(RolloutRow.id).where(RolloutRow.state.in_(ACTIVE)).order_by(RolloutRow.id)
             active = list(session.scalars(query))
+        self._questions.keep(active)
         for rollout in active:
             try:
                 self._go_on(rollout)
@@ -54,13 +63,27 @@ class Conductor:
         for _ in range(STEPS_AT_ONCE):
             with self._database.reading() as session:  # mostly there is nothing to do, and nobody has to wait
                 row = session.get_one(RolloutRow, rollout)
-                if _look(session, row, datetime.now(UTC)).changes_nothing:
+                look = self._look(session, row, datetime.now(UTC))
+                if look.decision.ask:
+                    watched = Watched.of(row.id, look.decision.standing)
+                    self._questions.ask(watched, row.workspace, rules_of(row).queries, look.members)
+                if look.changes_nothing:
                     return
             with self._database.transaction() as session:
                 row, now = session.get_one(RolloutRow, rollout, with_for_update=True), datetime.now(UTC)
-                pushes = self._do(session, row, _look(session, row, now), now)
+                pushes = self._do(session, row, self._look(session, row, now), now)
             for device, envelope in pushes:
                 self._push(device, envelope)
+
+    def _look(self, session: Session, row: RolloutRow, now: datetime) -> "_Look":
+        rules, standing, agent = rules_of(row), standing_of(row), ORDERED_AS in row.images
+        if standing.state not in ACTIVE:
+            return _Look(standing, Decision(standing=standing), [], [])
+        members = [member_of(each, agent=agent) for each in progress(session, [row.id])[row.id]]
+        known = [noted(rules, member, now) for member in members]
+        changed = [new for old, new in zip(members, known, strict=True) if new != old]
+        answers = self._questions.latest(Watched.of(row.id, standing))
+        return _Look(standing, decide(rules, standing, known, now, answers), known, changed)
 
     def _do(self, session: Session, row: RolloutRow, look: "_Look", now: datetime) -> Pushes:
         """Do what was decided, and return what is to be sent."""
@@ -86,22 +109,14 @@ class _Look:
 
     before: Standing
     decision: Decision
+    members: list[Member]
     to_note: list[Member]
 
     @property
     def changes_nothing(self) -> bool:
         """Is all as it was?"""
-        return self.decision == Decision(standing=self.before) and not self.to_note
-
-
-def _look(session: Session, row: RolloutRow, now: datetime) -> _Look:
-    rules, standing, agent = rules_of(row), standing_of(row), ORDERED_AS in row.images
-    if standing.state not in ACTIVE:
-        return _Look(standing, Decision(standing=standing), [])
-    members = [member_of(each, agent=agent) for each in progress(session, [row.id])[row.id]]
-    known = [noted(rules, member, now) for member in members]
-    changed = [new for old, new in zip(members, known, strict=True) if new != old]
-    return _Look(standing, decide(rules, standing, known, now), changed)
+        same = Decision(standing=self.before, ask=self.decision.ask)
+        return self.decision == same and not self.to_note
 
 
 def _locked(session: Session, rollout: int, phase: str, devices: Sequence[str]) -> list[RolloutDeviceRow]:

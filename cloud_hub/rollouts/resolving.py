@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cloud_hub.devices.rows import DeviceRow
-from cloud_hub.errors import ManifestError
+from cloud_hub.errors import ManifestError, QueryError
 from cloud_hub.images.rows import ImageRow
 from cloud_hub.registry.names import repository_of
 from cloud_hub.rollouts.manifest import Manifest, ModuleSpec
@@ -16,6 +16,7 @@ from cloud_hub.rollouts.secret_refs import resolve_secrets
 from cloud_hub.rollouts.strategy import StrategySpec
 from cloud_hub.rollouts.targets import MOST_DEVICES, DeviceFacts
 from cloud_hub.rollouts.yaml_source import Source
+from cloud_hub.telemetry.query import require_one_select
 from contract.access import Access
 from contract.agent_release import KIND, ORDERED_AS
 from contract.desired import ImageRef, Limits, Module
@@ -108,6 +109,11 @@ def _unknown_devices(
     for wave, place, _ in strategy.unknown(devices) if strategy is not None else ():
         named_at = ("spec", "strategy", "waves", wave, "devices", place)
         yield source.problem(named_at, "the device is not in spec.target")
+    for number, query in enumerate(strategy.gates.queries if strategy is not None else ()):
+        try:
+            require_one_select(query.sql)
+        except QueryError as error:
+            yield source.problem(("spec", "strategy", "gates", "queries", number, "sql"), error.what)
 
 
 def _registered(

@@ -34,6 +34,7 @@ class RolloutRow(Base):
     wave: Mapped[int]
     settled_at: Mapped[datetime | None]
     approved: Mapped[int]
+    passed: Mapped[int] = mapped_column(default=-1)
     reason: Mapped[str]
 
 

@@ -18,6 +18,7 @@ def standing_of(row: RolloutRow) -> Standing:
         wave=row.wave,
         settled_at=row.settled_at,
         approved=row.approved,
+        passed=row.passed,
         reason=row.reason,
     )
 
@@ -31,7 +32,7 @@ def keep(session: Session, row: RolloutRow, standing: Standing, at: datetime, by
     """Keep where a rollout stands, and an event where its state or its wave is another one now."""
     changed = (row.state, row.wave) != (standing.state, standing.wave)
     row.state, row.wave, row.reason = standing.state, standing.wave, standing.reason
-    row.settled_at, row.approved = standing.settled_at, standing.approved
+    row.settled_at, row.approved, row.passed = standing.settled_at, standing.approved, standing.passed
     if changed or by is not None:
         tell(session, row, at, by=by)
 

@@ -38,7 +38,7 @@ class Steering:
         return self._set(workspace, name, "pause", GOES_ON, by, state="paused", reason="paused")
 
     def resume(self, workspace: str, name: str, by: Actor) -> RolloutRow:
-        """Go on; devices that failed until now, or are away, do not hold it up again."""
+        """Go on; what holds it up now does not again: devices that failed or are away, the wave's queries."""
         return self._set(workspace, name, "resume", ("paused",), by, state="running", reason="")
 
     def abort(self, workspace: str, name: str, by: Actor) -> RolloutRow:
@@ -82,7 +82,8 @@ class Steering:
 
 def _next(standing: Standing, action: str, state: State, reason: str) -> Standing:
     approved = standing.wave if action == "approve" else standing.approved
-    return msgspec.structs.replace(standing, state=state, reason=reason, approved=approved)
+    passed = standing.wave if action == "resume" else standing.passed
+    return msgspec.structs.replace(standing, state=state, reason=reason, approved=approved, passed=passed)
 
 
 def _excuse(session: Session, row: RolloutRow) -> None:

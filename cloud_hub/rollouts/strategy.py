@@ -7,11 +7,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from cloud_hub.rollouts.fields import Strict
+from cloud_hub.rollouts.fields import Name, Strict
+from cloud_hub.rollouts.queries import QueryGate
 from cloud_hub.rollouts.targets import MOST_DEVICES, Conditions, DeviceFacts, Devices, matching
 from cloud_hub.rollouts.waves import Rules, Share
 
 MOST_WAVES = 50
+MOST_QUERIES = 10
+MOST_SQL = 4000
 AWAY_S = 180.0
 PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)%")
 
@@ -41,10 +44,29 @@ class WaveSpec(Strict):
         return self
 
 
+Bound = Annotated[float, Field(strict=False, allow_inf_nan=False)]
+
+
+class QuerySpec(Strict):
+    """A number that the wave's own samples have to give, by SQL."""
+
+    name: Name
+    sql: Annotated[str, Field(min_length=1, max_length=MOST_SQL)]
+    at_most: Bound | None = None
+    at_least: Bound | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if self.at_most is None and self.at_least is None:
+            raise ValueError("must have atMost or atLeast, or both")
+        return self
+
+
 class GatesSpec(Strict):
     """What a wave has to pass."""
 
     failures: Annotated[int | str, BeforeValidator(_is_share)] = 0
+    queries: Annotated[list[QuerySpec], Field(max_length=MOST_QUERIES)] = []  # noqa: RUF012  pydantic copies it
 
     @property
     def share(self) -> Share:
@@ -77,6 +99,7 @@ class StrategySpec(Strict):
             away_s=self.away_seconds,
             failures=self.gates.share,
             on_failure=self.on_failure,
+            queries=tuple(QueryGate(**query.model_dump()) for query in self.gates.queries),
             approvals=tuple(
                 number for number, wave in enumerate(self.waves) if wave.approval and number < waves
             ),

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from cloud_hub.rollouts.queries import Answered, QueryGate, judged
+
 State = Literal["running", "awaiting-approval", "paused", "aborting", "aborted", "done", "superseded"]
 ACTIVE: frozenset[State] = frozenset({"running", "awaiting-approval", "aborting"})
 """States in which a rollout goes on by itself; in ``paused`` a person has to say how."""
@@ -35,7 +37,10 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """How a rollout goes over its devices; ``approvals`` are the waves that an Owner has to let begin."""
+    """How a rollout goes over its devices; ``approvals`` are the waves that an Owner has to let begin.
+
+    ``queries`` are asked once a wave was watched.
+    """
 
     waves: int
     at_once: int
@@ -46,15 +51,20 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     failures: Share
     on_failure: Literal["abort", "pause"]
     approvals: tuple[int, ...] = ()
+    queries: tuple[QueryGate, ...] = ()
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a rollout stands: its wave (from 0), since when that is settled, and the last wave approved."""
+    """Where a rollout stands: its wave (from 0), since when that is settled, and the last wave approved.
+
+    ``passed`` is the last wave that a person let go on, whatever its queries say.
+    """
 
     state: State
     wave: int = 0
     settled_at: datetime | None = None
     approved: int = -1
+    passed: int = -1
     reason: str = ""
 
 
@@ -79,14 +89,24 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the rollout stands now, who is given the new document, and who the one from before."""
+    """Where the rollout stands now, who is given the new document, and who the one from before.
+
+    ``ask``: the rules want to know what the queries answer now.
+    """
 
     standing: Standing
     give: tuple[str, ...] = ()
     take_back: tuple[str, ...] = ()
+    ask: bool = False
 
 
-def decide(rules: Rules, standing: Standing, members: Sequence[Member], now: datetime) -> Decision:
+Answers = tuple[Answered, ...] | None
+"""What the queries answered since the wave was watched; None where they were not asked yet."""
+
+
+def decide(
+    rules: Rules, standing: Standing, members: Sequence[Member], now: datetime, answers: Answers = None
+) -> Decision:
     """Return what to do; asked again at once, after it was done, it says to do nothing.
 
     One decision is one step: a wave that is over, then the next one's devices.
@@ -97,13 +117,17 @@ def decide(rules: Rules, standing: Standing, members: Sequence[Member], now: dat
         return Decision(standing=standing)
     failure = _too_many_failed(rules, standing, members, now)
     if failure:
-        state: State = "aborting" if rules.on_failure == "abort" else "paused"
-        return Decision(standing=msgspec.structs.replace(standing, state=state, reason=failure))
+        return _failed(rules, standing, failure)
     if standing.wave in rules.approvals and standing.approved < standing.wave:
         reason = f"wave {standing.wave + 1} waits for an Owner's approval"
         return Decision(standing=msgspec.structs.replace(standing, state="awaiting-approval", reason=reason))
     standing = msgspec.structs.replace(standing, state="running", reason="")
-    return _go_on(rules, standing, members, now)
+    return _go_on(rules, standing, members, now, answers)
+
+
+def _failed(rules: Rules, standing: Standing, reason: str) -> Decision:
+    state: State = "aborting" if rules.on_failure == "abort" else "paused"
+    return Decision(standing=msgspec.structs.replace(standing, state=state, reason=reason))
 
 
 def noted(rules: Rules, member: Member, now: datetime) -> Member:
@@ -140,7 +164,9 @@ def _is_away(rules: Rules, member: Member, now: datetime) -> bool:
     return is_away(member.moved_at, member.seen_at, rules.away_s, now)
 
 
-def _go_on(rules: Rules, standing: Standing, members: Sequence[Member], now: datetime) -> Decision:
+def _go_on(
+    rules: Rules, standing: Standing, members: Sequence[Member], now: datetime, answers: Answers
+) -> Decision:
     here = [member for member in members if member.wave == standing.wave and member.state not in GONE]
     pending = [member.device for member in here if member.phase == "pending"]
     if pending:
@@ -161,16 +187,35 @@ def _go_on(rules: Rules, standing: Standing, members: Sequence[Member], now: dat
     if away and "running" not in by_outcome:
         reason = f"wave {standing.wave + 1}: none of its devices runs it, {len(away)} are away"
         return Decision(standing=msgspec.structs.replace(standing, reason=reason))
-    return _bake(rules, standing, now, anybody=bool(of_wave))
+    return _bake(rules, standing, now, answers, anybody=bool(of_wave))
 
 
-def _bake(rules: Rules, standing: Standing, now: datetime, *, anybody: bool) -> Decision:
+def _bake(rules: Rules, standing: Standing, now: datetime, answers: Answers, *, anybody: bool) -> Decision:
     """Watch a wave that is settled, then go on to the next one; one that nobody is left of is over."""
     if standing.settled_at is None:
         standing = msgspec.structs.replace(standing, settled_at=now)
     baked_s = (now - (standing.settled_at or now)).total_seconds()
     if anybody and baked_s < rules.bake_s:
         return Decision(standing=standing)
+    if anybody and rules.queries and standing.passed < standing.wave:
+        return _ask(rules, standing, answers, overdue=baked_s > rules.bake_s + rules.deadline_s)
+    return _next(rules, standing)
+
+
+def _ask(rules: Rules, standing: Standing, answers: Answers, *, overdue: bool) -> Decision:
+    """Judge by the answers; without one a rollout waits, as long as a device may take."""
+    if answers is None:
+        return Decision(standing=standing, ask=True)
+    verdict, wave = judged(rules.queries, answers), f"wave {standing.wave + 1}"
+    if verdict.failed or (verdict.waits and overdue):
+        return _failed(rules, standing, f"{wave}: {verdict.failed or verdict.waits}")
+    if verdict.waits:
+        reason = f"{wave} waits: {verdict.waits}"
+        return Decision(standing=msgspec.structs.replace(standing, reason=reason), ask=True)
+    return _next(rules, msgspec.structs.replace(standing, reason=f"{wave}: {verdict.passed}"))
+
+
+def _next(rules: Rules, standing: Standing) -> Decision:
     if standing.wave + 1 >= rules.waves:
         return Decision(standing=msgspec.structs.replace(standing, state="done"))
     following = msgspec.structs.replace(standing, wave=standing.wave + 1, settled_at=None)

@@ -7,11 +7,12 @@ nothing else: other files, the network and settings are locked before the person
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -54,16 +55,29 @@ class Telemetry:
         self._files = files
         self._attached = attached
 
-    def query(self, workspace: str, sql: str, most_rows: int = MAX_ROWS) -> Result:
-        """Run one SELECT; raises `QueryError` with DuckDB's reason, and `StoreError` where files are away."""
+    def query(
+        self,
+        workspace: str,
+        sql: str,
+        most_rows: int = MAX_ROWS,
+        *,
+        tables: Mapping[str, pa.Table] = MappingProxyType({}),
+    ) -> Result:
+        """Run one SELECT; raises `QueryError` with DuckDB's reason, and `StoreError` where files are away.
+
+        ``tables`` stand beside the streams, and in place of those of the same name.
+        """
         self._files.flush(workspace)
-        named = [row for row in self._rows(workspace) if _may_name(sql, row.stream)]
+        streams = [row for row in self._rows(workspace) if row.stream not in tables]
+        named = [row for row in streams if _may_name(sql, row.stream)]
         with (
             self._held(workspace, named) as paths,
             duckdb.connect(":memory:") as connection,
         ):
             for stream, rows in groupby(named, key=lambda row: row.stream):
                 _make_view(connection, stream, [str(paths[row.key]) for row in rows])
+            for name, table in tables.items():
+                connection.register(name, table)
             _lock(connection, self._folders(workspace), [str(path) for path in paths.values()])
             try:
                 return _run(connection, sql, min(most_rows, MAX_ROWS))
@@ -146,15 +160,29 @@ def _lock(connection: duckdb.DuckDBPyConnection, folders: list[str], paths: list
     connection.execute("SET lock_configuration = true")
 
 
-def _run(connection: duckdb.DuckDBPyConnection, sql: str, most_rows: int) -> Result:
+def require_one_select(sql: str) -> None:
+    """Raise `QueryError` unless ``sql`` is one SELECT by its grammar; what it names need not be there."""
+    with duckdb.connect(":memory:") as connection:
+        try:
+            _one_select(connection, sql)
+        except duckdb.Error as error:
+            raise QueryError(str(error).partition("\n")[0], where="sql", fix="Correct the query.") from error
+
+
+def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise QueryError("exactly one SELECT is allowed", where="sql", fix="Write one SELECT statement.")
+    return statements[0].query
+
+
+def _run(connection: duckdb.DuckDBPyConnection, sql: str, most_rows: int) -> Result:
+    select_sql = _one_select(connection, sql)
     timer = threading.Timer(TIMEOUT_S, connection.interrupt)
     timer.start()
     try:
         # By Arrow, not by Python rows: those would need a package more for times with a zone.
-        reader = connection.sql(statements[0].query).to_arrow_reader(ROWS_AT_ONCE)
+        reader = connection.sql(select_sql).to_arrow_reader(ROWS_AT_ONCE)
         rows: list[tuple[Any, ...]] = []
         size_bytes = 0
         for batch in reader:

@@ -12,6 +12,7 @@ from cloud_hub.db.engine import Database
 from cloud_hub.devices.rows import DeviceRow
 from cloud_hub.rollouts.conductor import Conductor
 from cloud_hub.rollouts.documents import content_of
+from cloud_hub.rollouts.questions import Questions
 from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
 from cloud_hub.sdk import HubRefusedError, Workspace
 from contract.messages import ModuleReport, OutboxReport, Refusal, Reported
@@ -137,6 +138,11 @@ def later(fleet: Fleet, seconds: float) -> Iterator[None]:
         for rollout in session.scalars(select(RolloutRow).where(RolloutRow.settled_at.is_not(None))):
             rollout.settled_at = rollout.settled_at - past if rollout.settled_at else None
     yield
+
+
+def questions(fleet: Fleet) -> Questions:
+    """Return what asks the queries of a hub of its own."""
+    return Questions(fleet.world.services.telemetry.query)
 
 
 def pass_bake(fleet: Fleet) -> None:
@@ -326,7 +332,9 @@ def test_two_that_lead_at_once_give_nothing_twice(fleet: Fleet) -> None:
     pushed = list[str]()
     database: Database = fleet.world.core.database
     leaders = [
-        Conductor(database, fleet.world.core.signer, lambda device, _: pushed.append(device))
+        Conductor(
+            database, fleet.world.core.signer, lambda device, _: pushed.append(device), questions(fleet)
+        )
         for _ in range(4)
     ]
     race(*(leader.tick for leader in leaders))
@@ -340,7 +348,7 @@ def test_a_kill_between_what_is_kept_and_what_is_sent_loses_nothing(fleet: Fleet
     def killed(_device: str, _envelope: bytes) -> None:
         raise KeyboardInterrupt
 
-    conductor = Conductor(fleet.world.core.database, fleet.world.core.signer, killed)
+    conductor = Conductor(fleet.world.core.database, fleet.world.core.signer, killed, questions(fleet))
     with pytest.raises(KeyboardInterrupt):
         conductor.tick()
     assert fleet.on(2) == ["cam-1"], "the device is given it when it asks"

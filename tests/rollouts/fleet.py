@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from cloud_hub.rollouts.queries import Answered
 from cloud_hub.rollouts.waves import Decision, Member, Rules, Share, Standing, decide, noted, outcome
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,6 +56,8 @@ class Fleet:
     members: dict[str, Member] = field(init=False)
     given: list[tuple[datetime, str]] = field(default_factory=list)
     taken_back: list[str] = field(default_factory=list)
+    answers: Callable[["Fleet"], tuple[Answered, ...] | None] = lambda _: None
+    asked: list[datetime] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rules = msgspec.structs.replace(self.rules, waves=len(self.waves))
@@ -72,7 +75,10 @@ class Fleet:
     def step(self) -> Decision:
         """Ask the rules once, and do what they say."""
         self.members = {name: noted(self.rules, member, self.now) for name, member in self.members.items()}
-        decision = decide(self.rules, self.standing, list(self.members.values()), self.now)
+        members = list(self.members.values())
+        decision = decide(self.rules, self.standing, members, self.now, self.answers(self))
+        if decision.ask:
+            self.asked.append(self.now)
         self.standing = decision.standing
         for device in decision.give:
             assert self.members[device].phase == "pending", "given twice"
