@@ -3,9 +3,10 @@
 import math
 import re
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, model_validator
 
 from cloud_hub.rollouts.fields import Name, Strict
 from cloud_hub.rollouts.queries import QueryGate
@@ -80,6 +81,7 @@ class StrategySpec(Strict):
     """How a rollout goes over its devices."""
 
     waves: Annotated[list[WaveSpec], Field(max_length=MOST_WAVES)] = []  # noqa: RUF012  pydantic copies it
+    begins_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
     at_once: Annotated[int, Field(ge=1, le=MOST_DEVICES)] = MOST_DEVICES
     per_minute: Annotated[int, Field(ge=1, le=60 * MOST_DEVICES)] = 60 * MOST_DEVICES
     bake_seconds: Annotated[float, Field(strict=False, ge=0, le=31 * 86400)] = 60.0
@@ -92,6 +94,7 @@ class StrategySpec(Strict):
         """Return the rules of a rollout with so many waves."""
         return Rules(
             waves=waves,
+            begins_at=self.begins_at.astimezone(UTC) if self.begins_at is not None else None,
             at_once=self.at_once,
             per_minute=self.per_minute,
             bake_s=self.bake_seconds,

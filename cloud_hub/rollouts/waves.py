@@ -39,7 +39,7 @@ class Share(msgspec.Struct, frozen=True):
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """How a rollout goes over its devices; ``approvals`` are the waves that an Owner has to let begin.
 
-    ``queries`` are asked once a wave was watched.
+    ``queries`` are asked once a wave was watched. Nobody is given anything before ``begins_at``.
     """
 
     waves: int
@@ -52,6 +52,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     on_failure: Literal["abort", "pause"]
     approvals: tuple[int, ...] = ()
     queries: tuple[QueryGate, ...] = ()
+    begins_at: datetime | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +119,9 @@ def decide(
     failure = _too_many_failed(rules, standing, members, now)
     if failure:
         return _failed(rules, standing, failure)
+    if rules.begins_at is not None and now < rules.begins_at:
+        reason = f"begins at {rules.begins_at:%Y-%m-%d %H:%M:%S} UTC"
+        return Decision(standing=msgspec.structs.replace(standing, state="running", reason=reason))
     if standing.wave in rules.approvals and standing.approved < standing.wave:
         reason = f"wave {standing.wave + 1} waits for an Owner's approval"
         return Decision(standing=msgspec.structs.replace(standing, state="awaiting-approval", reason=reason))
