@@ -16,8 +16,11 @@ from cloud_hub.importing.spots import Spot
 from cloud_hub.rollouts.lifecycle import wrong_dependency
 from cloud_hub.rollouts.manifest import ModuleSpec, read_manifest
 from cloud_hub.rollouts.strategy import StrategySpec
+from contract.access import MOST
 
 MOST_MODULES = 100
+MOST_OF_ANY = 100
+EXCLUSIVE = frozenset({"volumes", "devices", "hostNetwork", "privileged"})
 ADAPT = "write a value that a rollout may have by hand, see docs/rollouts.md"
 
 
@@ -42,6 +45,10 @@ class ModuleDraft:
         here = self.spec
         for key in keys:
             here = here.get(key, {})
+        # Beyond its bound a list is refused anyway; to ask for each of thousands would take minutes.
+        if len(here) >= MOST.get(keys[-1], MOST_OF_ANY):
+            self.ledger.leave(spot, keys[-1], f"a module has at most {len(here)} of them", "do with fewer")
+            return False
         section = self._with(keys, [*here, value])
         return self._take(spot, keys, section, {keys[0]: section})
 
@@ -144,5 +151,12 @@ def refusal(schema: type[BaseModel], value: object) -> str:
 
 
 def _whole(module: ModuleDraft) -> dict[str, Any]:
+    """Return a module as a manifest has it.
+
+    Elsewhere the old container is always gone before the new one starts; a module that has what two cannot
+    share is updated so here as well.
+    """
+    if EXCLUSIVE & module.spec.get("access", {}).keys():
+        module.spec["lifecycle"] = {**module.spec.get("lifecycle", {}), "update": "stop-first"}
     order = ("env", "command", "limits", "stopGraceSeconds", "readyTimeoutSeconds", "lifecycle", "access")
     return {"image": module.image, **{key: module.spec[key] for key in order if key in module.spec}}

@@ -42,34 +42,41 @@ def import_greengrass(
     """
     file, document = source
     root, ledger = spots(document), Ledger(file)
-    components = root.get("components")
-    alone = root.named("ComponentName") is not None
-    if not alone and (components is None or not isinstance(components.value, dict)):
-        raise ImportInvalidError(
-            "it is neither a deployment of Greengrass v2 (`components`) nor a recipe (`ComponentName`)",
-            where=file,
-            fix="Give what `aws greengrassv2 get-deployment` prints, or a recipe.",
-        )
+    components = _components(root, file)
+    alone = components is None
     known = _recipes([source, *recipes] if alone else recipes)
     if idle := unused(values, RECIPE, *(one.root for one in known.values())):
         raise ImportOptionError(f"there is no placeholder {', '.join(idle)}", where=file, fix="Check --set.")
-    called = root.get("deploymentName") if not alone else root.named("ComponentName")
-    name = choices.name or name_of(str(called.value if called is not None else ""), "imported")
-    draft = RolloutDraft(name)
-    if called is not None and not alone and not choices.name:
+    called = root.named("ComponentName") if alone else root.get("deploymentName")
+    draft = RolloutDraft(choices.name or name_of(str(called.value if called is not None else ""), "imported"))
+    if not alone and not choices.name:
         ledger.carry(called)
     shelf = Shelf(images, values)
     for recipe in known.values():
-        _read(recipe, None if alone else components, ledger, draft, shelf)
+        _read(recipe, components, ledger, draft, shelf)
     _dependencies(known, draft)
     said = None
-    if not alone:
+    if components is not None:
         _unknown(components, known, ledger)
         said = _thing(root, ledger, chosen=choices.target is not None)
         read_policies(root, ledger, draft)
     first = aim(draft, choices.target, said)
     own = [] if alone else [(root, ledger)]
     return finished(draft, [*own, *((one.root, one.ledger) for one in known.values())], images, first)
+
+
+def _components(root: Spot, file: str) -> Spot | None:
+    """Return the components of a deployment; None of a recipe."""
+    components = root.get("components")
+    if root.named("ComponentName") is not None:
+        return None
+    if components is None or not isinstance(components.value, dict):
+        raise ImportInvalidError(
+            "it is neither a deployment of Greengrass v2 (`components`) nor a recipe (`ComponentName`)",
+            where=file,
+            fix="Give what `aws greengrassv2 get-deployment` prints, or a recipe.",
+        )
+    return components
 
 
 def _recipes(sources: Sequence[Source]) -> dict[str, Recipe]:
@@ -182,8 +189,8 @@ def _dependencies(known: Mapping[str, Recipe], draft: RolloutDraft) -> None:
                 )
 
 
-def _unknown(components: Spot | None, known: Mapping[str, Recipe], ledger: Ledger) -> None:
-    for name, entry in components.items() if components is not None else ():
+def _unknown(components: Spot, known: Mapping[str, Recipe], ledger: Ledger) -> None:
+    for name, entry in components.items():
         if name in known:
             continue
         if name.startswith(OWN):

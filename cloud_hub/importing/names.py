@@ -79,9 +79,8 @@ class Images:
         versions = self._versions.setdefault(name, [])
         if reference not in versions:
             versions.append(reference)
-        # Only a copy that keeps all bytes has the digest, and that is what `first` tells people to make.
-        pinned = f"@{reference.digest}" if reference.digest else ""
-        return f"{name}:{versions.index(reference) + 1}{pinned}"
+        # No digest: a copy in another format has another one, and a version keeps its own anyway.
+        return f"{name}:{versions.index(reference) + 1}"
 
     def first(self) -> list[str]:
         """Return the commands that bring the images into the workspace."""
@@ -93,7 +92,7 @@ class Images:
                 source = f"{bare}@{reference.digest}" if reference.digest else f"{bare}:{reference.tag}"
                 tag = reference.tag or f"imported-{number}"
                 lines += [
-                    f"skopeo copy --all --preserve-digests docker://{source} docker://HUB/WORKSPACE/{name}:{tag}",
+                    f"skopeo copy --all --format oci docker://{source} docker://HUB/WORKSPACE/{name}:{tag}",
                     f"headland image register {name} --from {tag}   # must answer {name}:{number}",
                 ]
         return lines

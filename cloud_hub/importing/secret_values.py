@@ -8,12 +8,12 @@ from cloud_hub.importing.spots import Spot
 KEPT_BACK = "\ufdd0"
 """Stands for a value that is not shown; no text of people has this character."""
 NAME = re.compile(
-    r"pass(word|wd|phrase)|pwd\b|secret|credential|token(?!i)|connection_?string|(api|access|account|private|sas|"
+    r"pass(word|wd|phrase)|_pwd\b|secret|credential|token(?![is])|connection_?string|(api|access|account|private|sas|"
     r"shared|signing|encryption)_?key|sas_?url",
     re.IGNORECASE,
 )
 VALUE = re.compile(
-    r"(SharedAccessKey|SharedAccessSignature|AccountKey|Password|Pwd)\s*=|BEGIN [A-Z ]*PRIVATE KEY|"
+    r"(SharedAccessKey|SharedAccessSignature|AccountKey|Password|Pwd)\s*=|BEGIN [A-Z ]{0,20}PRIVATE KEY|"
     r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|://[^/\s:@]+:[^/\s@]+@",
     re.IGNORECASE,
 )

@@ -25,7 +25,7 @@ def test_the_sample_becomes_a_rollout() -> None:
         "env": {"MODE": "deck", "SITE": "lyon"},
         "command": ["--threshold", "0.8"],
         "limits": {"memory": 209715200, "cpus": 0.5},
-        "lifecycle": {"restart": "on-failure", "longestDeferralSeconds": 120},
+        "lifecycle": {"restart": "on-failure", "longestDeferralSeconds": 120, "update": "stop-first"},
         "access": {
             "volumes": [{"target": "/frames", "name": "frames"}],
             "devices": [{"path": "/dev/video0", "access": "rwm"}],
