@@ -41,6 +41,7 @@ PURE = [
     "cloud_hub/rollouts/manifest.py",
     "cloud_hub/rollouts/yaml_source.py",
     "cloud_hub/archives/names.py",
+    "cloud_hub/importing",
     "cloud_hub/archives/tree.py",
     "cloud_hub/outbound/addresses.py",
     "cloud_hub/outbound/policy.py",
