@@ -22,13 +22,18 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModuleReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How one module is: the image that runs (or is tried), and the reason where it is not fine."""
+    """How one module is: the image that runs (or is tried), and the reason where it is not fine.
+
+    ``restarts``: how often its containers stopped by themselves since the document is in force, or since the
+    agent began; older agents do not say it.
+    """
 
     name: str
     state: ModuleState
     image: str
     digest: str
     reason: str = ""
+    restarts: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

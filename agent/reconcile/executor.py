@@ -79,6 +79,8 @@ class Executor:
         self._backoff = Backoff(monotonic)
         self._watch = Watch(device, hooks, self._backoff, monotonic=monotonic, wake=wake, clock=clock)
         self.crashes: Counter[str] = Counter()
+        self._restarts: Counter[str] = Counter()
+        self._restarts_under = 0
         self._pulls = Pulls(device.registry, device.store, self._backoff, wake, device.flow, device.savings)
         self._giving = Giving(device.secrets, self._backoff, wake)
         self.memory = device.records.load_memory()
@@ -95,6 +97,9 @@ class Executor:
 
     def observe(self, desired: Desired | None) -> Observed:
         """Return what is on the device now, and serve each living container's agent socket."""
+        generation = desired.generation if desired else 0
+        if generation != self._restarts_under:
+            self._restarts_under, self._restarts = generation, Counter()
         seen = self._watch.containers(desired, self.memory)
         modules = [*self.memory.committed.values(), *(desired.modules if desired else ())]
         every = [*modules, *(container.module for container in seen)]
@@ -121,6 +126,7 @@ class Executor:
             secret_troubles=self._giving.troubles(),
             forbidden=self._forbidden,
             alone=self._watch.alone,
+            restarts=self._restarts.copy(),
         )
 
     def bring(self, besides: Module) -> tuple[StagedImage | None, str]:
@@ -298,6 +304,7 @@ class Executor:
             log.warning("container %s stopped by itself: %s", container_id, said)
             self._backoff.failed(spec_digest(record.module))
             self.crashes[record.module.name] += 1
+            self._restarts[record.module.name] += 1
         self._device.driver.remove(container_id)
         self._giving.take_back(container_id)
         self._watch.forget(container_id)

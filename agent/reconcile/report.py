@@ -1,5 +1,7 @@
 """What the device says of itself: a pure function of the same values that the planner sees."""
 
+import msgspec
+
 from agent.reconcile.planner import unmet
 from agent.reconcile.state import Context, Memory, Observed, spec_digest, wanted_modules
 from contract.desired import Desired, Module
@@ -14,8 +16,11 @@ def module_reports(
         return ()
     wanted = wanted_modules(desired)
     lines = [
-        _wanted_line(module, desired.generation, observed, memory, context)
-        for _, module in sorted(wanted.items())
+        msgspec.structs.replace(
+            _wanted_line(module, desired.generation, observed, memory, context),
+            restarts=context.restarts.get(name, 0),
+        )
+        for name, module in sorted(wanted.items())
     ]
     leaving = {c.module.name: c.module for c in observed.containers if c.module.name not in wanted}
     lines += [_line(module, "stopping") for _, module in sorted(leaving.items())]

@@ -128,7 +128,8 @@ class Context:
     why it could not be started the last time. ``fetching`` are specifications whose secrets are being
     fetched or wait before the next try, ``secret_troubles`` says why. ``forbidden``: by specification, why
     the device's owner does not have it started. ``alone``: modules whose next container cannot begin
-    beside the last.
+    beside the last. ``restarts``: how often each module's containers stopped by themselves under the document
+    in force.
     """
 
     pulling: frozenset[str] = frozenset()
@@ -142,6 +143,7 @@ class Context:
     secret_troubles: Mapping[str, str] = field(default_factory=dict)
     forbidden: Mapping[str, str] = field(default_factory=dict)
     alone: frozenset[str] = frozenset()
+    restarts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,9 @@ def show_(device: str, workspace: WorkspaceOption = "", output: Output = Format.
         f"  pulled {size(pulled.sent_bytes)} in {pulled.answers} answers",
     ]
     for module in reported.get("modules", ()):
-        lines.append(
-            f"  module {module['name']}: {module['image']} {module['state']} {module['reason']}".rstrip()
-        )
+        line = f"  module {module['name']}: {module['image']} {module['state']} {module['reason']}".rstrip()
+        times = module.get("restarts", 0)
+        lines.append(f"{line}, stopped by itself {times} times" if times else line)
     outbox = reported.get("outbox", {})
     lines.append(f"  outbox: {outbox.get('pending', 0)} pending, {outbox.get('dropped', 0)} dropped")
     lines += [_drops(stream) for stream in outbox.get("streams", ())]

@@ -153,7 +153,16 @@ def member_of(state: DeviceState, *, agent: bool) -> Member:
         state=state.state,
         reason=reason_of(state.reported, agent=agent) if state.state == "failed" else "",
         excused=state.excused,
+        restarts=_restarts(state),
     )
+
+
+def _restarts(state: DeviceState) -> int:
+    """Return how often modules stopped by themselves, by what was said of this document."""
+    said = state.reported
+    if said is None or said.generation != state.generation:
+        return 0
+    return sum(module.restarts for module in said.modules if not isinstance(module.restarts, UnsetType))
 
 
 def reason_of(reported: Reported | None, *, agent: bool) -> str:

@@ -67,6 +67,7 @@ class GatesSpec(Strict):
     """What a wave has to pass."""
 
     failures: Annotated[int | str, BeforeValidator(_is_share)] = 0
+    restarts: Annotated[int, Field(ge=0, le=1000)] | None = None
     queries: Annotated[list[QuerySpec], Field(max_length=MOST_QUERIES)] = []  # noqa: RUF012  pydantic copies it
 
     @property
@@ -101,6 +102,7 @@ class StrategySpec(Strict):
             deadline_s=self.deadline_seconds,
             away_s=self.away_seconds,
             failures=self.gates.share,
+            restarts=self.gates.restarts,
             on_failure=self.on_failure,
             queries=tuple(QueryGate(**query.model_dump()) for query in self.gates.queries),
             approvals=tuple(

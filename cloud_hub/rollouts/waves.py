@@ -49,6 +49,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float
     away_s: float
     failures: Share
+    restarts: int | None = None
     on_failure: Literal["abort", "pause"]
     approvals: tuple[int, ...] = ()
     queries: tuple[QueryGate, ...] = ()
@@ -74,7 +75,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     ``state`` is what its last report says of that document (`progress.DeviceState`). ``ran_at`` is when it
     was first seen to run it, ``unsettled_at`` since when it is there and does not; `noted` keeps both. One
-    that failed, or was away, is ``excused`` where a person let the rollout go on nevertheless.
+    that failed, or was away, is ``excused`` where a person let the rollout go on nevertheless. ``restarts``:
+    how often its modules stopped by themselves since it has that document.
     """
 
     device: str
@@ -87,6 +89,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     state: str = "pending"
     reason: str = ""
     excused: bool = False
+    restarts: int = 0
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,10 +151,10 @@ def outcome(rules: Rules, member: Member, now: datetime) -> Outcome:
     """Return how a device took what it was given."""
     if member.state in GONE:
         return "gone"
+    if member.state == "failed" or _restarts_too_often(rules, member):
+        return "failed"
     if member.state == "running":
         return "running"
-    if member.state == "failed":
-        return "failed"
     if _is_away(rules, member, now):
         return "away"
     late = now - (member.unsettled_at or now) > timedelta(seconds=rules.deadline_s)
@@ -249,7 +252,13 @@ def _too_many_failed(rules: Rules, standing: Standing, members: Sequence[Member]
     return ""
 
 
+def _restarts_too_often(rules: Rules, member: Member) -> bool:
+    return rules.restarts is not None and member.restarts > rules.restarts
+
+
 def _why(rules: Rules, member: Member) -> str:
+    if member.state != "failed" and _restarts_too_often(rules, member):
+        return f"{member.device}: its modules restarted {member.restarts} times, {rules.restarts} may be"
     late = f"does not run it for {rules.deadline_s:g} s"
     reason = member.reason or ("failed" if member.state == "failed" else late)
     return f"{member.device}: {reason}"

@@ -48,7 +48,9 @@ class Fleet:
     def tick(self) -> None:
         self.world.services.conductor.tick()
 
-    def says(self, *devices: str, state: State = "running", reason: str = "", ahead: int = 0) -> None:
+    def says(
+        self, *devices: str, state: State = "running", reason: str = "", ahead: int = 0, restarts: int = 0
+    ) -> None:
         """Let devices report the newest document that there is for them, or one of a later generation."""
         for device in devices:
             envelope = self.world.services.rollouts.newer_than(device, 0)
@@ -60,6 +62,7 @@ class Fleet:
                     image=module.image.name,
                     digest=module.image.digest,
                     reason=reason,
+                    restarts=restarts,
                 )
                 for module in content_of(envelope).modules
             )

@@ -105,6 +105,22 @@ MESSAGES: dict[str, msgspec.Struct] = {
         outbox=messages.OutboxReport(pending=0, dropped=0),
         refused=messages.Refusal(code="expired", reason="the document's time is over", generation=4),
     ),
+    "reported-7": messages.Reported(
+        generation=3,
+        at=AT,
+        converged=True,
+        modules=(
+            messages.ModuleReport(
+                name="digits",
+                state="running",
+                image="digits:1",
+                digest=DIGEST,
+                reason="started again, it was out of memory (its limit is 256 MiB)",
+                restarts=2,
+            ),
+        ),
+        outbox=messages.OutboxReport(pending=0, dropped=0),
+    ),
     "reported-2": messages.Reported(
         generation=3,
         at=AT,

@@ -129,7 +129,7 @@ def test_every_setting_is_in_its_page(kind: type[msgspec.Struct], name: str) -> 
 
 def test_every_manifest_key_is_in_its_page() -> None:
     facts = of_model(manifest.Manifest)
-    assert len(facts) == 87
+    assert len(facts) == 88
     assert faults(facts, page("rollouts.md")) == []
 
 

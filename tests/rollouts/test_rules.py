@@ -94,6 +94,23 @@ def test_too_many_failures_take_back_what_was_moved_and_nothing_else() -> None:
     assert fleet.phases() == {"a": "returned", "b": "returned", "c": "pending", "d": "pending"}
 
 
+@pytest.mark.parametrize(
+    ("allowed", "restarts", "state"),
+    [(1, 1, "done"), (1, 2, "aborted"), (0, 1, "aborted"), (None, 9, "done")],
+)
+def test_a_device_whose_modules_restart_too_often_has_failed(
+    allowed: int | None, restarts: int, state: str
+) -> None:
+    fleet = Fleet(rules(bake_s=30, restarts=allowed), [["a"], ["b"]])
+    fleet.pass_time(5)
+    fleet.set("a", restarts=restarts)
+    fleet.pass_time(100)
+    assert fleet.state == state
+    if state == "aborted":
+        said = f"(a: its modules restarted {restarts} times, {allowed} may be)"
+        assert fleet.standing.reason == f"wave 1: 1 of 1 devices failed, 0 may {said}"
+
+
 def test_or_only_pause() -> None:
     fleet = Fleet(rules(on_failure="pause"), [["a", "b"], ["c"]], {"b": BAD})
     fleet.pass_time(1000)
