@@ -152,6 +152,12 @@ class ManifestError(InvalidInputError):
     code = "manifest-invalid"
 
 
+class DeviceListError(InvalidInputError):
+    """A list of devices is not valid, or names are taken; ``errors`` has line and reason of each fault."""
+
+    code = "device-list-invalid"
+
+
 class TokenUsedError(CredentialError):
     """A one-time token was used before."""
 

@@ -110,6 +110,7 @@ IN_WORKSPACE: dict[str, Rule] = {
     "GET /images/{image}/attached/{what}": "Reader",
     "GET /devices": "Reader",
     "POST /devices": "Contributor",
+    "POST /device-invitations": "Contributor",
     "GET /devices/{device}": "Reader",
     "PATCH /devices/{device}": "Contributor",
     "POST /devices/{device}/revocation": "Owner",

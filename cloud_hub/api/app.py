@@ -18,6 +18,7 @@ from cloud_hub.blobs.routes import router as blobs
 from cloud_hub.cluster.routes import router as cluster
 from cloud_hub.datastores.routes import router as datastores
 from cloud_hub.devices.enrolment_routes import router as enrolment
+from cloud_hub.devices.list_routes import router as device_lists
 from cloud_hub.devices.routes import router as devices
 from cloud_hub.experiments.routes import router as experiments
 from cloud_hub.image_stores.routes import router as image_stores
@@ -46,6 +47,7 @@ ROUTERS = (
     images,
     image_stores,
     devices,
+    device_lists,
     rollouts,
     device_secrets,
     telemetry,

@@ -9,8 +9,8 @@ from pydantic import AwareDatetime, Field
 from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
+from cloud_hub.devices.lists import MOST_TAGS
 from cloud_hub.devices.rows import DeviceRow
-from cloud_hub.devices.service import MOST_TAGS
 from cloud_hub.errors import NotFoundError
 
 router = guarded_router(f"{WORKSPACE}/devices", "devices")

@@ -245,6 +245,7 @@ ELSEWHERE = {
     "POST /.well-known/est/simpleenroll",  # tests/hub/test_devices.py
     "POST /.well-known/est/simplereenroll",  # tests/hub/test_renewal.py
     in_workspace("POST /rollouts"),  # tests/e2e
+    in_workspace("POST /device-invitations"),  # tests/hub/test_device_lists.py: one for each device
     "PUT /v2/{workspace}/{image}/manifests/{reference}",  # tests/registry/test_access.py, as the next two
     "DELETE /v2/{workspace}/{image}/manifests/{reference}",
     "DELETE /v2/{workspace}/{image}/blobs/{digest}",
