@@ -176,6 +176,31 @@ class TokenUnknownError(CredentialError):
     code = "token-unknown"
 
 
+class ClaimUnknownError(CredentialError):
+    """A claim that this hub never made, or that was revoked."""
+
+    code = "claim-unknown"
+
+
+class ClaimExpiredError(CredentialError):
+    """A claim's time is over: no further device may ask by it."""
+
+    code = "claim-expired"
+
+
+class ClaimFullError(ConflictError):
+    """As many devices wait, or were accepted, as the claim is for."""
+
+    code = "claim-full"
+    retriable = True
+
+
+class EnrolmentRejectedError(ForbiddenError):
+    """An Owner does not let this device in."""
+
+    code = "enrolment-rejected"
+
+
 class HubSettingsError(HubError):
     """The hub's settings file is missing, unreadable or wrong."""
 

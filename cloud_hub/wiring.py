@@ -15,6 +15,8 @@ from cloud_hub.blobs.sweep import Sweeper
 from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.core import Core, parts_of
 from cloud_hub.datastores.first import FirstDatastores
+from cloud_hub.devices.claims import Claims
+from cloud_hub.devices.pending import PendingDevices
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.earlier import complete_earlier
 from cloud_hub.models.service import Models
@@ -73,6 +75,8 @@ def build_services(
         experiments=Experiments(database, blobs),
         models=models,
         devices=core.devices,
+        claims=Claims(database, core.authority, core.devices, limits, audit),
+        pending=PendingDevices(database, audit),
         rollouts=Rollouts(database, core.signer, push, audit),
         steering=Steering(database, audit),
         conductor=Conductor(database, core.signer, push),

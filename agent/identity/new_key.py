@@ -3,6 +3,7 @@
 The daemon has it made in a confined child (`confined`): what x509 needs in memory it need not carry.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,16 @@ def make_key_and_request() -> tuple[bytes, str]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return key_pem, request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def key_sha256(csr_pem: str) -> str:
+    """Return the hex SHA-256 of a request's public key (DER, SubjectPublicKeyInfo): what people compare."""
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+
+    key = x509.load_pem_x509_csr(csr_pem.encode()).public_key()
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
 
 
 def confined(request: dict[str, Any]) -> str:

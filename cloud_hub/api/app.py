@@ -17,6 +17,8 @@ from cloud_hub.audit.routes import of_workspace as audit
 from cloud_hub.blobs.routes import router as blobs
 from cloud_hub.cluster.routes import router as cluster
 from cloud_hub.datastores.routes import router as datastores
+from cloud_hub.devices.claim_routes import claims as device_claims
+from cloud_hub.devices.claim_routes import pending as pending_devices
 from cloud_hub.devices.enrolment_routes import router as enrolment
 from cloud_hub.devices.list_routes import router as device_lists
 from cloud_hub.devices.routes import router as devices
@@ -48,6 +50,8 @@ ROUTERS = (
     image_stores,
     devices,
     device_lists,
+    device_claims,
+    pending_devices,
     rollouts,
     device_secrets,
     telemetry,

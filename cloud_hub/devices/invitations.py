@@ -85,12 +85,13 @@ def new_device(workspace: str, device: str, now: datetime) -> DeviceRow:
         hello=None,
         reported=None,
         tags={},
+        registered_key=None,
     )
 
 
 def has_been(row: DeviceRow) -> bool:
-    """Was the device enrolled or revoked, so that only a new identity can be meant?"""
-    return row.certificate_serial is not None or row.revoked_at is not None
+    """Was the device enrolled, accepted or revoked, so that only a new identity can be meant?"""
+    return (row.certificate_serial or row.registered_key or row.revoked_at) is not None
 
 
 def usable(invitation: InvitationRow | None, now: datetime) -> InvitationRow:

@@ -88,6 +88,11 @@ class Devices:
                 )
         return [self._invitation(name, token) for name, token in zip(names, tokens, strict=True)]
 
+    @property
+    def hub(self) -> tuple[str, str]:
+        """Where devices find the hub, and its CA's fingerprint, by which they know it."""
+        return self._facts.url, self._authority.fingerprint
+
     def _invitation(self, device: str, token: str) -> Invitation:
         return Invitation(
             hub=self._facts.url, ca_sha256=self._authority.fingerprint, device=device, token=token
@@ -108,12 +113,12 @@ class Devices:
             invitation.used_at = now
             device.certificate_serial = issued.serial
             device.certificate_not_after = issued.not_after
-            device.next_serial = device.next_not_after = device.revoked_at = None
+            device.next_serial = device.next_not_after = device.revoked_at = device.registered_key = None
             workspace = device.workspace
             by = dataclasses.replace(asked, principal=f"device:{device.id}")
             details = {"serial": issued.serial}
             self._audit.record(session, by, "device.enrol", device.id, workspace=workspace, details=details)
-        return self._answer(invitation.device, workspace, issued)
+        return self.answer(invitation.device, workspace, issued)
 
     def revoke(self, workspace: str, device: str, by: Actor) -> DeviceRow:
         """End a device's identity: no certificate and no invitation of it counts any more.
@@ -125,7 +130,7 @@ class Devices:
         with self._database.transaction() as session:
             row = find_device(session, workspace, device)
             if row.revoked_at is None:
-                row.revoked_at = now
+                row.revoked_at, row.registered_key = now, None
                 unused = InvitationRow.device == device, InvitationRow.used_at.is_(None)
                 session.execute(update(InvitationRow).where(*unused).values(used_at=now))
                 self._audit.record(session, by, "device.revoke", device, workspace=workspace)
@@ -163,9 +168,10 @@ class Devices:
             row.next_serial, row.next_not_after = issued.serial, issued.not_after
             workspace, details = row.workspace, {"serial": issued.serial}
             self._audit.record(session, asked, "device.renew", device, workspace=workspace, details=details)
-        return self._answer(device, workspace, issued)
+        return self.answer(device, workspace, issued)
 
-    def _answer(self, device: str, workspace: str, issued: DeviceCertificate) -> EnrolAnswer:
+    def answer(self, device: str, workspace: str, issued: DeviceCertificate) -> EnrolAnswer:
+        """Return what a device is told with a new certificate."""
         return EnrolAnswer(
             device=device,
             workspace=workspace,

@@ -1,7 +1,10 @@
 """Certificate requests of devices: what is taken from one, and what is refused."""
 
+import hashlib
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from cloud_hub.pki.errors import CsrRefusedError
@@ -34,6 +37,12 @@ def requested_key(csr_pem: bytes | str) -> DevicePublicKey:
     if not signed:
         raise _refused("not signed by the key it carries")
     return key
+
+
+def key_sha256(key: DevicePublicKey) -> str:
+    """Return the hex SHA-256 of a public key's DER (SubjectPublicKeyInfo): what people compare."""
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
 
 
 def _allowed(key: object) -> DevicePublicKey:
