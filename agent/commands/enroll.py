@@ -26,6 +26,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", help="with --claim: the device's id; else one of its serial number or machine id"
     )
+    parser.add_argument("--key", type=Path, help="with --claim: a private key (PEM) that was made for it")
     parser.add_argument(
         "--no-wait", action="store_true", help="with --claim: ask once; a later enroll goes on"
     )
@@ -34,12 +35,12 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     network = open_network(settings.proxy)
     if arguments.invitation is not None:
-        if arguments.name is not None or arguments.no_wait:
-            raise EnrolmentError("--name and --no-wait are for a claim", fix="Leave them out.")
+        if arguments.name is not None or arguments.key is not None or arguments.no_wait:
+            raise EnrolmentError("--name, --key and --no-wait are for a claim", fix="Leave them out.")
         _tell(arguments, enrol(read_invitation(arguments.invitation), settings.identity_dir, network))
         return 0
     claim = read_claim(arguments.claim) if arguments.claim is not None else None
-    claiming = begin(claim, arguments.name, settings.identity_dir)
+    claiming = begin(claim, arguments.name, settings.identity_dir, arguments.key)
     # Where people look for it, also while the answer is JSON.
     _note(f"{claiming.asked.device}: the key of this device is SHA-256 {claiming.key_sha256}")
     if not arguments.no_wait:

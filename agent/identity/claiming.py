@@ -110,10 +110,11 @@ def read_claim(path: Path) -> Claim:
         ) from error
 
 
-def begin(claim: Claim | None, name: str | None, folder: Path) -> Claiming:
+def begin(claim: Claim | None, name: str | None, folder: Path, key_file: Path | None = None) -> Claiming:
     """Return what asks: with the key of before where there is one, else with a new one.
 
-    Without ``claim`` or ``name`` those of before are meant; a first name is that of the machine.
+    Without ``claim`` or ``name`` those of before are meant; a first name is that of the machine. ``key_file``
+    is a key that was made for this device elsewhere (PEM), such as one whose public half is registered.
     """
     beside = folder / PENDING
     if (folder / "device.json").exists():
@@ -129,15 +130,24 @@ def begin(claim: Claim | None, name: str | None, folder: Path) -> Claiming:
         )
     device = name or (before.device if before else default_name())
     asked = Asked(claim=claim, device=check_device_id(device, where="--name"))
-    if before is None:
+    if before is None or key_file is not None:
+        key_pem, csr_pem = _key_and_request(key_file)
         beside.mkdir(parents=True, exist_ok=True, mode=0o700)
-        key_pem, csr_pem = make_key_and_request()
         write_durably(beside / "key.pem", key_pem, mode=PRIVATE)
         write_durably(beside / "request.pem", csr_pem.encode())
     if asked != before:
         # Last: a key counts only once there is somebody to ask with it.
         write_durably(beside / "asked.json", encode(asked), mode=PRIVATE)
     return Claiming(folder, asked, (beside / "request.pem").read_text())
+
+
+def _key_and_request(key_file: Path | None) -> tuple[bytes, str]:
+    try:
+        return make_key_and_request(key_file.read_bytes() if key_file is not None else None)
+    except (OSError, ValueError, TypeError) as error:
+        raise EnrolmentError(
+            "not an EC private key in PEM without a password", where=str(key_file), fix="Check --key."
+        ) from error
 
 
 def _before(beside: Path) -> Asked | None:

@@ -114,6 +114,7 @@ IN_WORKSPACE: dict[str, Rule] = {
     "GET /device-claims": "Owner",
     "POST /device-claims": "Owner",
     "POST /device-claims/{claim}/revocation": "Owner",
+    "POST /device-keys": "Owner",
     "GET /pending-devices": "Owner",
     "POST /pending-devices/{device}/acceptance": "Owner",
     "POST /pending-devices/{device}/rejection": "Owner",

@@ -18,6 +18,7 @@ from cloud_hub.blobs.routes import router as blobs
 from cloud_hub.cluster.routes import router as cluster
 from cloud_hub.datastores.routes import router as datastores
 from cloud_hub.devices.claim_routes import claims as device_claims
+from cloud_hub.devices.claim_routes import keys as device_keys
 from cloud_hub.devices.claim_routes import pending as pending_devices
 from cloud_hub.devices.enrolment_routes import router as enrolment
 from cloud_hub.devices.list_routes import router as device_lists
@@ -52,6 +53,7 @@ ROUTERS = (
     device_lists,
     device_claims,
     pending_devices,
+    device_keys,
     rollouts,
     device_secrets,
     telemetry,

@@ -7,7 +7,7 @@ import typer
 
 from cloud_hub.cli.output import Format, Output, cell, show, show_table
 from cloud_hub.cli.pairs import Pairs, joined, pairs
-from cloud_hub.cli.secret_input import write_private
+from cloud_hub.cli.secret_input import read_file, write_private
 from cloud_hub.cli.session import WorkspaceOption, group
 from cloud_hub.cli.session import workspace as connect
 from contract.encoding import encode
@@ -100,3 +100,20 @@ def reject(
     with connect(workspace) as ws:
         rejected = ws.reject_device(device, key_sha256=fingerprint)
     show(rejected, f"{device} is rejected, with the key {rejected.key_sha256}")
+
+
+def register(
+    device: str,
+    public_key: Annotated[Path | None, typer.Option(help="The device's public key (PEM).")] = None,
+    fingerprint: Annotated[str | None, typer.Option(help="Its SHA-256 instead, in hex.")] = None,
+    tag: Annotated[Pairs, typer.Option(help="NAME=VALUE; may be given again.")] = None,
+    workspace: WorkspaceOption = "",
+    output: Output = Format.TEXT,
+) -> None:
+    """Say which key is a device's before it comes: by a claim it is let in at once, and no other key."""
+    if (public_key is None) == (fingerprint is None):
+        raise typer.BadParameter("give --public-key or --fingerprint")
+    pem = read_file(public_key, option="--public-key") if public_key is not None else None
+    with connect(workspace) as ws:
+        info = ws.register_device(device, public_key_pem=pem, key_sha256=fingerprint, tags=pairs(tag))
+    show(info, f"{device} is registered; by a claim its key is let in at once")

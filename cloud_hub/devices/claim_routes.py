@@ -12,9 +12,12 @@ from cloud_hub.devices.claims import ACCEPTED, MOST_DEVICES, WAITING
 from cloud_hub.devices.lists import MOST_TAGS
 from cloud_hub.devices.routes import DeviceAnswer, answer_of
 from cloud_hub.devices.rows import ClaimRow, PendingRow
+from cloud_hub.errors import InvalidInputError
+from cloud_hub.pki.requests import key_sha256, public_key
 
 claims = guarded_router(f"{WORKSPACE}/device-claims", "devices")
 pending = guarded_router(f"{WORKSPACE}/pending-devices", "devices")
+keys = guarded_router(f"{WORKSPACE}/device-keys", "devices")
 
 
 def _plain(value: object) -> object:
@@ -73,6 +76,15 @@ class ChoiceAsk(Ask):
     key_sha256: Key | None = None
 
 
+class RegisterAsk(Ask):
+    """A device and its key: the public key itself (PEM), or its fingerprint."""
+
+    device: str
+    public_key_pem: str | None = None
+    key_sha256: Key | None = None
+    tags: dict[str, str] = Field(default_factory=dict, max_length=MOST_TAGS)
+
+
 class RejectedAnswer(Answer):
     """What was rejected."""
 
@@ -116,6 +128,15 @@ def accept(device: str, ask: ChoiceAsk, hub: Hub, who: Who) -> DeviceAnswer:
 def reject(device: str, ask: ChoiceAsk, hub: Hub, who: Who) -> RejectedAnswer:
     """Reject a device that waits."""
     return RejectedAnswer.model_validate(hub.pending.reject(who.workspace, device, ask.key_sha256, who.by))
+
+
+@keys.post("", status_code=201)
+def register(ask: RegisterAsk, hub: Hub, who: Who) -> DeviceAnswer:
+    """Say which key is a device's before it comes: by a claim it is let in at once."""
+    if (ask.public_key_pem is None) == (ask.key_sha256 is None):
+        raise InvalidInputError("give the public key or its fingerprint", where="key_sha256")
+    key = ask.key_sha256 or key_sha256(public_key(ask.public_key_pem or ""))
+    return answer_of(hub.pending.register(who.workspace, ask.device, key, ask.tags, who.by))
 
 
 def _claim(row: ClaimRow, counts: dict[str, int]) -> ClaimAnswer:

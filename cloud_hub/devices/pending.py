@@ -1,8 +1,9 @@
 """Devices that wait by a claim: an Owner accepts or rejects a key, or registers one before it comes."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from cloud_hub.audit.actor import Actor
@@ -12,6 +13,7 @@ from cloud_hub.devices.claims import ACCEPTED, REJECTED, WAITING
 from cloud_hub.devices.invitations import new_device
 from cloud_hub.devices.rows import ClaimRow, DeviceRow, PendingRow
 from cloud_hub.errors import ConflictError, NotFoundError
+from contract.ids import check_device_id, check_tag
 
 SEE = "`headland device pending` shows those that wait."
 
@@ -58,6 +60,30 @@ class PendingDevices:
             chosen.state = ACCEPTED
             details = {"key_sha256": chosen.key_sha256, "claim": claim.name}
             self._audit.record(session, by, "device.accept", device, workspace=workspace, details=details)
+        return row
+
+    def register(
+        self, workspace: str, device: str, key: str, tags: Mapping[str, str], by: Actor
+    ) -> DeviceRow:
+        """Say before it comes which key is a device's: by any claim of the workspace it is let in at once.
+
+        ``key`` is the hex SHA-256 of the public key. Any other key is refused from here on. Raises
+        `InvalidNameError`, and `ConflictError` where the name is taken.
+        """
+        check_device_id(device)
+        for tag, value in tags.items():
+            check_tag(tag, value)
+        with self._database.transaction() as session:
+            if session.get(DeviceRow, device) is not None:
+                raise ConflictError("the device id is taken", where=device, fix="Choose another id.")
+            row = new_device(workspace, device, datetime.now(UTC))
+            row.tags, row.registered_key = dict(tags), key
+            session.add(row)
+            # Who waits for that name already is let in by the same rule, or told that it is taken.
+            waiting = PendingRow.workspace == workspace, PendingRow.device == device
+            session.execute(delete(PendingRow).where(*waiting, PendingRow.state == WAITING))
+            details = {"key_sha256": key}
+            self._audit.record(session, by, "device.register", device, workspace=workspace, details=details)
         return row
 
     def reject(self, workspace: str, device: str, key: str | None, by: Actor) -> PendingRow:

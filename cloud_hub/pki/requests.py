@@ -39,6 +39,15 @@ def requested_key(csr_pem: bytes | str) -> DevicePublicKey:
     return key
 
 
+def public_key(pem: str) -> DevicePublicKey:
+    """Return a device's public key from PEM (SubjectPublicKeyInfo); raises `CsrRefusedError`."""
+    try:
+        key = serialization.load_pem_public_key(pem.encode("utf-8", "replace")[: MAX_CSR_BYTES + 1])
+    except (ValueError, UnsupportedAlgorithm, TypeError) as error:
+        raise _refused("not a PEM public key that can be read", "public_key_pem") from error
+    return _allowed(key)
+
+
 def key_sha256(key: DevicePublicKey) -> str:
     """Return the hex SHA-256 of a public key's DER (SubjectPublicKeyInfo): what people compare."""
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -59,5 +68,5 @@ def _allowed(key: object) -> DevicePublicKey:
     raise _refused("a key that is neither EC, Ed25519 nor RSA")
 
 
-def _refused(why: str) -> CsrRefusedError:
-    return CsrRefusedError(f"the request is refused: {why}", where="csr_pem", fix=_FIX)
+def _refused(why: str, where: str = "csr_pem") -> CsrRefusedError:
+    return CsrRefusedError(f"the request is refused: {why}", where=where, fix=_FIX)

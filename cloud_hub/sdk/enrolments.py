@@ -90,3 +90,20 @@ class EnrolmentCalls:
         return self._client.post(
             f"/workspaces/{self.name}/pending-devices/{device}/rejection", body, RejectedDevice
         )
+
+    def register_device(
+        self,
+        device: str,
+        *,
+        public_key_pem: str | None = None,
+        key_sha256: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Device:
+        """Say which key is a device's before it comes (one of both): by a claim it is let in at once."""
+        body = {
+            "device": device,
+            "public_key_pem": public_key_pem,
+            "key_sha256": key_sha256,
+            "tags": dict(tags or {}),
+        }
+        return self._client.post(f"/workspaces/{self.name}/device-keys", body, Device)

@@ -205,6 +205,9 @@ CHANGES: dict[str, Change] = {
     in_workspace("POST /activities/{activity}/cancel"): Change("activity.cancel", before=_waiting),
     in_workspace("POST /devices"): Change("device.invite", {"device": "cam-9"}),
     in_workspace("POST /devices/{device}/revocation"): Change("device.revoke", before=_device),
+    in_workspace("POST /device-keys"): Change(
+        "device.register", {"device": "cam-9", "key_sha256": "ab" * 32}
+    ),
     in_workspace("POST /device-claims"): Change("claim.create", {"name": "line"}),
     in_workspace("POST /device-claims/{claim}/revocation"): Change("claim.revoke", before=_claim),
     in_workspace("POST /pending-devices/{device}/acceptance"): Change("device.accept", before=_pending),

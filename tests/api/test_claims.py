@@ -7,6 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import update
 
 from agent import cli
@@ -16,6 +18,8 @@ from agent.identity.claiming import FIRST_S, LONGEST_S, PENDING, Claiming, begin
 from agent.identity.enrol import ask_for_identity
 from agent.identity.names import MACHINE_ID, SERIAL, default_name
 from cloud_hub.devices.rows import ClaimRow
+from cloud_hub.pki.authority import private_key_pem
+from cloud_hub.pki.requests import key_sha256
 from cloud_hub.sdk import HubRefusedError
 from contract.encoding import decode, encode
 from contract.enrolment import CERTIFICATE_PATH, ENROL_PATH, Claim, EnrolPending, EnrolRequest
@@ -181,7 +185,7 @@ def test_what_a_device_cannot_do(agent: Agent, claim_file: Path, tmp_path: Path)
     for words, told in (
         ([], "neither an invitation nor a claim"),
         (["--claim", str(tmp_path / "none.json")], "cannot read the claim"),
-        (["--invitation", str(claim_file), "--name", "x"], "--name and --no-wait are for a claim"),
+        (["--invitation", str(claim_file), "--name", "x"], "--name, --key and --no-wait are for a claim"),
         (["--claim", str(claim_file), "--name", "Not/Allowed"], "the name is not allowed"),
     ):
         code, _, noted = agent(*words)
@@ -252,3 +256,37 @@ def test_a_name_that_is_none_makes_no_key(claim_file: Path, tmp_path: Path) -> N
     with pytest.raises(InvalidNameError):
         begin(claiming.read_claim(claim_file), "Not/Allowed", tmp_path / "identity")
     assert not (tmp_path / "identity").exists()
+
+
+@pytest.mark.parametrize("by", ["--public-key", "--fingerprint"])
+def test_a_device_whose_key_is_registered_is_in_at_once(
+    headland: Command, agent: Agent, claim_file: Path, tmp_path: Path, by: str
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "key.pem").write_bytes(private_key_pem(key))
+    (tmp_path / "public.pem").write_bytes(public)
+    told = {"--public-key": str(tmp_path / "public.pem"), "--fingerprint": key_sha256(key.public_key())}
+    headland("device", "register", "cam-9", by, told[by], "--tag", "site=lyon")
+    asking = ("--claim", str(claim_file), "--name", "cam-9", "--no-wait")
+    code, _, noted = agent(*asking)
+    assert code == 1, "the control: a key of its own is not the registered one"
+    assert "the device id is taken" in noted
+    code, _, noted = agent(*asking, "--key", str(tmp_path / "public.pem"))
+    assert code == 1
+    assert "not an EC private key" in noted
+    assert agent(*asking, "--key", str(tmp_path / "key.pem"))[0] == 0
+    assert json.loads(headland("device", "show", "cam-9", "-o", "json"))["state"] == "enrolled"
+
+
+def test_registering_takes_one_key(world: World, headland: Command, tmp_path: Path) -> None:
+    (tmp_path / "no.pem").write_text("no key")
+    with world.sdk() as hub:
+        workspace = hub.workspace("shop")
+        for options in ({}, {"public_key_pem": "x", "key_sha256": "ab" * 32}, {"public_key_pem": "no key"}):
+            with pytest.raises(HubRefusedError):
+                workspace.register_device("cam-9", **options)  # type: ignore[arg-type]
+        with pytest.raises(HubRefusedError):
+            workspace.register_device("cam-9", key_sha256="ab")
+        assert workspace.register_device("cam-9", key_sha256="AB:" * 31 + "AB").state == "accepted"
+    headland("device", "register", "cam-8", code=2)

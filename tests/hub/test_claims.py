@@ -318,3 +318,35 @@ def test_the_token_is_neither_kept_nor_told_and_compared_in_constant_time(
         except ClaimUnknownError:
             assert token != claim.token
         assert compared > before, "also where there is no such claim"
+
+
+def test_a_registered_key_is_let_in_at_once_by_a_claim_and_no_other_key_is(desk: Desk) -> None:
+    claim, mine = desk.claim(most=1), csr()
+    waits = csr()
+    desk.ask(claim, "cam-9", waits)
+    row = desk.pending.register("shop", "cam-9", key_of(mine), {"site": "x"}, BY)
+    assert (row.tags, desk.waiting()) == ({"site": "x"}, [])
+    for request in (csr(), waits):
+        with pytest.raises(ConflictError, match="taken"):
+            desk.ask(claim, "cam-9", request)
+    with pytest.raises(ClaimUnknownError):
+        desk.claims.ask(EnrolRequest(token="guess", csr_pem=mine, device="cam-9"), DEVICE)
+    with pytest.raises(ConflictError):
+        desk.devices.invite("shop", "cam-9", HOUR, BY)
+    given = desk.ask(claim, "cam-9", mine)
+    assert isinstance(given, EnrolAnswer)
+    assert desk.devices.recognise("cam-9", serial_in(given)) is not None
+
+
+def test_a_registered_key_needs_a_claim_of_its_workspace_that_is_in_time(desk: Desk) -> None:
+    claim, other, mine = desk.claim(), desk.claims.create("lab", "line", HOUR, 3, {}, BY), csr()
+    desk.pending.register("shop", "cam-9", key_of(mine), {}, BY)
+    with pytest.raises(ConflictError, match="taken"):
+        desk.ask(other, "cam-9", mine)
+    desk.ends()
+    with pytest.raises(ClaimExpiredError):
+        desk.ask(claim, "cam-9", mine)
+    assert isinstance(desk.ask(desk.claim("line-2"), "cam-9", mine), EnrolAnswer), "the control"
+    for taken in ("cam-9", "mill-1"):
+        with pytest.raises(ConflictError):
+            desk.pending.register("shop", taken, key_of(mine), {}, BY)
