@@ -57,9 +57,7 @@ def build_services(
     webhooks = Webhooks(database, sealed, audit, outbound.check)
     activities = _activities(settings, core, webhooks, kinds)
     people = People(database, tokens, limits, audit)
-    uploads = Uploads(
-        database, blobs, parts_of(settings, core, "uploads"), most_bytes=settings.max_model_bytes
-    )
+    uploads = _uploads(settings, core, blobs)
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     images = image_services(settings, core, blobs, models, activities, (tokens, people, limits))
     return Services(
@@ -114,6 +112,11 @@ def _blobs(settings: Settings, core: Core) -> Blobs:
     blobs = Blobs(core.database, core.store, settings.data_dir / "work", core.registries)
     complete_earlier(core.database, blobs)
     return blobs
+
+
+def _uploads(settings: Settings, core: Core, blobs: Blobs) -> Uploads:
+    parts = parts_of(settings, core, "uploads")
+    return Uploads(core.database, blobs, parts, most_bytes=settings.max_model_bytes)
 
 
 def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> Sweeper:
