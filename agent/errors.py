@@ -27,6 +27,13 @@ class EnrolmentError(AgentError):
     code = "enrolment-failed"
 
 
+class EnrolmentDelayedError(AgentError):
+    """The hub did not decide about this device now, and may later."""
+
+    code = "enrolment-delayed"
+    retriable = True
+
+
 class RenewalError(AgentError):
     """The hub did not give this device another certificate."""
 

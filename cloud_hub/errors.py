@@ -152,6 +152,12 @@ class ManifestError(InvalidInputError):
     code = "manifest-invalid"
 
 
+class DeviceListError(InvalidInputError):
+    """A list of devices is not valid, or names are taken; ``errors`` has line and reason of each fault."""
+
+    code = "device-list-invalid"
+
+
 class TokenUsedError(CredentialError):
     """A one-time token was used before."""
 
@@ -168,6 +174,31 @@ class TokenUnknownError(CredentialError):
     """A one-time token that this hub never made."""
 
     code = "token-unknown"
+
+
+class ClaimUnknownError(CredentialError):
+    """A claim that this hub never made, or that was revoked."""
+
+    code = "claim-unknown"
+
+
+class ClaimExpiredError(CredentialError):
+    """A claim's time is over: no further device may ask by it."""
+
+    code = "claim-expired"
+
+
+class ClaimFullError(ConflictError):
+    """As many devices wait, or were accepted, as the claim is for."""
+
+    code = "claim-full"
+    retriable = True
+
+
+class EnrolmentRejectedError(ForbiddenError):
+    """An Owner does not let this device in."""
+
+    code = "enrolment-rejected"
 
 
 class HubSettingsError(HubError):

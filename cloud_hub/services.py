@@ -18,6 +18,8 @@ from cloud_hub.datastores.first import FirstDatastores
 from cloud_hub.datastores.service import Datastores
 from cloud_hub.datastores.telemetry import TelemetryStores
 from cloud_hub.db.engine import Database
+from cloud_hub.devices.claims import Claims
+from cloud_hub.devices.pending import PendingDevices
 from cloud_hub.devices.service import Devices
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.image_stores.moving import ImageMover
@@ -74,6 +76,8 @@ class Services(ImageServices):
     experiments: Experiments
     models: Models
     devices: Devices
+    claims: Claims
+    pending: PendingDevices
     rollouts: Rollouts
     steering: Steering
     conductor: Conductor

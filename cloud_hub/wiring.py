@@ -15,6 +15,8 @@ from cloud_hub.blobs.sweep import Sweeper
 from cloud_hub.blobs.uploads import Uploads
 from cloud_hub.core import Core, parts_of
 from cloud_hub.datastores.first import FirstDatastores
+from cloud_hub.devices.claims import Claims
+from cloud_hub.devices.pending import PendingDevices
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.earlier import complete_earlier
 from cloud_hub.models.service import Models
@@ -56,9 +58,7 @@ def build_services(
     webhooks = Webhooks(database, sealed, audit, outbound.check)
     activities = _activities(settings, core, webhooks, kinds)
     people = People(database, tokens, limits, audit)
-    uploads = Uploads(
-        database, blobs, parts_of(settings, core, "uploads"), most_bytes=settings.max_model_bytes
-    )
+    uploads = _uploads(settings, core, blobs)
     models = Models(database, blobs, audit, most_bytes=settings.max_model_bytes)
     images = image_services(settings, core, blobs, models, activities, (tokens, people, limits))
     telemetry = Telemetry(database, core.local, core.files, _attached(settings, core))
@@ -75,6 +75,8 @@ def build_services(
         experiments=Experiments(database, blobs),
         models=models,
         devices=core.devices,
+        claims=Claims(database, core.authority, core.devices, limits, audit),
+        pending=PendingDevices(database, audit),
         rollouts=Rollouts(database, core.signer, push, audit),
         steering=Steering(database, audit),
         conductor=Conductor(database, core.signer, push, Questions(telemetry.query)),
@@ -112,6 +114,11 @@ def _blobs(settings: Settings, core: Core) -> Blobs:
     blobs = Blobs(core.database, core.store, settings.data_dir / "work", core.registries)
     complete_earlier(core.database, blobs)
     return blobs
+
+
+def _uploads(settings: Settings, core: Core, blobs: Blobs) -> Uploads:
+    parts = parts_of(settings, core, "uploads")
+    return Uploads(core.database, blobs, parts, most_bytes=settings.max_model_bytes)
 
 
 def _sweeper(settings: Settings, core: Core, blobs: Blobs, uploads: Uploads) -> Sweeper:

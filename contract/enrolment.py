@@ -21,11 +21,35 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
     token: str
 
 
-class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The token and a PEM certificate request; every name inside the request is ignored."""
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """The file that many devices may have: with its token one may ask, and waits until it is accepted."""
+
+    hub: str
+    ca_sha256: str
+    claim: str
+    token: str
+
+
+class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The token and a PEM certificate request; every name inside the request is ignored.
+
+    With a claim's token ``device`` is the name that is asked for; an invitation says it itself.
+    """
 
     token: str
     csr_pem: str
+    device: str = ""
+
+
+class EnrolPending(msgspec.Struct, frozen=True, kw_only=True):
+    """What is answered (202) until somebody has decided; the same request is sent again after a while.
+
+    ``key_sha256``, of the public key's DER (SubjectPublicKeyInfo), is what people compare.
+    """
+
+    device: str
+    key_sha256: str
+    retry_after_s: int
 
 
 class RenewRequest(msgspec.Struct, frozen=True, kw_only=True):

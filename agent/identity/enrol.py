@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from agent.errors import EnrolmentError, HubUnreachableError
+from agent.errors import EnrolmentDelayedError, EnrolmentError, HubUnreachableError
 from agent.identity import store
 from agent.identity.new_key import make_key_and_request
 from agent.network.asking import ask
 from agent.network.line import DIRECT, Network
 from contract.encoding import decode, encode
-from contract.enrolment import CA_PATH, ENROL_PATH, EnrolAnswer, EnrolRequest, Invitation
+from contract.enrolment import CA_PATH, ENROL_PATH, Claim, EnrolAnswer, EnrolPending, EnrolRequest, Invitation
 from contract.errors import Problem
 
 
@@ -34,19 +34,32 @@ def read_invitation(path: Path) -> Invitation:
 
 def enrol(invitation: Invitation, folder: Path, network: Network = DIRECT) -> store.Identity:
     """Get this device its identity and keep it in ``folder``; the key never leaves the device."""
+    refuse_enrolled(folder)
+    ca_pem = fetch_ca(invitation, network)
+    key_pem, csr_pem = make_key_and_request()
+    request = EnrolRequest(token=invitation.token, csr_pem=csr_pem)
+    answer = ask_for_identity(invitation.hub, ca_pem, request, network)
+    if isinstance(answer, EnrolPending):
+        raise EnrolmentError("the hub has not decided, as by a claim", where=invitation.hub)
+    return keep(answer, invitation.hub, folder, key_pem)
+
+
+def refuse_enrolled(folder: Path) -> None:
+    """Raise `EnrolmentError` where the device has an identity."""
     if (folder / "device.json").exists():
         raise EnrolmentError(
             "this device is enrolled already",
             where=str(folder),
             fix="Remove that folder first if it shall become another device.",
         )
-    ca_pem = _fetch_ca(invitation, network)
-    key_pem, csr_pem = make_key_and_request()
-    answer = _request_certificate(invitation, ca_pem, csr_pem, network)
+
+
+def keep(answer: EnrolAnswer, hub: str, folder: Path, key_pem: bytes) -> store.Identity:
+    """Keep the identity that the hub gave; what it believes is the hub's CA from here on."""
     facts = store.DeviceFacts(
         device=answer.device,
         workspace=answer.workspace,
-        hub=invitation.hub,
+        hub=hub,
         mqtt_host=answer.mqtt_host,
         mqtt_port=answer.mqtt_port,
         desired_keys=answer.desired_keys,
@@ -56,7 +69,8 @@ def enrol(invitation: Invitation, folder: Path, network: Network = DIRECT) -> st
     )
 
 
-def _fetch_ca(invitation: Invitation, network: Network) -> str:
+def fetch_ca(invitation: Invitation | Claim, network: Network) -> str:
+    """Return the hub's CA certificate (PEM), believed by its fingerprint alone."""
     # Not the default context: it reads the machine's own list of authorities, which nobody asks here.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -70,25 +84,31 @@ def _fetch_ca(invitation: Invitation, network: Network) -> str:
         raise EnrolmentError("what the hub sent is no certificate", where=invitation.hub) from error
     if hashlib.sha256(der).hexdigest() != invitation.ca_sha256:
         raise EnrolmentError(
-            "the hub's CA certificate is not the one of the invitation: this may be another machine",
+            "the hub's CA certificate is not the one of the file: this may be another machine",
             where=invitation.hub,
-            fix="Make a new invitation on the hub and check the address.",
+            fix="Make a new invitation or claim on the hub and check the address.",
         )
     return body.decode("ascii")
 
 
-def _request_certificate(invitation: Invitation, ca_pem: str, csr_pem: str, network: Network) -> EnrolAnswer:
+def ask_for_identity(
+    hub: str, ca_pem: str, request: EnrolRequest, network: Network
+) -> EnrolAnswer | EnrolPending:
+    """Send the request under the hub's CA; raises `EnrolmentError`, or `EnrolmentDelayedError`."""
     context = ssl.create_default_context(cadata=ca_pem)
-    network.trust(context, urlsplit(invitation.hub).hostname or "")
-    body = encode(EnrolRequest(token=invitation.token, csr_pem=csr_pem))
-    status, answer = _call(invitation.hub, network, context, "POST", ENROL_PATH, body)
+    network.trust(context, urlsplit(hub).hostname or "")
+    status, answer = _call(hub, network, context, "POST", ENROL_PATH, encode(request))
     if status == http.client.OK:
         return decode(answer, EnrolAnswer, what="enrolment answer")
+    if status == http.client.ACCEPTED:
+        return decode(answer, EnrolPending, what="enrolment answer")
     try:
         problem = msgspec.json.decode(answer, type=Problem)
     except msgspec.DecodeError as error:
-        raise EnrolmentError(f"the hub answered {status}", where=invitation.hub) from error
-    raise EnrolmentError(f"{problem.detail} [{problem.code}]", where=invitation.hub, fix=problem.fix)
+        kind = EnrolmentDelayedError if status >= http.client.INTERNAL_SERVER_ERROR else EnrolmentError
+        raise kind(f"the hub answered {status}", where=hub) from error
+    kind = EnrolmentDelayedError if problem.retriable else EnrolmentError
+    raise kind(f"{problem.detail} [{problem.code}]", where=hub, fix=problem.fix)
 
 
 def _call(

@@ -17,7 +17,11 @@ from cloud_hub.audit.routes import of_workspace as audit
 from cloud_hub.blobs.routes import router as blobs
 from cloud_hub.cluster.routes import router as cluster
 from cloud_hub.datastores.routes import router as datastores
+from cloud_hub.devices.claim_routes import claims as device_claims
+from cloud_hub.devices.claim_routes import keys as device_keys
+from cloud_hub.devices.claim_routes import pending as pending_devices
 from cloud_hub.devices.enrolment_routes import router as enrolment
+from cloud_hub.devices.list_routes import router as device_lists
 from cloud_hub.devices.routes import router as devices
 from cloud_hub.experiments.routes import router as experiments
 from cloud_hub.image_stores.routes import router as image_stores
@@ -46,6 +50,10 @@ ROUTERS = (
     images,
     image_stores,
     devices,
+    device_lists,
+    device_claims,
+    pending_devices,
+    device_keys,
     rollouts,
     device_secrets,
     telemetry,

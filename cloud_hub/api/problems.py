@@ -67,6 +67,8 @@ STATUS: dict[type[HeadlandError], HTTPStatus] = {
     errors.TokenUsedError: HTTPStatus.CONFLICT,
     errors.TokenExpiredError: HTTPStatus.FORBIDDEN,
     errors.TokenUnknownError: HTTPStatus.FORBIDDEN,
+    errors.ClaimUnknownError: HTTPStatus.FORBIDDEN,
+    errors.ClaimExpiredError: HTTPStatus.FORBIDDEN,
     errors.DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

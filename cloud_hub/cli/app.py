@@ -10,6 +10,7 @@ from cloud_hub.cli import (
     agents,
     audit,
     backups,
+    claims,
     cluster,
     datastores,
     devices,
@@ -56,6 +57,11 @@ hub.app.command(
 models.app.command(
     epilog="Example: headland model quantise-update digits:1 tuned.onnx --data samples.npz --accept"
 )(rounding.quantise_update)
+devices.app.add_typer(claims.app, name="claim")
+devices.app.command(epilog="Example: headland device pending")(claims.pending)
+devices.app.command(epilog="Example: headland device accept cam-7")(claims.accept)
+devices.app.command(epilog="Example: headland device reject cam-7")(claims.reject)
+devices.app.command(epilog="Example: headland device register cam-7 --public-key cam-7.pem")(claims.register)
 for group, name in (
     (hub.app, "hub"),
     (workspaces.app, "workspace"),

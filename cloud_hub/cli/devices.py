@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cloud_hub.cli.invitations import new_folder, read_list, refusals_of, show_folder, write_all
 from cloud_hub.cli.output import Format, Output, show, show_table, size
 from cloud_hub.cli.pairs import Pairs, joined, tag_changes
 from cloud_hub.cli.secret_input import write_private
@@ -19,23 +20,46 @@ app = group("Devices of the fleet.")
 
 @app.command(epilog="Example: headland device invite cam-1 --file cam-1.json")
 def invite(
-    device: str,
-    file: Annotated[Path, typer.Option(help="Where to write the invitation; carry it to the device.")],
-    hours: Annotated[int, typer.Option(help="How long the token works.")] = 24,
+    device: Annotated[str | None, typer.Argument(help="The id of one device.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Where to write the invitation; carry it to the device.")
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="A list of devices instead (.csv or .yaml): name and tags of each."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="With --from: a new folder for the invitations, DEVICE.json.")
+    ] = None,
+    hours: Annotated[int, typer.Option(help="How long a token works.")] = 24,
     replace: Annotated[
         bool, typer.Option("--replace", help="Let an enrolled device enrol again; its old identity ends.")
     ] = False,
     workspace: WorkspaceOption = "",
     output: Output = Format.TEXT,
 ) -> None:
-    """Pre-register a device and write its invitation, which holds a one-time token."""
-    with connect(workspace) as ws:
-        write_private(file, lambda: encode(ws.invite_device(device, hours, replace=replace)))
-    show(
-        {"device": device, "file": str(file)},
-        f"invitation of {device} is in {file}; it works once, for {hours} h.\n"
-        f"On the device: headland-agent enroll --invitation {file.name}",
-    )
+    """Pre-register a device, or those of a list, and write invitations, which hold one-time tokens."""
+    if source is not None and folder is not None and device is None and file is None and not replace:
+        _invite_list(workspace, source, folder, hours)
+    elif device is not None and file is not None and source is None and folder is None:
+        with connect(workspace) as ws:
+            write_private(file, lambda: encode(ws.invite_device(device, hours, replace=replace)))
+        show(
+            {"device": device, "file": str(file)},
+            f"invitation of {device} is in {file}; it works once, for {hours} h.\n"
+            f"On the device: headland-agent enroll --invitation {file.name}",
+        )
+    else:
+        raise typer.BadParameter("give DEVICE and --file, or --from and --folder (without --replace)")
+
+
+def _invite_list(workspace: str, source: Path, folder: Path, hours: int) -> None:
+    text, kind = read_list(source)
+    with new_folder(folder) as made:
+        with connect(workspace) as ws, refusals_of(source):
+            invitations = ws.invite_devices(text, kind, hours)
+        write_all(made, invitations)
+    show_folder(folder, invitations, hours)
 
 
 @app.command(epilog="Example: headland device tag cam-1 site=lyon --remove pilot")

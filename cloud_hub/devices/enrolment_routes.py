@@ -3,6 +3,8 @@
 The credential is the token in the body, and for a renewal the certificate that ends soon.
 """
 
+from http import HTTPStatus
+
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -19,6 +21,7 @@ from contract.enrolment import (
     RENEW_PATH,
     CertificateHeld,
     EnrolAnswer,
+    EnrolPending,
     EnrolRequest,
     RenewRequest,
 )
@@ -34,10 +37,13 @@ def ca_certificates(hub: Hub) -> Response:
 
 @router.post(ENROL_PATH)
 async def enrol(request: Request, hub: Hub, who: Who) -> Response:
-    """Turn a one-time token and a certificate request into an identity."""
+    """Turn a one-time token, or a claim once it is accepted, and a certificate request into an identity."""
     ask = decode(await request.body(), EnrolRequest, what="enrolment request")
     answer = await run_in_threadpool(_enrol, hub, who.asked, ask)
-    return Response(encode(answer), media_type="application/json")
+    if isinstance(answer, EnrolAnswer):
+        return Response(encode(answer), media_type="application/json")
+    headers = {"Retry-After": str(answer.retry_after_s)}
+    return Response(encode(answer), HTTPStatus.ACCEPTED, headers, "application/json")
 
 
 @router.post(RENEW_PATH)
@@ -66,6 +72,8 @@ def _device(who: Grant) -> DeviceRow:
     return who.device
 
 
-def _enrol(hub: Services, asked: Actor, ask: EnrolRequest) -> EnrolAnswer:
+def _enrol(hub: Services, asked: Actor, ask: EnrolRequest) -> EnrolAnswer | EnrolPending:
     with hub.limits.guard(("enrolment", asked.address)):
+        if ask.device:
+            return hub.claims.ask(ask, asked)
         return hub.devices.enrol(ask, asked)

@@ -9,8 +9,8 @@ from pydantic import AwareDatetime, Field
 from cloud_hub.access.policy import WORKSPACE
 from cloud_hub.api.auth import Hub, Who, guarded_router
 from cloud_hub.api.schemas import Answer, Ask
+from cloud_hub.devices.lists import MOST_TAGS
 from cloud_hub.devices.rows import DeviceRow
-from cloud_hub.devices.service import MOST_TAGS
 from cloud_hub.errors import NotFoundError
 
 router = guarded_router(f"{WORKSPACE}/devices", "devices")
@@ -71,13 +71,13 @@ def invite(ask: InviteAsk, hub: Hub, who: Who) -> InvitationAnswer:
 @router.get("")
 def devices(hub: Hub, who: Who) -> list[DeviceAnswer]:
     """Return the workspace's devices."""
-    return [_answer(row) for row in hub.devices.all_in(who.workspace)]
+    return [answer_of(row) for row in hub.devices.all_in(who.workspace)]
 
 
 @router.get("/{device}")
 def show(device: str, hub: Hub, who: Who) -> DeviceAnswer:
     """Return a device."""
-    return _answer(hub.devices.get(who.workspace, device))
+    return answer_of(hub.devices.get(who.workspace, device))
 
 
 @router.post("/{device}/revocation")
@@ -85,13 +85,13 @@ def revoke(device: str, hub: Hub, who: Who) -> DeviceAnswer:
     """End a device's identity, and its connection."""
     row = hub.devices.revoke(who.workspace, device, who.by)
     hub.disconnect(device)
-    return _answer(row)
+    return answer_of(row)
 
 
 @router.patch("/{device}")
 def change(device: str, ask: ChangeAsk, hub: Hub, who: Who) -> DeviceAnswer:
     """Change a device's tags."""
-    return _answer(hub.devices.tag(who.workspace, device, ask.tags, who.by))
+    return answer_of(hub.devices.tag(who.workspace, device, ask.tags, who.by))
 
 
 @router.get("/{device}/pulled")
@@ -114,8 +114,11 @@ def document(device: str, hub: Hub, who: Who) -> Response:
     return Response(envelope, media_type="application/json")
 
 
-def _answer(row: DeviceRow) -> DeviceAnswer:
-    state = "invited" if row.certificate_serial is None else "enrolled"
+def answer_of(row: DeviceRow) -> DeviceAnswer:
+    """Return a device as the API tells of it."""
+    state = "enrolled"
+    if row.certificate_serial is None:
+        state = "invited" if row.registered_key is None else "accepted"
     return DeviceAnswer(
         id=row.id,
         state="revoked" if row.revoked_at is not None else state,

@@ -1,7 +1,6 @@
 """Devices: invited by an owner, enrolled once, renewed in time, heard from ever after."""
 
 import dataclasses
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,21 +13,14 @@ from cloud_hub.access.tokens import secret_digest
 from cloud_hub.audit.actor import Actor
 from cloud_hub.audit.service import Audit
 from cloud_hub.db.engine import Database
+from cloud_hub.devices.invitations import INVITE_AGAIN, add_invitation, all_taken, has_been, usable, why_taken
+from cloud_hub.devices.lists import MOST_TAGS, Listed, refused_names
 from cloud_hub.devices.rows import DeviceRow, InvitationRow
-from cloud_hub.errors import (
-    ConflictError,
-    NotFoundError,
-    TokenExpiredError,
-    TokenUnknownError,
-    TokenUsedError,
-)
+from cloud_hub.errors import ConflictError, NotFoundError, TokenUsedError
 from cloud_hub.pki.authority import Authority, DeviceCertificate
 from contract.enrolment import EnrolAnswer, EnrolRequest, Invitation, RenewRequest
 from contract.ids import check_device_id, check_tag
 from contract.messages import Hello, Reported
-
-MOST_TAGS = 50
-INVITE_AGAIN = "Make a new one with `headland device invite`."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,31 +51,49 @@ class Devices:
         for a machine whose disk was lost, or that never got the hub's answer.
         """
         check_device_id(device)
-        token, now = secrets.token_urlsafe(32), datetime.now(UTC)
+        now = datetime.now(UTC)
         with self._database.transaction() as session:
-            row = session.get(DeviceRow, device)
-            if row is None:
-                session.add(_new_device(workspace, device, now))
-                session.flush()
-            elif row.workspace != workspace:
-                raise ConflictError("the device id is taken", where=device, fix="Choose another id.")
-            elif _has_been(row) and not replace:
-                raise ConflictError(
-                    "the device is enrolled already",
-                    where=device,
-                    fix="Choose another id, or give --replace to end its old identity.",
-                )
-            session.add(
-                InvitationRow(
-                    token_sha256=secret_digest(token),
-                    device=device,
-                    replaces=replace,
-                    expires_at=now + lifetime,
-                    used_at=None,
-                )
-            )
+            taken = why_taken(session.get(DeviceRow, device), workspace, replace=replace)
+            if taken is not None:
+                raise taken
+            token = add_invitation(session, workspace, device, now, now + lifetime, replace=replace)
             details = {"replace": str(replace)}
             self._audit.record(session, by, "device.invite", device, workspace=workspace, details=details)
+        return self._invitation(device, token)
+
+    def invite_all(
+        self, workspace: str, devices: Sequence[Listed], lifetime: timedelta, by: Actor
+    ) -> list[Invitation]:
+        """Pre-register the devices of a list and set their tags: all of them, or none.
+
+        One that was invited and has not enrolled gets a further token. Raises `DeviceListError`, which names
+        each one that is taken.
+        """
+        now = datetime.now(UTC)
+        names = [each.name for each in devices]
+        with self._database.transaction() as session:
+            found = session.scalars(select(DeviceRow).where(DeviceRow.id.in_(names)))
+            rows = {row.id: row for row in found}
+            faults = list(all_taken(devices, rows, workspace))
+            if faults:
+                raise refused_names(faults)
+            tokens = [add_invitation(session, workspace, name, now, now + lifetime) for name in names]
+            for each in devices:
+                row = session.get_one(DeviceRow, each.name)
+                row.tags = dict(sorted({**row.tags, **each.tags}.items()))
+            for each in devices:
+                details = {"replace": "False"} | {f"tag.{name}": value for name, value in each.tags.items()}
+                self._audit.record(
+                    session, by, "device.invite", each.name, workspace=workspace, details=details
+                )
+        return [self._invitation(name, token) for name, token in zip(names, tokens, strict=True)]
+
+    @property
+    def hub(self) -> tuple[str, str]:
+        """Where devices find the hub, and its CA's fingerprint, by which they know it."""
+        return self._facts.url, self._authority.fingerprint
+
+    def _invitation(self, device: str, token: str) -> Invitation:
         return Invitation(
             hub=self._facts.url, ca_sha256=self._authority.fingerprint, device=device, token=token
         )
@@ -95,20 +105,20 @@ class Devices:
         """
         now = datetime.now(UTC)
         with self._database.transaction() as session:
-            invitation = _usable(session.get(InvitationRow, secret_digest(request.token)), now)
+            invitation = usable(session.get(InvitationRow, secret_digest(request.token)), now)
             device = session.get_one(DeviceRow, invitation.device)
-            if _has_been(device) and not invitation.replaces:
+            if has_been(device) and not invitation.replaces:
                 raise TokenUsedError("the device is enrolled already", fix=f"{INVITE_AGAIN[:-1]} --replace.")
             issued = self._authority.issue_device(request.csr_pem, device.id, now)
             invitation.used_at = now
             device.certificate_serial = issued.serial
             device.certificate_not_after = issued.not_after
-            device.next_serial = device.next_not_after = device.revoked_at = None
+            device.next_serial = device.next_not_after = device.revoked_at = device.registered_key = None
             workspace = device.workspace
             by = dataclasses.replace(asked, principal=f"device:{device.id}")
             details = {"serial": issued.serial}
             self._audit.record(session, by, "device.enrol", device.id, workspace=workspace, details=details)
-        return self._answer(invitation.device, workspace, issued)
+        return self.answer(invitation.device, workspace, issued)
 
     def revoke(self, workspace: str, device: str, by: Actor) -> DeviceRow:
         """End a device's identity: no certificate and no invitation of it counts any more.
@@ -120,7 +130,7 @@ class Devices:
         with self._database.transaction() as session:
             row = find_device(session, workspace, device)
             if row.revoked_at is None:
-                row.revoked_at = now
+                row.revoked_at, row.registered_key = now, None
                 unused = InvitationRow.device == device, InvitationRow.used_at.is_(None)
                 session.execute(update(InvitationRow).where(*unused).values(used_at=now))
                 self._audit.record(session, by, "device.revoke", device, workspace=workspace)
@@ -158,9 +168,10 @@ class Devices:
             row.next_serial, row.next_not_after = issued.serial, issued.not_after
             workspace, details = row.workspace, {"serial": issued.serial}
             self._audit.record(session, asked, "device.renew", device, workspace=workspace, details=details)
-        return self._answer(device, workspace, issued)
+        return self.answer(device, workspace, issued)
 
-    def _answer(self, device: str, workspace: str, issued: DeviceCertificate) -> EnrolAnswer:
+    def answer(self, device: str, workspace: str, issued: DeviceCertificate) -> EnrolAnswer:
+        """Return what a device is told with a new certificate."""
         return EnrolAnswer(
             device=device,
             workspace=workspace,
@@ -248,35 +259,3 @@ def find_device(session: Session, workspace: str, device: str) -> DeviceRow:
             "no such device in this workspace", where=device, fix="`headland device list` shows them."
         )
     return row
-
-
-def _new_device(workspace: str, device: str, now: datetime) -> DeviceRow:
-    return DeviceRow(
-        id=device,
-        workspace=workspace,
-        created_at=now,
-        certificate_serial=None,
-        certificate_not_after=None,
-        next_serial=None,
-        next_not_after=None,
-        revoked_at=None,
-        last_seen_at=None,
-        hello=None,
-        reported=None,
-        tags={},
-    )
-
-
-def _has_been(row: DeviceRow) -> bool:
-    """Was the device enrolled or revoked, so that only a new identity can be meant?"""
-    return row.certificate_serial is not None or row.revoked_at is not None
-
-
-def _usable(invitation: InvitationRow | None, now: datetime) -> InvitationRow:
-    if invitation is None:
-        raise TokenUnknownError("this hub never made that token", fix=INVITE_AGAIN)
-    if invitation.used_at is not None:
-        raise TokenUsedError("the token was used before; a token works once", fix=INVITE_AGAIN)
-    if invitation.expires_at <= now:
-        raise TokenExpiredError("the token's time is over", fix=INVITE_AGAIN)
-    return invitation

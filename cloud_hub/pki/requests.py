@@ -1,7 +1,10 @@
 """Certificate requests of devices: what is taken from one, and what is refused."""
 
+import hashlib
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from cloud_hub.pki.errors import CsrRefusedError
@@ -36,6 +39,21 @@ def requested_key(csr_pem: bytes | str) -> DevicePublicKey:
     return key
 
 
+def public_key(pem: str) -> DevicePublicKey:
+    """Return a device's public key from PEM (SubjectPublicKeyInfo); raises `CsrRefusedError`."""
+    try:
+        key = serialization.load_pem_public_key(pem.encode("utf-8", "replace")[: MAX_CSR_BYTES + 1])
+    except (ValueError, UnsupportedAlgorithm, TypeError) as error:
+        raise _refused("not a PEM public key that can be read", "public_key_pem") from error
+    return _allowed(key)
+
+
+def key_sha256(key: DevicePublicKey) -> str:
+    """Return the hex SHA-256 of a public key's DER (SubjectPublicKeyInfo): what people compare."""
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
+
+
 def _allowed(key: object) -> DevicePublicKey:
     if isinstance(key, ed25519.Ed25519PublicKey):
         return key
@@ -50,5 +68,5 @@ def _allowed(key: object) -> DevicePublicKey:
     raise _refused("a key that is neither EC, Ed25519 nor RSA")
 
 
-def _refused(why: str) -> CsrRefusedError:
-    return CsrRefusedError(f"the request is refused: {why}", where="csr_pem", fix=_FIX)
+def _refused(why: str, where: str = "csr_pem") -> CsrRefusedError:
+    return CsrRefusedError(f"the request is refused: {why}", where=where, fix=_FIX)

@@ -15,6 +15,7 @@ from cloud_hub.sdk.baseline import baseline
 from cloud_hub.sdk.context import Context
 from cloud_hub.sdk.datastores import Datastore, Datastores
 from cloud_hub.sdk.differences import Difference
+from cloud_hub.sdk.enrolments import ClaimInfo, PendingDevice, RejectedDevice
 from cloud_hub.sdk.errors import (
     ActivityFailedError,
     HubRefusedError,
@@ -63,6 +64,7 @@ __all__ = [
     "AuditVerdict",
     "BuildChoices",
     "ChangePlanned",
+    "ClaimInfo",
     "Context",
     "Datastore",
     "DatastoreFile",
@@ -91,8 +93,10 @@ __all__ = [
     "Model",
     "NewToken",
     "NewWebhook",
+    "PendingDevice",
     "Pulled",
     "QueryResult",
+    "RejectedDevice",
     "Rollout",
     "RolloutEvent",
     "RolloutPlan",

@@ -75,10 +75,18 @@ class Client:
         """POST JSON where no answer is expected."""
         self.send("POST", path, json=body)
 
-    def post_text(self, path: str, text: str, media_type: str, kind: type[T]) -> T:
+    def post_text(
+        self,
+        path: str,
+        text: str,
+        media_type: str,
+        kind: type[T],
+        **query: Any,  # noqa: ANN401  query values differ
+    ) -> T:
         """POST a text and read the answer as ``kind``."""
-        headers = {"Content-Type": media_type}
-        return self._read(self.send("POST", path, content=text.encode(), headers=headers), kind)
+        headers, params = {"Content-Type": media_type}, _said(query)
+        answer = self.send("POST", path, content=text.encode(), headers=headers, params=params)
+        return self._read(answer, kind)
 
     def put_file(self, path: str, file: Path, size_bytes: int) -> None:
         """PUT a small file's bytes."""

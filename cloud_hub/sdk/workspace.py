@@ -8,6 +8,7 @@ from cloud_hub.sdk.agents import AgentCalls
 from cloud_hub.sdk.audit import AuditLog
 from cloud_hub.sdk.client import Client
 from cloud_hub.sdk.datastores import Datastores
+from cloud_hub.sdk.enrolments import EnrolmentCalls
 from cloud_hub.sdk.errors import ActivityFailedError, SdkError
 from cloud_hub.sdk.events import ActivityEvent, End, follow
 from cloud_hub.sdk.experiment import Experiment
@@ -33,7 +34,7 @@ from contract.enrolment import Invitation
 PATIENCE_S = 300.0
 
 
-class Workspace(ModelCalls, ImageCalls, BuildCalls, AgentCalls, RolloutCalls):
+class Workspace(ModelCalls, ImageCalls, BuildCalls, AgentCalls, RolloutCalls, EnrolmentCalls):
     """One workspace of a hub."""
 
     def __init__(self, client: Client, name: str) -> None:

@@ -3,16 +3,20 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
 
 from cloud_hub.access.policy import API, NOT_AUDITED, POLICY, WORKSPACE, in_workspace
+from cloud_hub.audit.actor import Actor
 from cloud_hub.audit.service import Filters
 from contract.digests import sha256
+from contract.enrolment import EnrolRequest
 from tests.api.conftest import ADMIN, PASSWORD, World, bearer
 from tests.api.images import of_platform, push
+from tests.hub.test_devices import csr
 from tests.hub.test_models import as_bytes, onnx_model
 
 
@@ -75,6 +79,19 @@ def _webhook(world: World) -> dict[str, str]:
 
 def _device(world: World) -> dict[str, str]:
     send(world, in_workspace("POST /devices"), Change("", {"device": "cam-9"}))
+    return {"device": "cam-9"}
+
+
+def _claim(world: World) -> dict[str, str]:
+    send(world, in_workspace("POST /device-claims"), Change("", {"name": "line"}))
+    return {"claim": "line"}
+
+
+def _pending(world: World) -> dict[str, str]:
+    """A device that waits by a claim."""
+    made = world.services.claims.create("shop", "line", timedelta(hours=1), 1, {}, ADMIN)
+    asked = EnrolRequest(token=made.token, csr_pem=csr(), device="cam-9")
+    world.services.claims.ask(asked, Actor(""))
     return {"device": "cam-9"}
 
 
@@ -188,6 +205,13 @@ CHANGES: dict[str, Change] = {
     in_workspace("POST /activities/{activity}/cancel"): Change("activity.cancel", before=_waiting),
     in_workspace("POST /devices"): Change("device.invite", {"device": "cam-9"}),
     in_workspace("POST /devices/{device}/revocation"): Change("device.revoke", before=_device),
+    in_workspace("POST /device-keys"): Change(
+        "device.register", {"device": "cam-9", "key_sha256": "ab" * 32}
+    ),
+    in_workspace("POST /device-claims"): Change("claim.create", {"name": "line"}),
+    in_workspace("POST /device-claims/{claim}/revocation"): Change("claim.revoke", before=_claim),
+    in_workspace("POST /pending-devices/{device}/acceptance"): Change("device.accept", before=_pending),
+    in_workspace("POST /pending-devices/{device}/rejection"): Change("device.reject", before=_pending),
     in_workspace("PATCH /devices/{device}"): Change("device.tag", {"tags": {"site": "x"}}, before=_device),
     in_workspace("POST /rollouts/{rollout}/pause"): Change("rollout.pause", before=_running),
     in_workspace("POST /rollouts/{rollout}/resume"): Change("rollout.resume", before=_paused),
@@ -242,9 +266,10 @@ IN_BODY = {f"POST {API}/session/invitation": ("token",), in_workspace("POST /mod
 
 ELSEWHERE = {
     f"PUT {API}/me/password",  # below: a session of one's own is needed
-    "POST /.well-known/est/simpleenroll",  # tests/hub/test_devices.py
+    "POST /.well-known/est/simpleenroll",  # tests/hub/test_devices.py and test_claims.py
     "POST /.well-known/est/simplereenroll",  # tests/hub/test_renewal.py
     in_workspace("POST /rollouts"),  # tests/e2e
+    in_workspace("POST /device-invitations"),  # tests/hub/test_device_lists.py: one for each device
     "PUT /v2/{workspace}/{image}/manifests/{reference}",  # tests/registry/test_access.py, as the next two
     "DELETE /v2/{workspace}/{image}/manifests/{reference}",
     "DELETE /v2/{workspace}/{image}/blobs/{digest}",

@@ -204,6 +204,9 @@ MESSAGES: dict[str, msgspec.Struct] = {
         hub="https://hub:8443", ca_sha256="ab" * 32, device="cam-1", token="t"
     ),
     "enrol-request-1": enrolment.EnrolRequest(token="t", csr_pem="-----BEGIN"),
+    "enrol-request-2": enrolment.EnrolRequest(token="t", csr_pem="-----BEGIN", device="cam-1"),
+    "enrol-pending-1": enrolment.EnrolPending(device="cam-1", key_sha256="ab" * 32, retry_after_s=5),
+    "claim-1": enrolment.Claim(hub="https://hub:8443", ca_sha256="ab" * 32, claim="line-3", token="t"),
     "renew-request-1": enrolment.RenewRequest(csr_pem="-----BEGIN"),
     "certificate-held-1": enrolment.CertificateHeld(device="cam-1"),
     "enrol-answer-1": enrolment.EnrolAnswer(

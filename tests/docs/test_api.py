@@ -22,7 +22,7 @@ CLASSES = {
     "hub.tokens": ("Tokens",),
     "hub.users": ("Users",),
     "hub.audit": ("AuditLog",),
-    "workspace": ("Workspace", "ModelCalls", "ImageCalls", "BuildCalls", "RolloutCalls"),
+    "workspace": ("Workspace", "ModelCalls", "ImageCalls", "BuildCalls", "RolloutCalls", "EnrolmentCalls"),
     "workspace.members": ("Members",),
     "workspace.datastores": ("Datastores",),
     "workspace.webhooks": ("Webhooks",),

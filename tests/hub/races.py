@@ -13,6 +13,7 @@ from sqlalchemy import Select, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from cloud_hub.access.limits import AttemptLimits
 from cloud_hub.activities.service import Activities
 from cloud_hub.blobs.folder import FolderStore
 from cloud_hub.blobs.owners import uploads_of
@@ -20,9 +21,10 @@ from cloud_hub.blobs.rows import BlobLinkRow
 from cloud_hub.blobs.service import OCTETS, Blobs
 from cloud_hub.db.engine import Database
 from cloud_hub.db.owner import claim
+from cloud_hub.devices.claims import Claims
 from cloud_hub.devices.rows import InvitationRow
 from cloud_hub.devices.service import Devices, HubFacts
-from cloud_hub.errors import ConflictError, ForeignDatabaseError, TokenUsedError
+from cloud_hub.errors import ClaimFullError, ConflictError, ForeignDatabaseError, TokenUsedError
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.images.build.ports import Layer
 from cloud_hub.images.build_job import BuildParameters, Made
@@ -38,7 +40,7 @@ from cloud_hub.rollouts.rows import DesiredRow, RolloutRow
 from cloud_hub.rollouts.service import Rollouts
 from cloud_hub.telemetry.ingest import Ingest
 from cloud_hub.workspaces.rows import WorkspaceRow
-from contract.enrolment import EnrolAnswer, EnrolRequest
+from contract.enrolment import EnrolAnswer, EnrolPending, EnrolRequest
 from contract.errors import HeadlandError
 from tests.hub.acting import BY, audit, workspaces
 from tests.hub.test_devices import csr
@@ -150,6 +152,25 @@ def invitations(hubs: Sequence[Database], folder: Path) -> Race:
     return Race(lambda n: services[n % 2].invite("shop", "cam-9", HOUR, BY), right)
 
 
+def places_of_a_claim(hubs: Sequence[Database], folder: Path) -> Race:
+    """Of all who ask by a claim for one device, one waits, and all others hear that it is full."""
+    devices = _devices(hubs, folder)
+    authority = Authority.load(folder / "pki")
+    services = [
+        Claims(hub, authority, each, AttemptLimits(hub), audit(hub))
+        for hub, each in zip(hubs, devices, strict=True)
+    ]
+    token = services[0].create("shop", "line", HOUR, 1, {}, BY).token
+    requests = [EnrolRequest(token=token, csr_pem=csr(), device=f"new-{n}") for n in range(16)]
+
+    def right(results: Sequence[object]) -> bool:
+        waiting = sum(isinstance(result, EnrolPending) for result in results)
+        told = sum(isinstance(result, ClaimFullError) for result in results)
+        return (waiting, told) == (1, len(results) - 1)
+
+    return Race(lambda n: services[n % 2].ask(requests[n], BY), right)
+
+
 def workspace_names(hubs: Sequence[Database], _folder: Path) -> Race:
     """A workspace is made once, and all others hear that it is there."""
 
@@ -225,7 +246,7 @@ def first_owner(hubs: Sequence[Database], _folder: Path) -> Race:
 
 RACES: list[Start] = [
     model_versions, image_versions, rollout_revisions, generations, one_time_token, invitations,
-    workspace_names, run_parameters, blob_links, layers, telemetry_marks, first_owner,
+    places_of_a_claim, workspace_names, run_parameters, blob_links, layers, telemetry_marks, first_owner,
 ]  # fmt: skip
 
 
