@@ -1,7 +1,7 @@
 """Claims, the devices that wait by them, and keys that were registered.
 
 Revision ID: 0160
-Revises: 0150
+Revises: 0155
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from alembic import op
 from cloud_hub.db.base import UtcTime
 
 revision = "0160"
-down_revision = "0150"
+down_revision = "0155"
 branch_labels = None
 depends_on = None
 
