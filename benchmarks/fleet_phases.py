@@ -31,7 +31,7 @@ FIRST_WAVE_PERCENT: Final = 1
 WAVES: Final = f"[{{percent: {FIRST_WAVE_PERCENT}}}, {{percent: 10}}]"
 STRATEGY: Final = f"{{waves: {WAVES}, bakeSeconds: {BAKE_S}, awaySeconds: 120}}"
 DOCUMENT_BYTES: Final = 1500  # about what an envelope of one module has
-LOOK_S: Final = 0.5
+LOOK_S: Final = 5.0  # a look at 10,000 devices takes the hub a second
 
 
 @dataclass
