@@ -6,6 +6,7 @@ do nothing twice.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,33 +48,44 @@ class Conductor:
         self._signer = signer
         self._push = push
 
-    def tick(self) -> None:
-        """Take every active rollout as far as it goes now."""
+    def tick(self) -> float:
+        """Take every active rollout as far as it goes now; return how many seconds it took to see that.
+
+        What was done in between is not in that: to look at thousands of devices again and again costs, to
+        move them is the work itself.
+        """
         with self._database.reading() as session:
             query = select(RolloutRow.id).where(RolloutRow.state.in_(ACTIVE)).order_by(RolloutRow.id)
             active = list(session.scalars(query))
         self._questions.keep(active)
+        looked_s = 0.0
         for rollout in active:
             try:
-                self._go_on(rollout)
+                looked_s += self._go_on(rollout)
             except Exception:
                 log.exception("rollout %d could not go on; tried again", rollout)
+        return looked_s
 
-    def _go_on(self, rollout: int) -> None:
+    def _go_on(self, rollout: int) -> float:
+        """Take a rollout as far as it goes; return how many seconds the last look took."""
+        looked_s = 0.0
         for _ in range(STEPS_AT_ONCE):
+            began_s = time.monotonic()
             with self._database.reading() as session:  # mostly there is nothing to do, and nobody has to wait
                 row = session.get_one(RolloutRow, rollout)
                 look = self._look(session, row, datetime.now(UTC))
                 if look.decision.ask:
                     watched = Watched.of(row.id, look.decision.standing)
                     self._questions.ask(watched, row.workspace, rules_of(row).queries, look.members)
+                looked_s = time.monotonic() - began_s
                 if look.changes_nothing:
-                    return
+                    break
             with self._database.transaction() as session:
                 row, now = session.get_one(RolloutRow, rollout, with_for_update=True), datetime.now(UTC)
                 pushes = self._do(session, row, self._look(session, row, now), now)
             for device, envelope in pushes:
                 self._push(device, envelope)
+        return looked_s
 
     def _look(self, session: Session, row: RolloutRow, now: datetime) -> "_Look":
         rules, standing, agent = rules_of(row), standing_of(row), ORDERED_AS in row.images

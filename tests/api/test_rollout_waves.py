@@ -345,6 +345,22 @@ def test_two_that_lead_at_once_give_nothing_twice(fleet: Fleet) -> None:
     assert {fleet.generation(device) for device in NAMES} == {2}
 
 
+def test_only_looks_count_and_not_what_is_done_in_between(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits nine times as long as a look takes must not wait so for having moved a thousand devices."""
+    fleet.apply(2, strategy="waves: [{count: 5}]")
+    clock = [0.0]
+    monkeypatch.setattr("cloud_hub.rollouts.conductor.time.monotonic", lambda: clock[0])
+
+    def slowly(_device: str, _envelope: bytes) -> None:
+        clock[0] += 100
+
+    conductor = Conductor(fleet.world.core.database, fleet.world.core.signer, slowly, questions(fleet))
+    assert conductor.tick() == 0
+    assert (clock[0], fleet.on(2)) == (500, NAMES)
+
+
 def test_a_kill_between_what_is_kept_and_what_is_sent_loses_nothing(fleet: Fleet) -> None:
     fleet.apply(2)
 
