@@ -83,10 +83,11 @@ def fetch_ca(invitation: Invitation | Claim, network: Network) -> str:
     except ValueError as error:
         raise EnrolmentError("what the hub sent is no certificate", where=invitation.hub) from error
     if hashlib.sha256(der).hexdigest() != invitation.ca_sha256:
+        given = "invitation" if isinstance(invitation, Invitation) else "claim"
         raise EnrolmentError(
-            "the hub's CA certificate is not the one of the file: this may be another machine",
+            f"the hub's CA certificate is not the one of the {given}: this may be another machine",
             where=invitation.hub,
-            fix="Make a new invitation or claim on the hub and check the address.",
+            fix=f"Make a new {given} on the hub and check the address.",
         )
     return body.decode("ascii")
 
