@@ -55,6 +55,7 @@ class MemoryTransport:
         """Keep it, and the bytes that a message would have."""
         if not self.online:
             return 0
-        self.batches.append((stream, batch))
-        self.payloads.append(pack(batch, compress=compress))
-        return len(self.payloads[-1])
+        payload = pack(batch, compress=compress)
+        self.payloads.append(payload)
+        self.batches.append((stream, batch))  # last: who takes a batch from another thread finds its payload
+        return len(payload)
