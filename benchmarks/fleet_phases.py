@@ -80,7 +80,7 @@ class Phases:
         """Note what the hub and its broker hold now."""
         hub = psutil.Process(self.stage.hub.pid)
         self.measured.hub_bytes.append(hub.memory_info().rss)
-        self.measured.broker_bytes.append(broker_of(hub).memory_info().rss)
+        self.measured.broker_bytes.append(broker_of(self.stage).memory_info().rss)
 
     async def fan_out(self, fleet: Processes) -> float:
         """Return in how many seconds the broker hands one message to each device, over the same connections.
@@ -144,9 +144,10 @@ class Phases:
         raise FleetError(f"the rollout is {rollout.state} ({rollout.reason}), not {state}")
 
 
-def broker_of(hub: psutil.Process) -> psutil.Process:
-    """Return a hub's NATS server."""
-    (found,) = [child for child in hub.children() if child.name().startswith("nats-server")]
+def broker_of(stage: Stage) -> psutil.Process:
+    """Return the hub's NATS server."""
+    children = psutil.Process(stage.hub.pid).children()
+    (found,) = [child for child in children if child.name().startswith("nats-server")]
     return found
 
 

@@ -7,11 +7,12 @@ from typing import Final
 
 from agent.commands.command import Command, show
 from agent.errors import EnrolmentError
-from agent.identity.claiming import Claiming, begin, read_claim
-from agent.identity.enrol import enrol, read_invitation
+from agent.identity.claiming import Claiming, begin
+from agent.identity.enrol import enrol, read_given
 from agent.identity.store import Identity
 from agent.network.line import open_network
 from agent.settings import Settings
+from contract.enrolment import Claim, Invitation
 
 WAITS: Final = 3
 """The exit code of a device that waits still: it has no identity, and nothing went wrong."""
@@ -37,9 +38,9 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.invitation is not None:
         if arguments.name is not None or arguments.key is not None or arguments.no_wait:
             raise EnrolmentError("--name, --key and --no-wait are for a claim", fix="Leave them out.")
-        _tell(arguments, enrol(read_invitation(arguments.invitation), settings.identity_dir, network))
+        _tell(arguments, enrol(read_given(arguments.invitation, Invitation), settings.identity_dir, network))
         return 0
-    claim = read_claim(arguments.claim) if arguments.claim is not None else None
+    claim = read_given(arguments.claim, Claim) if arguments.claim is not None else None
     claiming = begin(claim, arguments.name, settings.identity_dir, arguments.key)
     # Where people look for it, also while the answer is JSON.
     _note(f"{claiming.asked.device}: the key of this device is SHA-256 {claiming.key_sha256}")

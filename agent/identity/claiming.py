@@ -100,16 +100,6 @@ class Claiming:
         return found
 
 
-def read_claim(path: Path) -> Claim:
-    """Read the file that `headland device claim create` wrote."""
-    try:
-        return decode(path.read_bytes(), Claim, what="claim")
-    except OSError as error:
-        raise EnrolmentError(
-            f"cannot read the claim ({error.strerror})", where=str(path), fix="Check --claim."
-        ) from error
-
-
 def begin(claim: Claim | None, name: str | None, folder: Path, key_file: Path | None = None) -> Claiming:
     """Return what asks: with the key of before where there is one, else with a new one.
 

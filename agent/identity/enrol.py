@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import ssl
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,14 +22,17 @@ from contract.encoding import decode, encode
 from contract.enrolment import CA_PATH, ENROL_PATH, Claim, EnrolAnswer, EnrolPending, EnrolRequest, Invitation
 from contract.errors import Problem
 
+Given = TypeVar("Given", Invitation, Claim)
 
-def read_invitation(path: Path) -> Invitation:
-    """Read the file that `headland device invite` wrote."""
+
+def read_given(path: Path, kind: type[Given]) -> Given:
+    """Read the invitation or the claim that the hub's people wrote to a file."""
+    what = kind.__name__.lower()
     try:
-        return decode(path.read_bytes(), Invitation, what="invitation")
+        return decode(path.read_bytes(), kind, what=what)
     except OSError as error:
         raise EnrolmentError(
-            f"cannot read the invitation ({error.strerror})", where=str(path), fix="Check --invitation."
+            f"cannot read the {what} ({error.strerror})", where=str(path), fix=f"Check --{what}."
         ) from error
 
 
@@ -83,7 +87,7 @@ def fetch_ca(invitation: Invitation | Claim, network: Network) -> str:
     except ValueError as error:
         raise EnrolmentError("what the hub sent is no certificate", where=invitation.hub) from error
     if hashlib.sha256(der).hexdigest() != invitation.ca_sha256:
-        given = "invitation" if isinstance(invitation, Invitation) else "claim"
+        given = type(invitation).__name__.lower()
         raise EnrolmentError(
             f"the hub's CA certificate is not the one of the {given}: this may be another machine",
             where=invitation.hub,

@@ -19,6 +19,7 @@ from agent.reconcile.device import Device
 from agent.reconcile.giving import Giving
 from agent.reconcile.pulls import Pulls
 from agent.reconcile.remembering import remembering
+from agent.reconcile.restarts import Restarts
 from agent.reconcile.state import (
     Commit,
     Condemn,
@@ -79,8 +80,7 @@ class Executor:
         self._backoff = Backoff(monotonic)
         self._watch = Watch(device, hooks, self._backoff, monotonic=monotonic, wake=wake, clock=clock)
         self.crashes: Counter[str] = Counter()
-        self._restarts: Counter[str] = Counter()
-        self._restarts_under = 0
+        self._restarts = Restarts()
         self._pulls = Pulls(device.registry, device.store, self._backoff, wake, device.flow, device.savings)
         self._giving = Giving(device.secrets, self._backoff, wake)
         self.memory = device.records.load_memory()
@@ -97,9 +97,7 @@ class Executor:
 
     def observe(self, desired: Desired | None) -> Observed:
         """Return what is on the device now, and serve each living container's agent socket."""
-        generation = desired.generation if desired else 0
-        if generation != self._restarts_under:
-            self._restarts_under, self._restarts = generation, Counter()
+        self._restarts.under(desired)
         seen = self._watch.containers(desired, self.memory)
         modules = [*self.memory.committed.values(), *(desired.modules if desired else ())]
         every = [*modules, *(container.module for container in seen)]
@@ -126,7 +124,7 @@ class Executor:
             secret_troubles=self._giving.troubles(),
             forbidden=self._forbidden,
             alone=self._watch.alone,
-            restarts=self._restarts.copy(),
+            restarts=self._restarts.counts,
         )
 
     def bring(self, besides: Module) -> tuple[StagedImage | None, str]:
@@ -304,7 +302,7 @@ class Executor:
             log.warning("container %s stopped by itself: %s", container_id, said)
             self._backoff.failed(spec_digest(record.module))
             self.crashes[record.module.name] += 1
-            self._restarts[record.module.name] += 1
+            self._restarts.stopped(record.module)
         self._device.driver.remove(container_id)
         self._giving.take_back(container_id)
         self._watch.forget(container_id)

@@ -15,7 +15,7 @@ from agent import cli
 from agent.errors import EnrolmentError, HubUnreachableError
 from agent.identity import claiming, store
 from agent.identity.claiming import FIRST_S, LONGEST_S, PENDING, Claiming, begin
-from agent.identity.enrol import ask_for_identity
+from agent.identity.enrol import ask_for_identity, read_given
 from agent.identity.names import MACHINE_ID, SERIAL, default_name
 from cloud_hub.devices.rows import ClaimRow
 from cloud_hub.pki.authority import private_key_pem
@@ -63,7 +63,7 @@ def agent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Agent:
 @pytest.fixture
 def device(claim_file: Path, tmp_path: Path) -> Claiming:
     """A device that has the claim, and has not asked yet."""
-    return begin(claiming.read_claim(claim_file), "cam-9", tmp_path / "identity")
+    return begin(read_given(claim_file, Claim), "cam-9", tmp_path / "identity")
 
 
 def test_an_owner_compares_accepts_and_the_device_goes_on_with_its_key(
@@ -254,7 +254,7 @@ def test_the_name_of_a_machine(tmp_path: Path) -> None:
 
 def test_a_name_that_is_none_makes_no_key(claim_file: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidNameError):
-        begin(claiming.read_claim(claim_file), "Not/Allowed", tmp_path / "identity")
+        begin(read_given(claim_file, Claim), "Not/Allowed", tmp_path / "identity")
     assert not (tmp_path / "identity").exists()
 
 

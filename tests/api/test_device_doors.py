@@ -67,7 +67,7 @@ def asked(workspace: str, layer: bytes) -> Iterator[tuple[str, str, str]]:
     # Logging out comes last: it ends a person's token.
     for route in sorted(POLICY, key=lambda route: (route.endswith("/session"), route)):
         method, _, path = route.partition(" ")
-        for digest in (manifest.digest, sha256(layer)):
+        for digest in (manifest.digest, sha256(layer)) if "{digest}" in path else (manifest.digest,):
             there = names | {"reference": manifest.digest, "digest": digest}
             yield route, method, re.sub(r"\{(\w+)\}", lambda found: there.get(found[1], "1"), path)  # noqa: B023
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from agent.identity.enrol import enrol, read_invitation
+from agent.identity.enrol import enrol, read_given
 from cloud_hub.cli import invitations
 from cloud_hub.sdk import SdkError
 from contract.encoding import decode
@@ -40,7 +40,7 @@ def test_each_device_has_a_file_of_its_own(
         "cam-2.json": 0o600,
     }
     assert folder.stat().st_mode & 0o077 == 0
-    invitation = read_invitation(folder / "cam-1.json")
+    invitation = read_given(folder / "cam-1.json", Invitation)
     here = Invitation(
         hub=str(world.client.base_url).rstrip("/"),
         ca_sha256=invitation.ca_sha256,

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from simulators.demo.stage import Stage
@@ -23,10 +22,3 @@ def stage() -> Iterator[Stage]:
         finally:
             left = stage.close()
     assert left == [], "processes were left behind"
-
-
-def broker_of(stage: Stage) -> psutil.Process:
-    """Return the hub's NATS server."""
-    children = psutil.Process(stage.hub.pid).children()
-    (found,) = [child for child in children if child.name().startswith("nats-server")]
-    return found

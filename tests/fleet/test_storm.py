@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.fleet_phases import broker_of
 from cloud_hub.sdk import Hub
 from simulators.demo.stage import Stage
 from simulators.fleet.enrolling import names
@@ -16,7 +17,6 @@ from simulators.fleet.journal import Story
 from simulators.fleet.judge import MOST_IN_A_SECOND, WITHIN_S, back_at, most_in, storm_faults
 from simulators.fleet.processes import Processes
 from simulators.fleet.run import EMPTY_IMAGE, Options, roll_out, run_fleet
-from tests.fleet.conftest import broker_of
 
 pytestmark = pytest.mark.soak
 

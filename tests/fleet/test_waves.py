@@ -10,13 +10,14 @@ import pytest
 from cloud_hub.sdk import Hub
 from cloud_hub.sdk.rollout_types import Rollout
 from cloud_hub.sdk.workspace import Workspace
-from simulators.demo.stage import Stage
 from simulators.fleet.behaviour import Behaviour
 from simulators.fleet.empty_image import ensure_empty_image
 from simulators.fleet.enrolling import names
 from simulators.fleet.figures import Applied
 from simulators.fleet.processes import Processes
 from simulators.fleet.run import Options, give, run_fleet
+
+pytestmark = pytest.mark.usefixtures("stage")
 
 DEVICES = 50
 WAVES = "waves: [{count: 2}, {percent: 50}], bakeSeconds: 1"
@@ -53,11 +54,10 @@ class Fleet:
                 await asyncio.sleep(0.2)
 
 
-def at_work(stage: Stage, folder: Path, work: Callable[[Fleet], Awaitable[None]]) -> None:
+def at_work(folder: Path, work: Callable[[Fleet], Awaitable[None]]) -> None:
     """Run a fleet, and ``work`` once it is connected."""
     behaviour = Behaviour(pull_s=(0, 0.2), ready_s=(0, 0.2), never_ready=BAD)
     options = Options(devices=DEVICES, folder=folder, ready_timeout_s=2, behaviour=behaviour)
-    assert stage.hub.pid
     with Hub.connect() as hub:
         workspace = hub.workspace()
         asyncio.run(run_fleet(options, print, lambda fleet: work(Fleet(options, workspace, fleet))))
@@ -69,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fleet")
 
 
-def test_a_good_release_reaches_all_and_a_bad_one_ends_in_the_first_wave(stage: Stage, folder: Path) -> None:
+def test_a_good_release_reaches_all_and_a_bad_one_ends_in_the_first_wave(folder: Path) -> None:
     async def work(fleet: Fleet) -> None:
         good = await fleet.give("good", f"{{{WAVES}}}")
         await fleet.all_run(good)
@@ -82,10 +82,10 @@ def test_a_good_release_reaches_all_and_a_bad_one_ends_in_the_first_wave(stage: 
         returned = [one.device for one in (await fleet.until("aborted")).devices if one.state == "returned"]
         assert len(returned) == 2
 
-    at_work(stage, folder, work)
+    at_work(folder, work)
 
 
-def test_negative_control_without_the_gate_it_reaches_them(stage: Stage, folder: Path) -> None:
+def test_negative_control_without_the_gate_it_reaches_them(folder: Path) -> None:
     async def work(fleet: Fleet) -> None:
         await fleet.all_run(await fleet.give("good", ""))
         await fleet.give("broken", f"{{{WAVES}, gates: {{failures: 100%}}}}")
@@ -93,4 +93,4 @@ def test_negative_control_without_the_gate_it_reaches_them(stage: Stage, folder:
         assert (ended.state, ended.wave) == ("done", 3)
         assert sum(one.state == "failed" for one in ended.devices) == DEVICES
 
-    at_work(stage, folder, work)
+    at_work(folder, work)

@@ -1,124 +1,17 @@
 """Rollouts in waves over a real hub: devices report by the hub's own service, and a person steers by HTTP."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from cloud_hub.backup.rollouts import hold_rollouts
-from cloud_hub.db.engine import Database
-from cloud_hub.devices.rows import DeviceRow
-from cloud_hub.rollouts.conductor import Conductor
 from cloud_hub.rollouts.documents import content_of
-from cloud_hub.rollouts.questions import Questions
-from cloud_hub.rollouts.rows import DesiredRow, RolloutDeviceRow, RolloutRow
+from cloud_hub.rollouts.rows import RolloutRow
 from cloud_hub.sdk import HubRefusedError, Workspace
-from contract.messages import ModuleReport, OutboxReport, Refusal, Reported
-from contract.messages import ModuleState as State
+from contract.messages import Refusal
 from tests.api.conftest import Command, World
-from tests.api.images import of_platforms, push
-from tests.api.test_device_secrets import invite
-from tests.hub.race import race
-
-NAMES = [f"cam-{number}" for number in range(1, 6)]
-WAVES = "waves: [{count: 1}, {count: 2}]"
-
-
-class Fleet:
-    """Five devices of the workspace shop, and what they say."""
-
-    def __init__(self, world: World, shop: Workspace) -> None:
-        self.world, self.shop = world, shop
-        for number, tag in enumerate(("a", "b", "c")):
-            push(world.services, "shop/digits", of_platforms(b"layer%d" % number)[0], tags=(tag,))
-            shop.register_image("digits", tag)
-        for name in NAMES:
-            invite(world, name)
-
-    def apply(self, version: int, strategy: str = WAVES, name: str = "line", only: int = 5) -> None:
-        more = f"  strategy: {{{strategy}}}\n" if strategy else ""
-        self.shop.apply_rollout(
-            f"apiVersion: headland/v1\nkind: Rollout\nmetadata: {{name: {name}}}\nspec:\n{more}"
-            f"  target: {{devices: [{', '.join(NAMES[:only])}]}}\n"
-            f"  modules: {{scorer: {{image: 'digits:{version}'}}}}\n"
-        )
-
-    def tick(self) -> None:
-        self.world.services.conductor.tick()
-
-    def says(
-        self, *devices: str, state: State = "running", reason: str = "", ahead: int = 0, restarts: int = 0
-    ) -> None:
-        """Let devices report the newest document that there is for them, or one of a later generation."""
-        for device in devices:
-            envelope = self.world.services.rollouts.newer_than(device, 0)
-            assert envelope is not None, f"{device} was given nothing"
-            modules = tuple(
-                ModuleReport(
-                    name=module.name,
-                    state=state,
-                    image=module.image.name,
-                    digest=module.image.digest,
-                    reason=reason,
-                    restarts=restarts,
-                )
-                for module in content_of(envelope).modules
-            )
-            self._report(device, self.generation(device) + ahead, modules, converged=state == "running")
-
-    def says_refused(self, device: str, refusal: Refusal) -> None:
-        """Let a device report that it holds the document before, and what it refused."""
-        self._report(device, self.generation(device) - 1, (), converged=True, refused=refusal)
-
-    def generation(self, device: str) -> int:
-        with self.world.core.database.reading() as session:
-            return max(session.scalars(select(DesiredRow.generation).where(DesiredRow.device == device)))
-
-    def _report(
-        self,
-        device: str,
-        generation: int,
-        modules: tuple[ModuleReport, ...],
-        *,
-        converged: bool,
-        refused: Refusal | None = None,
-    ) -> None:
-        said = Reported(
-            generation=generation,
-            at=datetime.now(UTC),
-            converged=converged,
-            modules=modules,
-            outbox=OutboxReport(pending=0, dropped=0),
-            refused=refused,
-        )
-        self.world.services.devices.heard([(device, said)])
-
-    def images(self) -> dict[str, str]:
-        """Return which image each device is to run now; an empty text where it is nothing."""
-        found = {}
-        for device in NAMES:
-            envelope = self.world.services.rollouts.newer_than(device, 0)
-            content = content_of(envelope) if envelope else None
-            found[device] = content.modules[0].image.name if content and content.modules else ""
-        return found
-
-    def on(self, version: int) -> list[str]:
-        return [device for device, image in self.images().items() if image == f"digits:{version}"]
-
-    def states(self, name: str = "line") -> dict[str, str]:
-        return {device.device: device.state for device in self.shop.rollout(name).devices}
-
-
-@pytest.fixture
-def fleet(world: World, shop: Workspace) -> Fleet:
-    """A fleet that runs digits:1."""
-    fleet = Fleet(world, shop)
-    fleet.apply(1, strategy="")
-    fleet.says(*NAMES)
-    assert set(fleet.states().values()) == {"running"}
-    return fleet
+from tests.api.rollouts.fleet import NAMES, WAVES, Fleet, later, pass_bake
 
 
 @pytest.fixture
@@ -126,32 +19,6 @@ def owner(world: World) -> Iterator[Workspace]:
     """The workspace shop as an Owner sees it."""
     with world.sdk(world.token("olga", {"shop": "Owner"})) as hub:
         yield hub.workspace("shop")
-
-
-@contextmanager
-def later(fleet: Fleet, seconds: float) -> Iterator[None]:
-    """Let all that was kept be that much older."""
-    past = timedelta(seconds=seconds)
-    with fleet.world.core.database.transaction() as session:
-        for device in session.scalars(select(DeviceRow).where(DeviceRow.last_seen_at.is_not(None))):
-            device.last_seen_at = device.last_seen_at - past if device.last_seen_at else None
-        for row in session.scalars(select(RolloutDeviceRow).where(RolloutDeviceRow.moved_at.is_not(None))):
-            row.moved_at = row.moved_at - past if row.moved_at else None
-            row.unsettled_at = row.unsettled_at - past if row.unsettled_at else None
-        for rollout in session.scalars(select(RolloutRow).where(RolloutRow.settled_at.is_not(None))):
-            rollout.settled_at = rollout.settled_at - past if rollout.settled_at else None
-    yield
-
-
-def questions(fleet: Fleet) -> Questions:
-    """Return what asks the queries of a hub of its own."""
-    return Questions(fleet.world.services.telemetry.query)
-
-
-def pass_bake(fleet: Fleet) -> None:
-    fleet.tick()
-    with later(fleet, 61):
-        fleet.tick()
 
 
 def test_waves_go_over_the_fleet_and_nothing_is_given_before_its_turn(fleet: Fleet) -> None:
@@ -328,52 +195,6 @@ def test_what_makes_no_sense_is_refused(
     for name in refused:
         with pytest.raises(HubRefusedError, match=f"the rollout is {state}: there is nothing to {name}"):
             acts[name]("line")
-
-
-def test_two_that_lead_at_once_give_nothing_twice(fleet: Fleet) -> None:
-    fleet.apply(2, strategy="waves: [{count: 5}]")
-    pushed = list[str]()
-    database: Database = fleet.world.core.database
-    leaders = [
-        Conductor(
-            database, fleet.world.core.signer, lambda device, _: pushed.append(device), questions(fleet)
-        )
-        for _ in range(4)
-    ]
-    race(*(leader.tick for leader in leaders))
-    assert sorted(pushed) == NAMES
-    assert {fleet.generation(device) for device in NAMES} == {2}
-
-
-def test_only_looks_count_and_not_what_is_done_in_between(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who waits nine times as long as a look takes must not wait so for having moved a thousand devices."""
-    fleet.apply(2, strategy="waves: [{count: 5}]")
-    clock = [0.0]
-    monkeypatch.setattr("cloud_hub.rollouts.conductor.time.monotonic", lambda: clock[0])
-
-    def slowly(_device: str, _envelope: bytes) -> None:
-        clock[0] += 100
-
-    conductor = Conductor(fleet.world.core.database, fleet.world.core.signer, slowly, questions(fleet))
-    assert conductor.tick() == 0
-    assert (clock[0], fleet.on(2)) == (500, NAMES)
-
-
-def test_a_kill_between_what_is_kept_and_what_is_sent_loses_nothing(fleet: Fleet) -> None:
-    fleet.apply(2)
-
-    def killed(_device: str, _envelope: bytes) -> None:
-        raise KeyboardInterrupt
-
-    conductor = Conductor(fleet.world.core.database, fleet.world.core.signer, killed, questions(fleet))
-    with pytest.raises(KeyboardInterrupt):
-        conductor.tick()
-    assert fleet.on(2) == ["cam-1"], "the device is given it when it asks"
-    fleet.says("cam-1")
-    pass_bake(fleet)
-    assert fleet.on(2) == NAMES[:3]
 
 
 def test_images_of_a_rollout_under_way_are_in_use(fleet: Fleet, owner: Workspace) -> None:

@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 import pytest
 from msgspec import Raw
 
-from cloud_hub.sdk import HubRefusedError, Workspace
+from cloud_hub.sdk import HubRefusedError
 from cloud_hub.telemetry.ingest import Arrived, Ingest
 from contract import topics
 from contract.encoding import encode
 from contract.messages import Batch
-from tests.api.conftest import World
-from tests.api.test_rollout_waves import NAMES, Fleet, pass_bake
+from tests.api.rollouts.fleet import NAMES, Fleet, pass_bake
 
 P95 = (
     "SELECT quantile_cont(CAST(body->>'latency_us' AS DOUBLE), 0.95)"
@@ -28,15 +27,6 @@ WAITS_S = 30.0
 def strategy(sql: str, bounds: str = "atMost: 5000", more: str = "") -> str:
     query = f'{{name: latency, sql: "{sql}", {bounds}}}'
     return f"waves: [{{count: 1}}, {{count: 2}}], gates: {{queries: [{query}]}}{more}"
-
-
-@pytest.fixture
-def fleet(world: World, shop: Workspace) -> Fleet:
-    """A fleet that runs digits:1."""
-    fleet = Fleet(world, shop)
-    fleet.apply(1, strategy="")
-    fleet.says(*NAMES)
-    return fleet
 
 
 class Samples:
@@ -139,6 +129,8 @@ def test_what_cannot_be_asked_is_said_and_holds_it_up(fleet: Fleet, samples: Sam
     until(fleet, "running", 1, "wave 1 waits: latency has no answer: Catalog Error: Table with name")
     assert fleet.on(2) == ["cam-1"]
     samples.send("cam-1", 1)
+    until(fleet, "running", 2, "")
+    assert fleet.on(2) == NAMES[:3], "asked again, it has an answer"
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,8 @@
 
 import pytest
 
-from cloud_hub.sdk import HubRefusedError, Workspace
-from tests.api.conftest import World
-from tests.api.test_rollout_waves import NAMES, Fleet
-
-
-@pytest.fixture
-def fleet(world: World, shop: Workspace) -> Fleet:
-    """A fleet that runs digits:1."""
-    fleet = Fleet(world, shop)
-    fleet.apply(1, strategy="")
-    fleet.says(*NAMES)
-    return fleet
+from cloud_hub.sdk import HubRefusedError
+from tests.api.rollouts.fleet import Fleet
 
 
 @pytest.mark.parametrize("when", ["2100-01-01T00:00:00Z", "'2100-01-01T02:00:00+02:00'"])

@@ -4,7 +4,7 @@ import pytest
 
 from cloud_hub.sdk import Workspace
 from tests.api.conftest import World
-from tests.api.test_rollout_waves import NAMES, Fleet, pass_bake
+from tests.api.rollouts.fleet import NAMES, Fleet, pass_bake
 
 GATE = "waves: [{count: 1}, {count: 2}], gates: {restarts: 1}"
 
